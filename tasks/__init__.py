@@ -1,0 +1,1 @@
+"""Static routes between Kubernetes pod subnets, as Fabric tasks."""
