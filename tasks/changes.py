@@ -1,0 +1,413 @@
+"""The plan: from the routes a machine has to those it should have. Pure; no network here."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
+
+from .cluster import Address, Cluster, Machine, Network, within
+from .facts import Displaced, Facts, Rule
+from .lookup import Lookup
+from .route import Route, own_route
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What the operator said may be done in this run."""
+
+    adopt: bool = False  # make routes ours that are right but foreign
+    replace: bool = False  # take away foreign routes that are in the way
+    prune: bool = False  # delete ours to workers that are not in hosts.toml
+    force: bool = False  # prune even where the next hop still answers
+
+
+@dataclass(frozen=True)
+class Change:
+    """One prefix: the route put there, and the routes taken away for it."""
+
+    put: Route | None
+    take: tuple[Route, ...] = ()
+
+    @property
+    def verb(self) -> str:
+        """Whether it is an add, a replace or a delete."""
+        if self.put is None:
+            return "delete"
+        return "replace" if self.take else "add"
+
+    @property
+    def prefix(self) -> Network:
+        """The prefix it is about."""
+        return (self.put or self.take[0]).prefix
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What stands in the way of a wanted route, and what the operator can do about it."""
+
+    prefix: Network
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class MachinePlan:
+    """What is to be done on one machine."""
+
+    name: str
+    changes: tuple[Change, ...] = ()
+    restores: tuple[Displaced, ...] = ()  # rollback: foreign routes that come back
+    forgets: tuple[Displaced, ...] = ()  # rollback: records that are of no more use
+    right: tuple[Route, ...] = ()  # as wanted, ours or foreign
+    obstacles: tuple[Obstacle, ...] = ()
+    left: tuple[Route, ...] = ()  # ours, to workers that are not in hosts.toml
+    outside: tuple[Route, ...] = ()  # ours, outside pod_networks: for rollback only
+    refusals: tuple[str, ...] = ()  # why this must not be done
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.changes or self.restores or self.forgets)
+
+    def count(self, verb: str) -> int:
+        """How many changes of one kind there are."""
+        return sum(change.verb == verb for change in self.changes)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done on the machines of a cluster, in their order."""
+
+    machines: tuple[MachinePlan, ...]
+    skipped: Mapping[str, str]  # machines that could not be asked, and why
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do anywhere."""
+        return all(machine.empty for machine in self.machines)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether something stands in the way or must not be done."""
+        return any(machine.obstacles or machine.refusals for machine in self.machines)
+
+    @property
+    def only_adds(self) -> bool:
+        """Whether it takes nothing away."""
+        return all(change.verb == "add" for machine in self.machines for change in machine.changes)
+
+    def count(self, verb: str) -> int:
+        """How many changes of one kind there are."""
+        return sum(machine.count(verb) for machine in self.machines)
+
+
+def plan_routes(
+    cluster: Cluster,
+    facts: Mapping[str, Facts],
+    allowed: Allowed,
+    only: str = "",
+    skipped: Mapping[str, str] | None = None,
+) -> Plan:
+    """Plan a route to every other worker's pod CIDR on every machine there are facts of.
+
+    `cluster` is complete: each worker that could be asked has its pod CIDRs and internal IPs.
+    With `only`, nothing but the routes to that worker, and those on it.
+    """
+    skipped = skipped or {}
+    plans = []
+    for machine in cluster.machines:
+        if machine.name in facts:
+            scope = _Scope(cluster, machine, only if only != machine.name else "", skipped)
+            plans.append(_plan_machine(scope, facts[machine.name], allowed))
+    return Plan(tuple(plans), skipped)
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """What one machine is planned within."""
+
+    cluster: Cluster
+    machine: Machine
+    only: str  # empty: all workers
+    skipped: Mapping[str, str]
+
+    def targets(self) -> Iterator[tuple[Machine, Network, Address | None]]:
+        """The other workers' pod CIDRs, each with its next hop."""
+        for worker in self.cluster.workers:
+            if worker.name == self.machine.name or worker.name in self.skipped:
+                continue
+            if self.only and worker.name != self.only:
+                continue
+            for prefix in worker.pod_cidrs:
+                yield worker, prefix, worker.internal_ip(prefix.version)
+
+    def hidden(self) -> set[Network]:
+        """Pod CIDRs that are not touched here: of machines that cannot be asked, or not meant."""
+        return {
+            prefix
+            for worker in self.cluster.workers
+            if worker.name in self.skipped or (self.only and worker.name != self.only)
+            for prefix in worker.pod_cidrs
+        }
+
+
+def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
+    machine = scope.machine
+    main = [r for r in facts.routes if r.table == "main"]
+    at: dict[Network, list[Route]] = {}
+    for route in main:
+        at.setdefault(route.prefix, []).append(route)
+    lookup = Lookup(main)
+    targets = list(scope.targets())
+    inside = _inside(at, [prefix for _, prefix, _ in targets] + list(machine.pod_cidrs))
+
+    changes: list[Change] = []
+    right: list[Route] = []
+    obstacles: list[Obstacle] = []
+    refusals: list[str] = []
+    for worker, prefix, via in targets:
+        there = [*sorted(at.get(prefix, []), key=lambda r: r.metric), *inside.get(prefix, [])]
+        dev = lookup.link_to(via) if via is not None else None
+        if via is None or dev is None or not within(prefix, scope.cluster.pod_networks):
+            refusals.append(_refusal(worker, prefix, via, lookup, scope.cluster))
+            continue
+        wanted = own_route(prefix, via, dev)
+        change, kept, blocks = _settle(wanted, there, allowed)
+        blocks += [_rule_in_the_way(wanted, r) for r in _rules_over(wanted, facts, scope.cluster)]
+        right += kept
+        obstacles += blocks
+        if change is not None and not blocks:
+            changes.append(change)
+            if change.put is not None:
+                refusals += _shadows(change.put, facts, scope.cluster)
+    for prefix in machine.pod_cidrs:
+        if scope.only:
+            break
+        there = [*at.get(prefix, []), *inside.get(prefix, [])]
+        own, blocks = _own_cidr(prefix, there, allowed)
+        changes += own
+        obstacles += blocks
+
+    planned = {r for change in changes for r in change.take} | set(right)
+    strays = [r for r in facts.owned if r not in planned and r.prefix not in _prefixes(targets)]
+    outside = [r for r in strays if not within(r.prefix, scope.cluster.pod_networks)]
+    hidden = scope.hidden()
+    stale = [r for r in strays if r not in outside and r.prefix not in hidden and not scope.only]
+    if allowed.prune:
+        refusals += _prune_refusals(stale, scope, facts, allowed)
+        changes += [Change(None, (r,)) for r in stale]
+    return MachinePlan(
+        name=machine.name,
+        changes=tuple(changes),
+        right=tuple(right),
+        obstacles=tuple(obstacles),
+        left=() if allowed.prune else tuple(stale),
+        outside=tuple(outside),
+        refusals=tuple(refusals),
+    )
+
+
+def _settle(
+    wanted: Route, there: list[Route], allowed: Allowed
+) -> tuple[Change | None, list[Route], list[Obstacle]]:
+    """One wanted route against what is there: at its prefix by metric, then inside it.
+
+    Gives the change, the routes that are right, and what stands in the way.
+    """
+    exact = [r for r in there if r.prefix == wanted.prefix and r.tos == "0"]
+    winner = exact[0] if exact and _says(exact[0], wanted) else None
+    others = [r for r in there if r is not winner and not (r in exact and winner)]
+    own = [r for r in others if r.owned]
+    foreign = [r for r in others if not r.owned and not _says(r, wanted)]
+    blocks = [_route_in_the_way(wanted, r) for r in foreign if not _may_take(r, allowed)]
+    if winner is None:
+        same = [r for r in exact if not r.owned and _says(r, wanted)]
+        return Change(wanted, (*own, *foreign, *same)), [], blocks
+    if allowed.adopt and not winner.owned:
+        return Change(wanted, (winner, *own, *foreign)), [], blocks
+    if own or (foreign and allowed.replace):
+        return Change(None, (*own, *foreign)), [winner], blocks
+    return None, [winner], blocks
+
+
+def _may_take(route: Route, allowed: Allowed) -> bool:
+    """Whether a foreign route may be displaced; one that belongs to an address never."""
+    return allowed.replace and route.protocol != "kernel"
+
+
+def _own_cidr(
+    prefix: Network, there: list[Route], allowed: Allowed
+) -> tuple[list[Change], list[Obstacle]]:
+    """Routes that lead a machine's own pods away from it (kubernetes-the-hard-way#539)."""
+    away = [r for r in there if r.owned or (r.prefix == prefix and r.hops and r.hops[0].via)]
+    blocks = [
+        Obstacle(
+            prefix,
+            f"{r} ({_origin(r)}) leads this machine's own pods away from it",
+            "--replace takes it away and keeps it for rollback",
+        )
+        for r in away
+        if not r.owned and not _may_take(r, allowed)
+    ]
+    if blocks or not away:
+        return [], blocks
+    return [Change(None, (r,)) for r in away], []
+
+
+def _says(found: Route, wanted: Route) -> bool:
+    """Whether a route leads where the wanted one does."""
+    return found.type == "unicast" and found.next_hop == wanted.next_hop
+
+
+def _inside(
+    at: Mapping[Network, list[Route]], prefixes: Iterable[Network]
+) -> dict[Network, list[Route]]:
+    """The routes more specific than each prefix; they would win over a route to it."""
+    outer = set(prefixes)
+    lengths = {(p.version, p.prefixlen) for p in outer}
+    found: dict[Network, list[Route]] = {}
+    for prefix, routes in at.items():
+        if prefix in outer:
+            continue
+        for version, length in lengths:
+            if version == prefix.version and length < prefix.prefixlen:
+                covering = prefix.supernet(new_prefix=length)
+                if covering in outer:
+                    found.setdefault(covering, []).extend(routes)
+    return found
+
+
+def _prefixes(targets: list[tuple[Machine, Network, Address | None]]) -> set[Network]:
+    return {prefix for _, prefix, _ in targets}
+
+
+def _origin(route: Route) -> str:
+    return f"proto {route.protocol}"
+
+
+def _route_in_the_way(wanted: Route, route: Route) -> Obstacle:
+    remedy = "--replace takes it away and keeps it for rollback"
+    if route.protocol == "kernel":
+        dev = route.hops[0].dev if route.hops else "a device"
+        remedy = f"it belongs to an address of {dev}: take that address away, or rename the range"
+    return Obstacle(wanted.prefix, f"{route} ({_origin(route)})", remedy)
+
+
+def _rule_in_the_way(wanted: Route, rule: Rule) -> Obstacle:
+    return Obstacle(
+        wanted.prefix, f"policy rule {rule.text}", "see `ip rule`: whoever set it must exempt this"
+    )
+
+
+def _rules_over(wanted: Route, facts: Facts, cluster: Cluster) -> list[Rule]:
+    """The policy rules that would send packets for a wanted route elsewhere."""
+    found = []
+    for rule in facts.rules:
+        if rule.destination is not None and not _overlap(rule.destination, wanted.prefix):
+            continue
+        if rule.source is not None and not any(
+            _overlap(rule.source, network) for network in cluster.pod_networks
+        ):
+            continue
+        family = wanted.prefix.version
+        same_family = [n for n in (rule.source, rule.destination) if n and n.version == family]
+        if (rule.source or rule.destination) and not same_family:
+            continue
+        table = [r for r in facts.routes if r.table == rule.table and r.type != "throw"]
+        if not rule.table or any(
+            _overlap(r.prefix, wanted.prefix) and not _says(r, wanted) for r in table
+        ):
+            found.append(rule)
+    return found
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    return within(one, (other,)) or within(other, (one,))
+
+
+def _refusal(
+    worker: Machine, prefix: Network, via: Address | None, lookup: Lookup, cluster: Cluster
+) -> str:
+    """Why there can be no route to a worker's pod CIDR."""
+    if not within(prefix, cluster.pod_networks):
+        networks = ", ".join(map(str, cluster.pod_networks))
+        return f"{worker.name}'s pod CIDR {prefix} is outside pod_networks ({networks})"
+    if via is None:
+        return f"{worker.name} has no internal IPv{prefix.version} address for {prefix}"
+    route = lookup.route_to(via)
+    way = f"goes by {route}" if route else "has no route"
+    return (
+        f"{worker.name}'s internal IP {via} is not on a link of this machine ({way});"
+        " a network that routes (Hetzner Cloud, GCP) wants a route in the provider's network"
+        " or by its gateway instead"
+    )
+
+
+def _shadows(put: Route, facts: Facts, cluster: Cluster) -> list[str]:
+    """Why a route would cut this machine off."""
+    gateways = [
+        (hop.via, "its default gateway")
+        for r in facts.routes
+        if r.prefix.prefixlen == 0 and r.table == "main"
+        for hop in r.hops
+        if hop.via is not None
+    ]
+    nodes = [(ip, f"{m.name}'s internal IP") for m in cluster.machines for ip in m.internal_ips]
+    client = [(facts.client, "your own ssh")] if facts.client else []
+    return [
+        f"a route to {put.prefix} would take away {what}, {address}"
+        for address, what in [*client, *gateways, *nodes]
+        if within(ip_network(address), (put.prefix,))
+    ]
+
+
+def _prune_refusals(stale: list[Route], scope: _Scope, facts: Facts, allowed: Allowed) -> list[str]:
+    unknown = [w.name for w in scope.cluster.workers if w.name in scope.skipped and not w.pod_cidrs]
+    if stale and unknown:
+        return [
+            f"cannot prune: {', '.join(unknown)} cannot be asked for its pod CIDR;"
+            " write pod_cidr in hosts.toml"
+        ]
+    if allowed.force:
+        return []
+    return [
+        f"cannot prune {r.prefix}: its next hop {r.next_hop} still answers. Is a worker missing"
+        " from hosts.toml? If it is really gone, say --prune --force"
+        for r in stale
+        if r.next_hop in facts.answering
+    ]
+
+
+def plan_rollback(
+    cluster: Cluster, facts: Mapping[str, Facts], skipped: Mapping[str, str] | None = None
+) -> Plan:
+    """Plan the way back to before this tool first touched each machine."""
+    plans = []
+    for machine in cluster.machines:
+        if machine.name not in facts:
+            continue
+        found = facts[machine.name]
+        first: dict[str, Displaced] = {}
+        for kept in sorted(found.displaced, key=lambda d: d.run):
+            first.setdefault(kept.file.partition("_")[2], kept)
+        here = set(found.routes)
+        restores = tuple(
+            kept for kept in first.values() if not all(_there(r, here) for r in kept.routes)
+        )
+        plans.append(
+            MachinePlan(
+                name=machine.name,
+                changes=tuple(Change(None, (r,)) for r in found.owned),
+                restores=restores,
+                forgets=found.displaced,
+            )
+        )
+    return Plan(tuple(plans), skipped or {})
+
+
+def _there(route: Route, here: set[Route]) -> bool:
+    return route in here
+
+
+def limited(plan: Plan, limit: str) -> Plan:
+    """The part of a plan for one machine."""
+    return replace(plan, machines=tuple(m for m in plan.machines if m.name == limit))

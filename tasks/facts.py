@@ -1,0 +1,310 @@
+"""Facts: what one machine says of itself in one answer, and how it is asked.
+
+Nothing here changes a machine. The answer is text in sections, parsed without trust.
+"""
+
+import itertools
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
+from typing import Any
+
+from .cluster import Address, Network
+from .route import OWN_PROTOCOL, Route, parse
+
+STATE = "/run/pod-routes"  # where a machine keeps the lock and the displaced routes
+NEEDED = ("ip", "ping", "flock", "cksum")
+
+_PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux", "cksum": "coreutils"}
+
+Interface = IPv4Interface | IPv6Interface
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A policy rule of ip-rule(8) that is looked up before the main table."""
+
+    text: str
+    source: Network | None  # None: from all
+    destination: Network | None  # None: to all
+    table: str  # empty where the rule ends the lookup (blackhole, unreachable, prohibit)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Pod CIDRs that some place on the machine names."""
+
+    place: str
+    networks: tuple[Network, ...]
+
+
+@dataclass(frozen=True)
+class Displaced:
+    """Foreign routes that this tool took away and keeps, of one prefix and protocol."""
+
+    file: str  # "RUN FAMILY PREFIX PROTOCOL", joined by underscores, in STATE/displaced
+    routes: tuple[Route, ...]
+
+    @property
+    def run(self) -> str:
+        """The run that took them away; runs sort by time."""
+        return self.file.partition("_")[0]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one machine says of itself."""
+
+    routes: tuple[Route, ...]
+    rules: tuple[Rule, ...] = ()
+    addresses: tuple[tuple[str, Interface], ...] = ()  # device, address with prefix length
+    bridges: frozenset[str] = frozenset()
+    claims: tuple[Claim, ...] = ()
+    pod_bridge: str = "cni0"
+    masquerades: bool = False  # the CNI config's ipMasq
+    reserved: frozenset[Address] = frozenset()  # host-local's store
+    displaced: tuple[Displaced, ...] = ()
+    client: Address | None = None  # where the operator's ssh comes from
+    answering: frozenset[Address] = frozenset()  # unknown next hops that answered a ping
+    missing: tuple[str, ...] = ()  # programs
+    snapshot: str = ""
+
+    @property
+    def owned(self) -> tuple[Route, ...]:
+        """The routes this tool put there."""
+        return tuple(r for r in self.routes if r.owned and r.table == "main")
+
+    def packages_missing(self) -> tuple[str, ...]:
+        """The packages to install, by their name in Debian and most others."""
+        return tuple(dict.fromkeys(_PACKAGES.get(program, program) for program in self.missing))
+
+
+def snapshot_function(pod_networks: Sequence[Network]) -> str:
+    """A shell function that prints a checksum of all routes this tool may touch.
+
+    Seconds to an expiry are left out: they change by themselves.
+    """
+    shows = [
+        f"ip -{n.version} -details -oneline route show root {n} table main" for n in pod_networks
+    ]
+    shows += [
+        f"ip -{family} -details -oneline route show proto {OWN_PROTOCOL} table main"
+        for family in (4, 6)
+    ]
+    return f"""snapshot() {{
+  {{ {"; ".join(shows)}; }} 2>/dev/null | sed 's/ expires -*[0-9]*sec//' | cksum
+}}"""
+
+
+def question(pod_networks: Sequence[Network], known: Iterable[Address], ask_strangers: bool) -> str:
+    """The script that asks a machine for its facts, for `shell.ask`.
+
+    `known` are the internal IPs of the cluster; with `ask_strangers`, every other next hop of
+    an owned route is pinged, to tell a worker that is gone from one that a file forgot.
+    """
+    return _QUESTION.format(
+        snapshot=snapshot_function(pod_networks),
+        needed=" ".join(NEEDED),
+        state=shlex.quote(STATE),
+        own=OWN_PROTOCOL,
+        known=shlex.quote(" ".join(["", *map(str, known), ""])),
+        strangers="strangers" if ask_strangers else ":",
+    )
+
+
+_QUESTION = r"""
+{snapshot}
+strangers() {{
+  for hop in $(ip -4 -oneline route show proto {own}; ip -6 -oneline route show proto {own}); do
+    [ "$previous" = via ] && echo "$hop"
+    previous=$hop
+  done | sort -u | while read -r hop; do
+    case {known} in *" $hop "*) continue ;; esac
+    ping -n -q -c 2 -i 0.3 -W 1 "$hop" >/dev/null 2>&1 && echo "$hop" &
+  done
+  wait
+}}
+main() {{
+  echo "== missing"
+  for program in {needed}; do command -v "$program" >/dev/null 2>&1 || echo "$program"; done
+  echo "== client"
+  echo "$SSH_CONNECTION"
+  for family in 4 6; do
+    echo "== route $family"
+    ip -$family -details -oneline route show table all
+    echo "== rule $family"
+    ip -$family rule show
+  done
+  echo "== address"
+  ip -oneline address show
+  echo "== bridge"
+  ip -oneline link show type bridge
+  for file in /var/lib/kubelet/kubelet-config.yaml /var/lib/kubelet/config.yaml; do
+    [ -r "$file" ] || continue
+    echo "== kubelet $file"
+    sed -n 's/^podCIDR:[[:space:]]*//p' "$file"
+  done
+  for file in /etc/cni/net.d/*.conf /etc/cni/net.d/*.conflist /etc/cni/net.d/*.json; do
+    [ -r "$file" ] || continue
+    echo "== cni $file"
+    tr '\n' ' ' <"$file"
+    echo
+  done
+  echo "== reserved"
+  ls /var/lib/cni/networks/*/ 2>/dev/null
+  for file in {state}/displaced/*.text; do
+    [ -r "$file" ] || continue
+    echo "== displaced $file"
+    cat "$file"
+  done
+  echo "== answering"
+  {strangers}
+  echo "== snapshot"
+  snapshot
+}} 2>/dev/null
+"""
+
+
+def read(answer: str) -> Facts:
+    """Read a machine's answer; raises ValueError where it is not what was asked for."""
+    sections = _sections(answer)
+    routes: list[Route] = []
+    rules: list[Rule] = []
+    claims: list[Claim] = []
+    displaced: list[Displaced] = []
+    cni: list[dict[str, Any]] = []
+    for (name, detail), lines in sections.items():
+        if name == "route":
+            routes += [parse(line, int(detail)) for line in lines]
+        elif name == "rule":
+            rules += _rules(lines)
+        elif name == "kubelet":
+            claims += _kubelet(detail, lines)
+        elif name == "cni":
+            plugins = _plugins("".join(lines))
+            networks = tuple(n for plugin in plugins for n in _subnets(plugin))
+            if networks and not cni:  # the runtime uses the first file in name order
+                claims.append(Claim(detail, networks))
+                cni = plugins
+        elif name == "displaced":
+            file = detail.rpartition("/")[2].removesuffix(".text")
+            family = 6 if file.split("_")[1] == "6" else 4
+            displaced.append(Displaced(file, tuple(parse(line, family) for line in lines)))
+    bridge = next((p for p in cni if p.get("type") == "bridge"), {})
+    addresses = tuple(_address(line) for line in sections.get(("address", ""), []))
+    pod_bridge = str(bridge.get("bridge") or "cni0")
+    on_bridge = tuple(
+        a.network for dev, a in addresses if dev == pod_bridge and not a.is_link_local
+    )
+    if on_bridge:
+        claims.append(Claim(f"the address of {pod_bridge}", on_bridge))
+    client = " ".join(sections.get(("client", ""), [])).split()
+    return Facts(
+        routes=tuple(routes),
+        rules=tuple(rules),
+        addresses=addresses,
+        bridges=frozenset(_device(line) for line in sections.get(("bridge", ""), [])),
+        claims=tuple(claims),
+        pod_bridge=pod_bridge,
+        masquerades=bridge.get("ipMasq") is True,
+        reserved=frozenset(_addresses(sections.get(("reserved", ""), []))),
+        displaced=tuple(displaced),
+        client=ip_address(client[0].partition("%")[0]) if client else None,
+        answering=frozenset(_addresses(sections.get(("answering", ""), []))),
+        missing=tuple(sections.get(("missing", ""), [])),
+        snapshot=" ".join(sections.get(("snapshot", ""), [])),
+    )
+
+
+def _sections(answer: str) -> dict[tuple[str, str], list[str]]:
+    sections: dict[tuple[str, str], list[str]] = {}
+    lines: list[str] = []
+    for line in answer.splitlines():
+        if line.startswith("== "):
+            name, _, detail = line[3:].partition(" ")
+            lines = sections.setdefault((name, detail), [])
+        elif line.strip():
+            lines.append(line)
+    if ("snapshot", "") not in sections:
+        raise ValueError("the answer breaks off")
+    return sections
+
+
+def _rules(lines: list[str]) -> list[Rule]:
+    """The rules before `lookup main` that take whole prefixes; see ip-rule(8)."""
+    rules = []
+    for line in lines:
+        words = line.partition(":")[2].split()
+        values = dict(itertools.pairwise(words))
+        table = values.get("lookup", "")
+        if table == "main" and "suppress_prefixlength" not in values:
+            break
+        partial = {"fwmark", "uidrange", "ipproto", "sport", "dport", "not"} & set(words)
+        if partial or table in ("local", "main") or table.startswith("["):
+            continue
+        rules.append(
+            Rule(line.strip(), _selector(values.get("from")), _selector(values.get("to")), table)
+        )
+    return rules
+
+
+def _selector(word: str | None) -> Network | None:
+    return None if word in (None, "all") else ip_network(word)
+
+
+def _kubelet(file: str, lines: list[str]) -> list[Claim]:
+    words = " ".join(line.partition("#")[0] for line in lines).replace(",", " ").split()
+    networks = [ip_network(word.strip("\"'")) for word in words if word.strip("\"'")]
+    return [Claim(file, tuple(networks))] if networks else []
+
+
+def _plugins(text: str) -> list[dict[str, Any]]:
+    """The plugins of a CNI network configuration or list (CNI spec 0.3.1 to 1.0)."""
+    try:
+        config = json.loads(text)
+    except ValueError:
+        return []  # not ours to judge: the container runtime passes over it too
+    if not isinstance(config, dict):
+        return []
+    plugins = config.get("plugins", [config])
+    return [p for p in plugins if isinstance(p, dict)] if isinstance(plugins, list) else []
+
+
+def _subnets(plugin: dict[str, Any]) -> list[Network]:
+    """The subnets of a host-local ipam section, in its older and its newer form."""
+    ipam = plugin.get("ipam")
+    if not isinstance(ipam, dict) or ipam.get("type") != "host-local":
+        return []
+    sets = ipam.get("ranges") or []
+    ranges = [ipam, *(r for group in sets if isinstance(group, list) for r in group)]
+    subnets = []
+    for entry in ranges:
+        try:
+            subnets.append(ip_network(entry["subnet"], strict=False))
+        except (KeyError, TypeError, ValueError):
+            continue  # "usePodCidr" and the like stand for the kubelet's own
+    return subnets
+
+
+def _device(line: str) -> str:
+    return line.split()[1].rstrip(":").partition("@")[0]
+
+
+def _address(line: str) -> tuple[str, Interface]:
+    """One line of `ip -oneline address`: "2: eth0    inet 10.0.0.1/24 ..."."""
+    words = line.split()
+    if len(words) < 4 or words[2] not in ("inet", "inet6"):
+        raise ValueError(f"cannot read this line of `ip address`: {line!r}")
+    return _device(line), ip_interface(words[3])
+
+
+def _addresses(words: Iterable[str]) -> list[Address]:
+    addresses = []
+    for word in words:
+        try:
+            addresses.append(ip_address(word.strip()))
+        except ValueError:
+            continue  # host-local keeps its lock and last address there too
+    return addresses

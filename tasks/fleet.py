@@ -1,0 +1,166 @@
+"""The machines within reach: one SSH connection each, kept for the whole command line."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
+
+import paramiko
+from fabric import Config, Connection, SerialGroup
+from paramiko.ssh_exception import NoValidConnectionsError
+
+from . import shell
+from .cluster import Cluster
+from .hostkeys import HostKeyRefused
+from .login import Login
+from .shell import Trouble
+
+BUSY_TRIES = (0.2, 0.5, 1.0, 2.0)  # seconds to wait where sshd's MaxStartups turns one away
+
+
+class Fleet:
+    """The connections to a cluster's machines, opened when first used."""
+
+    def __init__(self, cluster: Cluster, config: Config, parallel: int) -> None:
+        """`config`: Fabric's, with its flags; `parallel`: how many machines are read at once."""
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks by itself
+        self.cluster = cluster
+        self._parallel = parallel
+        self._login = Login(cluster, config)
+        self._connections: dict[str, Connection] = {}
+
+    def ask(self, scripts: Mapping[str, str], everyone: bool = False) -> dict[str, str | Trouble]:
+        """Run a script on each of the machines named, several at a time.
+
+        `everyone`: all at once, where machines wait for each other.
+        """
+        return self.each({name: _runner(script) for name, script in scripts.items()})
+
+    def each(
+        self, jobs: Mapping[str, Callable[[Connection], str]], everyone: bool = False
+    ) -> dict[str, str | Trouble]:
+        """Do a job with the connection of each machine named; the answers in the same order.
+
+        `everyone`: all at once, where machines wait for each other.
+        """
+        connections = {name: self.connection(name) for name in jobs}
+        troubles = self._open_gateways(connections)
+
+        def do(name: str) -> str | Trouble:
+            if name in troubles:
+                return troubles[name]
+            try:
+                self.open(connections[name])
+                return jobs[name](connections[name])
+            except Exception as error:
+                return self._trouble(connections[name], error)
+
+        workers = max(1, len(jobs) if everyone else min(self._parallel, len(jobs)))
+        with ThreadPoolExecutor(workers) as pool:
+            futures = {name: pool.submit(do, name) for name in jobs}
+            try:
+                return {name: future.result() for name, future in futures.items()}
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.close()  # ends the commands that are under way
+                raise
+
+    def group(self, names: Iterable[str]) -> SerialGroup:
+        """The connections of some machines as a Fabric group, in the cluster's order."""
+        chosen = set(names)
+        return SerialGroup.from_connections(
+            [self.connection(m.name) for m in self.cluster.machines if m.name in chosen]
+        )
+
+    def name_of(self, connection: Connection) -> str:
+        """The machine a connection leads to."""
+        return next(name for name, held in self._connections.items() if held is connection)
+
+    def run(self, connection: Connection, script: str) -> str:
+        """Run a script over one connection of a group; raises Trouble."""
+        try:
+            self.open(connection)
+            return shell.run(connection, script)
+        except Exception as error:
+            raise self._trouble(connection, error) from error
+
+    def close(self) -> None:
+        """End all connections."""
+        for connection in [*self._connections.values(), *self._login.gateways]:
+            connection.close()
+
+    def connection(self, name: str) -> Connection:
+        """The connection to a machine, not yet opened if it is new."""
+        if name not in self._connections:
+            self._connections[name] = self._login.connection(self.cluster.machine(name))
+        return self._connections[name]
+
+    def open(self, connection: Connection) -> None:
+        """Open a connection; where sshd is too busy to answer, ask it again a little later."""
+        for pause in BUSY_TRIES:
+            try:
+                connection.open()
+                return
+            except (paramiko.SSHException, EOFError, ConnectionResetError) as error:
+                if not _turned_away(error):
+                    raise
+                connection.close()
+                sleep(pause)
+        connection.open()
+
+    def _open_gateways(self, connections: Mapping[str, Connection]) -> dict[str, Trouble]:
+        """Open the jump hosts in use, before many machines want them at the same time."""
+        troubles: dict[str, Trouble] = {}
+        for gateway in self._login.gateways:
+            try:
+                self.open(gateway)
+            except Exception as error:
+                trouble = self._trouble(gateway, error)
+                for name, connection in connections.items():
+                    if connection.gateway is gateway:
+                        troubles[name] = Trouble(f"jump host {gateway.host}: {trouble}")
+        return troubles
+
+    def _trouble(self, connection: Connection, error: Exception) -> Trouble:
+        if isinstance(error, Trouble):
+            return error
+        if isinstance(error, (OSError, EOFError, paramiko.SSHException)):
+            return Trouble(_explain(connection, error))
+        raise error
+
+
+def _runner(script: str) -> Callable[[Connection], str]:
+    return lambda connection: shell.run(connection, script)
+
+
+def _turned_away(error: Exception) -> bool:
+    """Whether sshd closed the connection before it said who it is (MaxStartups)."""
+    return isinstance(error, (EOFError, ConnectionResetError)) or "banner" in str(error)
+
+
+def _explain(connection: Connection, error: Exception) -> str:  # noqa: PLR0911
+    """One line for what went wrong: what, where, what to do."""
+    where = f"{connection.host} port {connection.port}"
+    if isinstance(error, HostKeyRefused):
+        return str(error)
+    if isinstance(error, paramiko.AuthenticationException):
+        return (
+            f"{where} refuses the key for user {connection.user}:"
+            " check [ssh] user and key_file, and authorized_keys there"
+        )
+    if isinstance(error, socket.gaierror):
+        return f"the name {connection.host} has no address: check public_ip"
+    if isinstance(error, TimeoutError) or "timed out" in str(error).lower():
+        return f"{where} does not answer within {connection.connect_timeout} s: is it up?"
+    if isinstance(error, NoValidConnectionsError):
+        number = getattr(next(iter(error.errors.values())), "errno", None) or 0
+        return f"{where}: {os.strerror(number).lower()}: is it up, is sshd running?"
+    if isinstance(error, paramiko.SSHException) and "No authentication methods" in str(error):
+        return f"there is no key to log in with on {where}: set [ssh] key_file, or use ssh-agent"
+    if isinstance(error, paramiko.ChannelException):
+        return f"the jump host cannot reach {where}: {error.text.lower()}"
+    if isinstance(error, EOFError) or _turned_away(error):
+        return f"{where} closes the connection before it says anything: is that sshd, is it busy?"
+    return f"{where}: {error}"

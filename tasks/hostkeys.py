@@ -1,0 +1,158 @@
+"""Host keys: which key a host must show, learned or given, in known_hosts files.
+
+The format is that of sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. A line that cannot be read is
+passed over, as OpenSSH does; paramiko's own reader gives up on the whole file.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from threading import Lock
+
+from paramiko import MissingHostKeyPolicy, PKey, SSHClient, SSHException
+
+from .cluster import HostKeys
+
+
+class HostKeyRefused(SSHException):
+    """The host showed a key that must not be trusted; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a known_hosts file."""
+
+    marker: str  # "", "@revoked" or "@cert-authority"
+    hosts: str
+    type: str
+    key: str  # base64
+    place: str  # file:line
+
+    def names(self, host: str) -> bool:
+        """Whether the line is about this host, written as `host` or `[host]:port`."""
+        if self.hosts.startswith("|1|"):
+            return _hash_matches(self.hosts, host)
+        patterns = self.hosts.lower().split(",")
+        if any(p.startswith("!") and fnmatchcase(host.lower(), _glob(p[1:])) for p in patterns):
+            return False
+        return any(fnmatchcase(host.lower(), _glob(p)) for p in patterns)
+
+
+def _glob(pattern: str) -> str:
+    return pattern.replace("[", "[[]")  # "[host]:port" is meant literally; only * and ? are not
+
+
+def _hash_matches(hashed: str, host: str) -> bool:
+    try:
+        _, _, salt, digest = hashed.split("|")
+        wanted = base64.b64decode(digest)
+        found = hmac.new(base64.b64decode(salt), host.encode(), hashlib.sha1).digest()
+    except (ValueError, binascii.Error):
+        return False
+    return hmac.compare_digest(wanted, found)
+
+
+def read_lines(files: Iterable[Path]) -> list[Line]:
+    """All readable lines of the files that are there."""
+    lines = []
+    for file in files:
+        try:
+            text = file.read_text(errors="replace")
+        except OSError:
+            continue
+        for number, text_line in enumerate(text.splitlines(), 1):
+            words = text_line.split()
+            marker = words.pop(0) if words and words[0].startswith("@") else ""
+            if len(words) >= 3 and not words[0].startswith("#"):
+                hosts, kind, key = words[:3]
+                lines.append(Line(marker, hosts, kind, key, f"{file}:{number}"))
+    return lines
+
+
+class KnownHosts:
+    """The host keys known to one command line, and the rule for the others."""
+
+    def __init__(self, mode: HostKeys, read: Iterable[Path], learn: Path) -> None:
+        """`read`: the files consulted; `learn`: the file that accept-new writes to."""
+        self._mode = mode
+        self._learn = learn
+        self._lines = read_lines([*read, learn]) if mode != "off" else []
+        self._lock = Lock()
+
+    def types(self, host: str) -> list[str]:
+        """The key types known for a host: what to ask it for first."""
+        return [line.type for line in self._lines if not line.marker and line.names(host)]
+
+    def policy(self) -> MissingHostKeyPolicy:
+        """What a paramiko client asks about every key; it is given no known hosts itself."""
+        return _Policy(self)
+
+    def check(self, host: str, key: PKey) -> None:
+        """Accept the key, learn it, or raise HostKeyRefused."""
+        if self._mode == "off":
+            return
+        with self._lock:
+            self._check(host, key)
+
+    def _check(self, host: str, key: PKey) -> None:
+        about = [line for line in self._lines if line.names(host)]
+        shown = f"{key.get_name()} {_fingerprint(key.get_base64())}"
+        for line in about:
+            if line.marker == "@revoked" and line.key == key.get_base64():
+                raise HostKeyRefused(f"its host key {shown} is revoked in {line.place}")
+        known = [line for line in about if not line.marker]
+        if any(line.key == key.get_base64() for line in known):
+            return
+        if known:
+            old = known[0]
+            raise HostKeyRefused(
+                f"its HOST KEY HAS CHANGED: it shows {shown}, but {old.place} has"
+                f" {old.type} {_fingerprint(old.key)}. Somebody may be in between, or the"
+                f" machine was rebuilt: if you know that it was, delete that line"
+            )
+        if any(line.marker == "@cert-authority" for line in about):
+            raise HostKeyRefused(
+                "it is known by a certificate authority only, which is not supported here:"
+                f" add its own key with ssh-keyscan to {self._learn}"
+            )
+        if self._mode == "strict":
+            raise HostKeyRefused(
+                f"its host key {shown} is not known, and host_keys is strict: add it to"
+                f" {self._learn}, for example with ssh-keyscan"
+            )
+        self._add(host, key)
+
+    def _add(self, host: str, key: PKey) -> None:
+        text = f"{host} {key.get_name()} {key.get_base64()}\n"
+        try:
+            descriptor = os.open(self._learn, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+        except OSError as error:
+            raise HostKeyRefused(
+                f"its host key cannot be kept in {self._learn}: {error}"
+            ) from error
+        self._lines.append(Line("", host, key.get_name(), key.get_base64(), str(self._learn)))
+
+
+class _Policy(MissingHostKeyPolicy):
+    def __init__(self, known: KnownHosts) -> None:
+        self._known = known
+
+    def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
+        self._known.check(hostname, key)
+
+
+def _fingerprint(key: str) -> str:
+    """The fingerprint as `ssh-keygen -l` prints it."""
+    try:
+        digest = hashlib.sha256(base64.b64decode(key)).digest()
+    except (ValueError, binascii.Error):
+        return "(unreadable)"
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")

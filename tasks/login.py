@@ -1,0 +1,161 @@
+"""Logging in: connections made as hosts.toml, Fabric's flags and ~/.ssh/config say."""
+
+import getpass
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import paramiko
+from fabric import Config, Connection
+
+from .cluster import Cluster, Machine
+from .exits import Stop
+from .hostkeys import KnownHosts
+
+CONNECT_TIMEOUT = 10  # seconds, for each step of a connect; Fabric's own -t sets another
+
+
+class Login:
+    """Makes the connections to a cluster's machines; keys are read and jump hosts made once."""
+
+    def __init__(self, cluster: Cluster, config: Config) -> None:
+        self._ssh = cluster.ssh
+        self._config = config
+        self._known_hosts = KnownHosts(
+            cluster.ssh.host_keys, _operators_known_hosts(cluster), cluster.ssh.known_hosts
+        )
+        self._keys: dict[str, paramiko.PKey | None] = {}
+        self._gateways: dict[str, Connection] = {}
+
+    @property
+    def gateways(self) -> list[Connection]:
+        """The jump hosts of the connections made so far, first hops first."""
+        return list(self._gateways.values())
+
+    def connection(self, machine: Machine) -> Connection:
+        """A connection to a machine, not yet opened."""
+        ssh = self._ssh
+        theirs = self._config.base_ssh_config.lookup(machine.public_ip)
+        connection = Connection(
+            machine.public_ip,
+            user=ssh.user or theirs.get("user") or "root",
+            port=ssh.port,
+            config=self._config,
+            gateway=self._gateway(theirs.get("proxyjump", "none")),
+            connect_timeout=int(self._config.timeouts.connect or CONNECT_TIMEOUT),
+        )
+        self._prepare(connection, [ssh.key_file] if ssh.key_file else [])
+        return connection
+
+    def _prepare(self, connection: Connection, key_files: list[Path]) -> None:
+        """Give a connection its keys, its timeouts and the rule for host keys."""
+        operators = self._ssh.operators_own
+        asked = self._config.connect_kwargs.get("key_filename") or []
+        theirs = connection.ssh_config.get("identityfile", [])
+        files = [str(f) for f in key_files or asked or theirs]
+        known = [key for key in map(self._key, files) if key is not None]
+        timeout = connection.connect_timeout
+        connection.connect_kwargs = {
+            **self._config.connect_kwargs,
+            "key_filename": None,
+            "pkey": known[0] if known else None,
+            "allow_agent": operators,
+            "look_for_keys": operators and not files,
+            "banner_timeout": timeout,
+            "auth_timeout": timeout,
+            "channel_timeout": timeout,
+            "transport_factory": self._transport_factory(connection),
+        }
+        connection.client.set_missing_host_key_policy(self._known_hosts.policy())
+
+    def _transport_factory(self, connection: Connection) -> Callable[..., paramiko.Transport]:
+        host, port = connection.host, connection.port
+        types = self._known_hosts.types(host if port == 22 else f"[{host}]:{port}")
+
+        def transport(sock: Any, **kwargs: Any) -> paramiko.Transport:
+            if isinstance(sock, socket.socket):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            made = paramiko.Transport(sock, **kwargs)
+            options = made.get_security_options()
+            wanted = {"ssh-rsa": ["rsa-sha2-512", "rsa-sha2-256"]}
+            first = [
+                name for t in types for name in wanted.get(t, [t]) if name in options.key_types
+            ]
+            rest = [name for name in options.key_types if name not in first]
+            options.key_types = tuple(dict.fromkeys([*first, *rest]))
+            return made
+
+        return transport
+
+    def _key(self, file: str) -> paramiko.PKey | None:
+        """A private key, read once for all connections; None where the agent is to have it."""
+        if file not in self._keys:
+            self._keys[file] = self._read_key(Path(file).expanduser())
+        return self._keys[file]
+
+    def _read_key(self, file: Path) -> paramiko.PKey | None:
+        passphrase = self._config.connect_kwargs.get("passphrase")
+        try:
+            return _load(file, passphrase)
+        except FileNotFoundError:
+            return None  # an IdentityFile of ssh_config need not be there
+        except _Encrypted:
+            if self._ssh.operators_own and paramiko.Agent().get_keys():
+                return None
+            if not sys.stdin.isatty():
+                raise Stop(
+                    f"{file}: the key has a passphrase, and there is no terminal to ask for it:"
+                    " load it into ssh-agent"
+                ) from None
+        try:
+            return _load(file, getpass.getpass(f"Passphrase for {file}: "))
+        except _Encrypted:
+            raise Stop(f"{file}: that is not its passphrase") from None
+
+    def _gateway(self, jump: str) -> Connection | None:
+        """The jump host of a ProxyJump in ssh_config(5); one connection serves all."""
+        if jump.lower() == "none":
+            return None
+        gateway = None
+        hops = jump.split(",")
+        for number, hop in enumerate(hops, 1):
+            way = ",".join(hops[:number])
+            if way not in self._gateways:
+                made = Connection(
+                    hop,
+                    config=self._config,
+                    gateway=gateway or False,
+                    connect_timeout=int(self._config.timeouts.connect or CONNECT_TIMEOUT),
+                )
+                self._prepare(made, [])
+                self._gateways[way] = made
+            gateway = self._gateways[way]
+        return gateway
+
+
+class _Encrypted(Exception):
+    """A key whose passphrase is not known."""
+
+
+def _load(file: Path, passphrase: str | None) -> paramiko.PKey:
+    try:
+        secret: Any = passphrase.encode() if passphrase else None  # annotated str, wants bytes
+        return paramiko.PKey.from_path(file, secret)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Stop(f"{file}: cannot read the key: {error.strerror}") from error
+    except (TypeError, paramiko.PasswordRequiredException) as error:
+        raise _Encrypted from error
+    except (ValueError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
+        if passphrase:
+            raise _Encrypted from error
+        raise Stop(f"{file}: this is not a private key that can be read") from error
+
+
+def _operators_known_hosts(cluster: Cluster) -> list[Path]:
+    if not cluster.ssh.operators_own:
+        return []
+    return [Path("~/.ssh/known_hosts").expanduser(), Path("/etc/ssh/ssh_known_hosts")]

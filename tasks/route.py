@@ -1,0 +1,150 @@
+"""A route as the kernel has it: read from `ip -details -oneline route`, written for `ip -batch`.
+
+One parser serves every version of iproute2: the words are those of ip-route(8), where a
+line is a type, a prefix, and then pairs of a keyword and its value among single-word flags.
+"""
+
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from typing import NamedTuple
+
+from .cluster import Address, Network
+
+OWN_PROTOCOL = "214"  # unassigned in rt_protos: how a route of this tool is told from others
+DEFAULT_METRIC = {4: 0, 6: 1024}  # what the kernel takes when no metric is named
+
+_FLAGS = frozenset(
+    "onlink linkdown dead pervasive offload notify trap offload_failed rt_offload rt_trap"
+    " unresolved redirected cloned".split()
+)
+_TYPES = frozenset(
+    "unicast local broadcast anycast multicast throw unreachable prohibit blackhole nat".split()
+)
+
+
+class Hop(NamedTuple):
+    """One next hop of a route; `via` is None where the prefix is on the link itself."""
+
+    via: Address | None
+    dev: str
+
+
+class Route(NamedTuple):
+    """One route of one machine. `key` is what makes two lines the same route."""
+
+    prefix: Network
+    hops: tuple[Hop, ...]
+    protocol: str = OWN_PROTOCOL
+    metric: int = 0
+    type: str = "unicast"
+    table: str = "main"
+    tos: str = "0"
+    text: str = ""  # the line it was read from
+
+    @property
+    def key(self) -> tuple[Network, int, str, str]:
+        """What the kernel tells routes apart by: prefix (with its family), metric, table, TOS."""
+        return self.prefix, self.metric, self.table, self.tos
+
+    @property
+    def owned(self) -> bool:
+        """Whether this tool put it there."""
+        return self.protocol == OWN_PROTOCOL
+
+    @property
+    def next_hop(self) -> Address | None:
+        """The one address that packets go to next, None if there is none or several."""
+        return self.hops[0].via if len(self.hops) == 1 else None
+
+    @property
+    def words(self) -> str:
+        """The route in the words of ip-route(8), as `add`, `replace` and `del` take them."""
+        words = [str(self.prefix) if self.type == "unicast" else f"{self.type} {self.prefix}"]
+        if self.tos != "0":
+            words.append(f"tos {self.tos}")
+        for hop in self.hops:
+            if len(self.hops) > 1:
+                words.append("nexthop")
+            if hop.via is not None:
+                inet6 = "inet6 " if hop.via.version != self.prefix.version else ""
+                words.append(f"via {inet6}{hop.via}")
+            if hop.dev:
+                words.append(f"dev {hop.dev}")
+        words.append(f"proto {self.protocol}")
+        if self.metric:
+            words.append(f"metric {self.metric}")
+        return " ".join(words)
+
+    def __str__(self) -> str:
+        """The route as a person would type it: what is usual for its family is left out."""
+        words = self.words.replace(f" proto {OWN_PROTOCOL}", "")
+        if self.metric == DEFAULT_METRIC[self.prefix.version]:
+            words = words.removesuffix(f" metric {self.metric}")
+        return words
+
+
+class Unreadable(ValueError):
+    """A line that is no route."""
+
+
+def own_route(prefix: Network, via: Address, dev: str) -> Route:
+    """The route this tool gives a machine for a worker's pod CIDR."""
+    return Route(prefix, (Hop(via, dev),), metric=DEFAULT_METRIC[prefix.version])
+
+
+@lru_cache(maxsize=65536)  # the same line stands on every other machine of the cluster
+def parse(line: str, family: int) -> Route:
+    """Read one line of `ip -FAMILY -details -oneline route`; raises Unreadable."""
+    try:
+        return _parse(line, family)
+    except (ValueError, IndexError) as error:
+        raise Unreadable(f"cannot read this line of `ip route`: {line!r}") from error
+
+
+def _parse(line: str, family: int) -> Route:
+    words = line.replace("\\", " ").split()
+    kind = words.pop(0) if words[0] in _TYPES else "unicast"
+    prefix = _prefix(words.pop(0), family)
+    values: dict[str, str] = {}
+    hops: list[Hop] = []
+    via: Address | None = None
+    dev = ""
+    at = 0
+    while at < len(words):
+        word = words[at]
+        if word in _FLAGS:
+            at += 1
+        elif word == "nexthop":
+            if via is not None or dev:
+                hops.append(Hop(via, dev))
+            via, dev = None, ""
+            at += 1
+        elif word == "via":
+            at += 1 if words[at + 1] in ("inet", "inet6") else 0
+            via = ip_address(words[at + 1])
+            at += 2
+        elif word == "dev":
+            dev = words[at + 1]
+            at += 2
+        else:
+            at += 2 if words[at + 1 : at + 2] == ["lock"] else 1  # "mtu lock 1400"
+            values.setdefault(word, words[at] if at < len(words) else "")
+            at += 1
+    if via is not None or dev:
+        hops.append(Hop(via, dev))
+    return Route(
+        prefix=prefix,
+        hops=tuple(hops),
+        protocol=values.get("proto", "boot"),
+        metric=int(values.get("metric", "0")),
+        type=kind,
+        table=values.get("table", "main"),
+        tos=values.get("tos", "0"),
+        text=line.strip(),
+    )
+
+
+def _prefix(word: str, family: int) -> Network:
+    if word == "default":
+        return ip_network("0.0.0.0/0" if family == 4 else "::/0")
+    return ip_network(word)
