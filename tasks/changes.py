@@ -91,6 +91,11 @@ class Plan:
         return any(machine.obstacles or machine.refusals for machine in self.machines)
 
     @property
+    def refused(self) -> bool:
+        """Whether it must not be done, whatever the operator says."""
+        return any(machine.refusals for machine in self.machines)
+
+    @property
     def only_adds(self) -> bool:
         """Whether it takes nothing away."""
         return all(change.verb == "add" for machine in self.machines for change in machine.changes)
@@ -220,8 +225,7 @@ def _settle(
     foreign = [r for r in others if not r.owned and not _says(r, wanted)]
     blocks = [_route_in_the_way(wanted, r) for r in foreign if not _may_take(r, allowed)]
     if winner is None:
-        same = [r for r in exact if not r.owned and _says(r, wanted)]
-        return Change(wanted, (*own, *foreign, *same)), [], blocks
+        return Change(wanted, (*own, *foreign)), [], blocks
     if allowed.adopt and not winner.owned:
         return Change(wanted, (winner, *own, *foreign)), [], blocks
     if own or (foreign and allowed.replace):
@@ -390,9 +394,7 @@ def plan_rollback(
         for kept in sorted(found.displaced, key=lambda d: d.run):
             first.setdefault(kept.file.partition("_")[2], kept)
         here = set(found.routes)
-        restores = tuple(
-            kept for kept in first.values() if not all(_there(r, here) for r in kept.routes)
-        )
+        restores = tuple(k for k in first.values() if not here.issuperset(k.routes))
         plans.append(
             MachinePlan(
                 name=machine.name,
@@ -402,10 +404,6 @@ def plan_rollback(
             )
         )
     return Plan(tuple(plans), skipped or {})
-
-
-def _there(route: Route, here: set[Route]) -> bool:
-    return route in here
 
 
 def limited(plan: Plan, limit: str) -> Plan:

@@ -5,12 +5,15 @@ Nothing here changes a machine. The answer is text in sections, parsed without t
 
 import itertools
 import json
+import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
+from types import MappingProxyType
 from typing import Any
 
+from .answer import sections
 from .cluster import Address, Network
 from .route import OWN_PROTOCOL, Route, parse
 
@@ -60,9 +63,10 @@ class Facts:
     routes: tuple[Route, ...]
     rules: tuple[Rule, ...] = ()
     addresses: tuple[tuple[str, Interface], ...] = ()  # device, address with prefix length
-    bridges: frozenset[str] = frozenset()
+    bridges: Mapping[str, int] = MappingProxyType({})  # device, MTU in bytes
     claims: tuple[Claim, ...] = ()
     pod_bridge: str = "cni0"
+    pod_mtu: int = 1500  # bytes
     masquerades: bool = False  # the CNI config's ipMasq
     reserved: frozenset[Address] = frozenset()  # host-local's store
     displaced: tuple[Displaced, ...] = ()
@@ -169,13 +173,15 @@ main() {{
 
 def read(answer: str) -> Facts:
     """Read a machine's answer; raises ValueError where it is not what was asked for."""
-    sections = _sections(answer)
+    found = sections(answer)
+    if ("snapshot", "") not in found:
+        raise ValueError("the answer breaks off")
     routes: list[Route] = []
     rules: list[Rule] = []
     claims: list[Claim] = []
     displaced: list[Displaced] = []
     cni: list[dict[str, Any]] = []
-    for (name, detail), lines in sections.items():
+    for (name, detail), lines in found.items():
         if name == "route":
             routes += [parse(line, int(detail)) for line in lines]
         elif name == "rule":
@@ -193,43 +199,31 @@ def read(answer: str) -> Facts:
             family = 6 if file.split("_")[1] == "6" else 4
             displaced.append(Displaced(file, tuple(parse(line, family) for line in lines)))
     bridge = next((p for p in cni if p.get("type") == "bridge"), {})
-    addresses = tuple(_address(line) for line in sections.get(("address", ""), []))
+    addresses = tuple(_address(line) for line in found.get(("address", ""), []))
     pod_bridge = str(bridge.get("bridge") or "cni0")
     on_bridge = tuple(
         a.network for dev, a in addresses if dev == pod_bridge and not a.is_link_local
     )
     if on_bridge:
         claims.append(Claim(f"the address of {pod_bridge}", on_bridge))
-    client = " ".join(sections.get(("client", ""), [])).split()
+    bridges = dict(map(_bridge, found.get(("bridge", ""), [])))
+    client = " ".join(found.get(("client", ""), [])).split()
     return Facts(
         routes=tuple(routes),
         rules=tuple(rules),
         addresses=addresses,
-        bridges=frozenset(_device(line) for line in sections.get(("bridge", ""), [])),
+        bridges=bridges,
         claims=tuple(claims),
         pod_bridge=pod_bridge,
+        pod_mtu=_mtu(bridge.get("mtu")) or bridges.get(pod_bridge, 0) or 1500,
         masquerades=bridge.get("ipMasq") is True,
-        reserved=frozenset(_addresses(sections.get(("reserved", ""), []))),
+        reserved=frozenset(_addresses(found.get(("reserved", ""), []))),
         displaced=tuple(displaced),
         client=ip_address(client[0].partition("%")[0]) if client else None,
-        answering=frozenset(_addresses(sections.get(("answering", ""), []))),
-        missing=tuple(sections.get(("missing", ""), [])),
-        snapshot=" ".join(sections.get(("snapshot", ""), [])),
+        answering=frozenset(_addresses(found.get(("answering", ""), []))),
+        missing=tuple(found.get(("missing", ""), [])),
+        snapshot=" ".join(found.get(("snapshot", ""), [])),
     )
-
-
-def _sections(answer: str) -> dict[tuple[str, str], list[str]]:
-    sections: dict[tuple[str, str], list[str]] = {}
-    lines: list[str] = []
-    for line in answer.splitlines():
-        if line.startswith("== "):
-            name, _, detail = line[3:].partition(" ")
-            lines = sections.setdefault((name, detail), [])
-        elif line.strip():
-            lines.append(line)
-    if ("snapshot", "") not in sections:
-        raise ValueError("the answer breaks off")
-    return sections
 
 
 def _rules(lines: list[str]) -> list[Rule]:
@@ -290,6 +284,17 @@ def _subnets(plugin: dict[str, Any]) -> list[Network]:
 
 def _device(line: str) -> str:
     return line.split()[1].rstrip(":").partition("@")[0]
+
+
+def _bridge(line: str) -> tuple[str, int]:
+    """One line of `ip -oneline link`: "3: cnio0: <BROADCAST,UP> mtu 1500 qdisc ..."."""
+    mtu = re.search(r" mtu (\d+) ", line)
+    return _device(line), int(mtu[1]) if mtu else 1500
+
+
+def _mtu(value: object) -> int:
+    """The mtu of a CNI config; 0 there means the kernel's own choice, and so does nonsense."""
+    return value if isinstance(value, int) and 576 <= value <= 65536 else 0
 
 
 def _address(line: str) -> tuple[str, Interface]:

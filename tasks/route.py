@@ -28,6 +28,13 @@ class Hop(NamedTuple):
     via: Address | None
     dev: str
 
+    def words(self, family: int) -> str:
+        """The hop in the words of ip-route(8), for a route of IP version 4 or 6."""
+        if self.via is None:
+            return f"dev {self.dev}"
+        inet6 = "inet6 " if self.via.version != family else ""
+        return f"via {inet6}{self.via} dev {self.dev}"
+
 
 class Route(NamedTuple):
     """One route of one machine. `key` is what makes two lines the same route."""
@@ -58,22 +65,26 @@ class Route(NamedTuple):
 
     @property
     def words(self) -> str:
-        """The route in the words of ip-route(8), as `add`, `replace` and `del` take them."""
-        words = [str(self.prefix) if self.type == "unicast" else f"{self.type} {self.prefix}"]
-        if self.tos != "0":
-            words.append(f"tos {self.tos}")
-        for hop in self.hops:
-            if len(self.hops) > 1:
-                words.append("nexthop")
-            if hop.via is not None:
-                inet6 = "inet6 " if hop.via.version != self.prefix.version else ""
-                words.append(f"via {inet6}{hop.via}")
-            if hop.dev:
-                words.append(f"dev {hop.dev}")
-        words.append(f"proto {self.protocol}")
-        if self.metric:
-            words.append(f"metric {self.metric}")
-        return " ".join(words)
+        """The route as ip-route(8) takes it for `add` and `replace`."""
+        hops = [hop.words(self.prefix.version) for hop in self.hops]
+        if len(hops) == 1:
+            return " ".join([self._node, hops[0], self._origin])
+        return " ".join([self._node, self._origin, *(f"nexthop {hop}" for hop in hops)])
+
+    @property
+    def selector(self) -> str:
+        """The route as ip-route(8) takes it for `del`: a multipath goes as a whole."""
+        return self.words if len(self.hops) == 1 else f"{self._node} {self._origin}"
+
+    @property
+    def _node(self) -> str:
+        node = str(self.prefix) if self.type == "unicast" else f"{self.type} {self.prefix}"
+        return node if self.tos == "0" else f"{node} tos {self.tos}"
+
+    @property
+    def _origin(self) -> str:
+        metric = f" metric {self.metric}" if self.metric else ""
+        return f"proto {self.protocol}{metric}"
 
     def __str__(self) -> str:
         """The route as a person would type it: what is usual for its family is left out."""

@@ -1,0 +1,18 @@
+"""The commands of this collection: `fab --list` shows them."""
+
+from invoke import Collection
+
+from tasks import apply, lab, plan, rehearse, rollback, verify
+from tasks.command import CommandLine
+
+namespace = Collection(
+    plan.plan,
+    apply.apply_routes,
+    verify.verify,
+    rollback.rollback,
+    rehearse.rehearse,
+    Collection("lab", lab.up, lab.status, lab.shell, lab.down),
+)
+namespace.configure(
+    {"inventory": "hosts.toml", "parallel": 32, "command_line": CommandLine()},
+)

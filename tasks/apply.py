@@ -1,0 +1,57 @@
+"""`fab apply-routes`: carry out the plan, machine by machine, all of it or nothing."""
+
+from invoke import Context, task
+
+from .command import Command, fleet, help_for
+from .exits import Status, Stop
+
+
+@task(
+    klass=Command,
+    help={
+        **help_for("inventory", "adopt", "replace", "prune", "force"),
+        **help_for("only", "limit", "skip-unreachable", "dry-run", "yes"),
+    },
+)
+def apply_routes(
+    c: Context,
+    inventory: str = "",
+    adopt: bool = False,
+    replace: bool = False,
+    prune: bool = False,
+    force: bool = False,
+    only: str = "",
+    limit: str = "",
+    skip_unreachable: bool = False,
+    dry_run: bool = False,
+    yes: bool = False,
+) -> None:
+    """Give every machine its routes to the other workers' pod CIDRs."""
+    from .changes import Allowed
+    from .planning import plan_cluster
+    from .rollout import agree, roll_out
+    from .tables import dry_run_report, plan_report, rollout_report
+
+    machines = fleet(c, inventory)
+    plan, found = plan_cluster(
+        machines,
+        Allowed(adopt, replace, prune, force),
+        only=only,
+        limit=limit,
+        skip_unreachable=skip_unreachable,
+    )
+    if plan.blocked:
+        print(plan_report(plan))
+        raise Stop("refused: nothing was changed anywhere")
+    if dry_run:
+        print(dry_run_report(plan))
+        return
+    if not plan.only_adds:
+        print(plan_report(plan))
+        agree("Replace and delete as shown?", yes)
+    rollout = roll_out(machines, plan, found.facts)
+    print(rollout_report(plan, rollout))
+    if not rollout.done:
+        raise Stop(status=rollout.status)
+    if plan.skipped:
+        raise Stop(status=Status.NOT_WHOLE)

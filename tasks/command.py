@@ -1,0 +1,111 @@
+"""What the tasks of one command line share, and what is the same at the start of each."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke import Context
+from invoke.tasks import Task
+
+from .exits import Status, Stop
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
+    from .twin import Twin
+
+REHEARSE = "rehearse"
+HELP = {
+    "inventory": "hosts.toml of another cluster (default: the one in this directory)",
+    "adopt": "make routes ours that are right but foreign",
+    "replace": "take away foreign routes that are in the way; rollback puts them back",
+    "prune": "delete ours to workers that are not in hosts.toml",
+    "force": "with --prune: even where the next hop still answers",
+    "only": "the routes to this worker, and those on it",
+    "limit": "this machine only",
+    "skip-unreachable": "leave out machines that cannot be asked (exit status 4)",
+    "dry-run": "print the lines that each machine would be given, and change nothing",
+    "yes": "do not ask before changing anything",
+}
+
+
+def help_for(*flags: str) -> dict[str, str]:
+    """The help of flags that mean the same on every task."""
+    return {flag: HELP[flag] for flag in flags}
+
+
+class CommandLine:
+    """The twin that a command line rehearses on, and the connections it has open.
+
+    It stands in the configuration of the task collection, where Invoke keeps what tasks share.
+    """
+
+    def __init__(self) -> None:
+        self._twin: Twin | None = None
+        self._rehearsed = Path()
+        self._fleets: dict[Path, Fleet] = {}
+
+    def __copy__(self) -> "CommandLine":
+        return self  # Invoke copies configuration values from task to task
+
+    def rehearse(self, twin: "Twin", inventory: Path) -> None:
+        """From now on, mean the machines of this twin of a hosts.toml; there is no way back."""
+        twin.enter()
+        self._twin = twin
+        self._rehearsed = inventory
+
+    def fleet(self, c: Context, inventory: str) -> "Fleet":
+        """The machines of hosts.toml, connected once for all tasks."""
+        from fabric import Config
+        from paramiko import SSHConfig
+
+        from .fleet import Fleet
+        from .inventory import read
+
+        path = Path(inventory or c.config.inventory)
+        if self._twin is not None:
+            if inventory and path.resolve() != self._rehearsed.resolve():
+                raise Stop(f"this is a rehearsal of {self._rehearsed}, not of {inventory}")
+            path = self._rehearsed
+        if path not in self._fleets:
+            config: Any = c.config
+            cluster = read(path, with_key=self._twin is None)
+            if self._twin is not None:
+                cluster = self._twin.cluster(cluster)
+                config = Config(ssh_config=SSHConfig())  # none of the operator's own
+            self._fleets[path] = Fleet(cluster, config, int(c.config.parallel))
+        return self._fleets[path]
+
+
+def fleet(c: Context, inventory: str) -> "Fleet":
+    """The machines that a task is about."""
+    command_line: CommandLine = c.config.command_line
+    return command_line.fleet(c, inventory)
+
+
+class Command(Task[Any]):
+    """A task of this collection: it ends in a plain line whatever a person does."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task's body; raises Stop where the command line makes no sense."""
+        _check_order()
+        if hasattr(args[0], "host"):
+            raise Stop("-H is not used here: the machines stand in hosts.toml; see --limit, --only")
+        try:
+            return super().__call__(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise Stop("interrupted: nothing was changed", Status.INTERRUPTED) from None
+        except BrokenPipeError:
+            sys.stderr.close()  # whoever read our output has seen enough
+            raise Stop(status=Status.DONE) from None
+
+
+def _check_order() -> None:
+    """A rehearsal that is not first would come after tasks on the real machines."""
+    from fabric.main import program
+
+    names = [context.name for context in getattr(program, "tasks", [])]
+    if REHEARSE in names[1:]:
+        raise Stop(
+            f"{REHEARSE} must come first on the command line: what stands before it would run"
+            f" on the real machines. Nothing was run"
+        )

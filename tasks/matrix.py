@@ -1,0 +1,112 @@
+"""What verify prints: a matrix where it fits, else counts and every pair that fails."""
+
+from collections.abc import Mapping, Sequence
+
+from .pairs import Pair
+from .probe import COUNT, Report
+from .tables import counted, table, width
+
+SHORT = {
+    "large lost": "LARGE",
+    "masqueraded": "MASQ",
+    "no forwarding": "NO FWD",
+    "silent": "SILENT",
+    "no probe": "NO PROBE",
+}
+MEANING = {
+    "large lost": "small packets are answered, packets that fill the MTU are not",
+    "masqueraded": "the routes are not proven; pods get through by their node's address (ipMasq)",
+    "no forwarding": "answered on lo, but by its settings a machine does not forward",
+    "silent": f"{COUNT} pings unanswered, small and large",
+    "no probe": "no address could be set up to ping",
+}
+
+
+def verify_report(
+    pairs: Sequence[Pair], reports: Mapping[str, Report], skipped: Mapping[str, str]
+) -> str:
+    """The pairs as a person reads them: the picture, how it is known, one line of totals."""
+    parts = [_picture(pairs), _legend(pairs), _how(reports), totals(pairs, skipped)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _picture(pairs: Sequence[Pair]) -> str:
+    views = []
+    for family in sorted({p.family for p in pairs}):
+        for from_pod in (True, False):
+            view = [p for p in pairs if p.family == family and p.from_pod == from_pod]
+            if view:
+                title = f"IPv{family}, {'pod' if from_pod else 'machine'} to pod, milliseconds"
+                views.append((title, view))
+    grids = [f"{title}\n{_grid(view)}" for title, view in views]
+    if all(len(line) <= width() for grid in grids for line in grid.splitlines()):
+        return "\n\n".join(grids)
+    return "\n\n".join([_failures(pairs)] if any(not p.ok for p in pairs) else [])
+
+
+def _grid(pairs: Sequence[Pair]) -> str:
+    targets = list(dict.fromkeys(p.target for p in pairs))
+    sources = list(dict.fromkeys(p.source for p in pairs))
+    if sources != targets:
+        targets = [s for s in sources if s in targets] + [t for t in targets if t not in sources]
+    cells = {(p.source, p.target): _cell(p) for p in pairs}
+    rows = [[s, *(cells.get((s, t), "-") for t in targets)] for s in sources]
+    return table(["from \\ to", *targets], rows)
+
+
+def _cell(pair: Pair) -> str:
+    if not pair.ok:
+        return SHORT[pair.verdict]
+    rtt = "?" if pair.rtt is None else f"{pair.rtt:.2f}"
+    return f"{rtt} ({pair.loss}% lost)" if pair.loss else rtt
+
+
+def _failures(pairs: Sequence[Pair]) -> str:
+    rows = [
+        [p.source, p.target, f"IPv{p.family}", "pod" if p.from_pod else "machine", p.verdict]
+        for p in pairs
+        if not p.ok
+    ]
+    return table(["from", "to", "family", "sent by", "result"], rows)
+
+
+def _legend(pairs: Sequence[Pair]) -> str:
+    seen = dict.fromkeys(p.verdict for p in pairs if not p.ok)
+    return "\n".join(f"{SHORT[v]}: {MEANING[v]}" for v in seen)
+
+
+def _how(reports: Mapping[str, Report]) -> str:
+    """How it is known: what the probes were, and where they prove less."""
+    lines = []
+    wired = [r.wired for r in reports.values()]
+    kinds = {"bridge": "on the pod bridge", "routed": "routed, as no pod has run there yet"}
+    for kind, words in kinds.items():
+        if kind in wired:
+            lines.append(f"{counted(wired.count(kind), 'probe')} wired as pods are, {words}")
+    lines += [
+        f"{name}: its probe is an address on lo, forwarding is read from its settings: {r.why}"
+        for name, r in reports.items()
+        if r.wired == "lo"
+    ]
+    lines += [
+        f"{name}: no probe: {r.why}" for name, r in reports.items() if r.wired == "none" and r.why
+    ]
+    return "\n".join(lines)
+
+
+def totals(pairs: Sequence[Pair], skipped: Mapping[str, str]) -> str:
+    """One line of totals."""
+    pods = [p for p in pairs if p.from_pod]
+    hosts = [p for p in pairs if not p.from_pod]
+    proven = sum(p.ok for p in pods)
+    reach = sum(p.ok or p.verdict == "masqueraded" for p in pods)
+    rtts = [p.rtt for p in pairs if p.rtt is not None]
+    parts = [f"routes proven both ways: {proven} of {counted(len(pods), 'pair')}"]
+    if reach != proven:
+        parts.append(f"pods reach (masqueraded): {reach} of {len(pods)}")
+    parts.append(f"machine to pod: {sum(p.ok for p in hosts)} of {len(hosts)}")
+    if rtts:
+        parts.append(f"slowest {max(rtts):.2f} ms")
+    if skipped:
+        parts.append(f"skipped {', '.join(skipped)}")
+    return "; ".join(parts)

@@ -1,0 +1,51 @@
+"""`fab plan`: show what apply-routes would change, and change nothing."""
+
+from invoke import Context, task
+
+from .command import Command, fleet, help_for
+from .exits import Status, Stop
+
+
+@task(
+    klass=Command,
+    help={
+        **help_for("inventory", "adopt", "replace", "prune", "force"),
+        **help_for("only", "limit", "skip-unreachable"),
+        "check": "exit with 2 if there is something to do",
+        "format": "table, or json for programs",
+    },
+)
+def plan(
+    c: Context,
+    inventory: str = "",
+    check: bool = False,
+    format: str = "table",  # noqa: A002
+    adopt: bool = False,
+    replace: bool = False,
+    prune: bool = False,
+    force: bool = False,
+    only: str = "",
+    limit: str = "",
+    skip_unreachable: bool = False,
+) -> None:
+    """Show what apply-routes would change on each machine; change nothing."""
+    from .changes import Allowed
+    from .planning import plan_cluster
+    from .tables import plan_json, plan_report
+
+    if format not in ("table", "json"):
+        raise Stop(f"--format {format}: choose table or json")
+    planned, found = plan_cluster(
+        fleet(c, inventory),
+        Allowed(adopt, replace, prune, force),
+        only=only,
+        limit=limit,
+        skip_unreachable=skip_unreachable,
+    )
+    print(plan_json(planned, found.cluster) if format == "json" else plan_report(planned))
+    if planned.refused:
+        raise Stop(status=Status.ERROR)
+    if planned.skipped:
+        raise Stop(status=Status.NOT_WHOLE)
+    if check and (planned.blocked or not planned.empty):
+        raise Stop(status=Status.TO_DO)

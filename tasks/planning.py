@@ -1,0 +1,31 @@
+"""From the machines to a plan: ask them, complete the cluster, plan. One way for every verb."""
+
+from difflib import get_close_matches
+
+from .changes import Allowed, Plan, limited, plan_routes
+from .exits import Stop
+from .fleet import Fleet
+from .survey import Survey, survey
+
+
+def plan_cluster(
+    fleet: Fleet, allowed: Allowed, *, only: str = "", limit: str = "", skip_unreachable: bool
+) -> tuple[Plan, Survey]:
+    """Ask the machines and plan on their answers.
+
+    Raises Stop where a machine cannot be asked or disagrees with hosts.toml.
+    """
+    check_name(fleet, "only", only)
+    check_name(fleet, "limit", limit)
+    found = survey(fleet, skip_unreachable=skip_unreachable, limit=limit, strangers=allowed.prune)
+    plan = plan_routes(found.cluster, found.facts, allowed, only, found.skipped)
+    return (limited(plan, limit) if limit else plan), found
+
+
+def check_name(fleet: Fleet, flag: str, name: str) -> None:
+    """Stop where a flag names a machine that is not in hosts.toml."""
+    names = [machine.name for machine in fleet.cluster.machines]
+    if name and name not in names:
+        near = get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names[:20])}"
+        raise Stop(f"--{flag} {name}: no such machine in {fleet.cluster.path}; {hint}")

@@ -1,0 +1,244 @@
+"""Probes: addresses wired as pods are, for the time of one command, and pings between them.
+
+A probe is an unnamed network namespace behind a veth pair: on the pod bridge where there is
+one, else routed. It lives as long as the shell in it, which ends when the connection does, so
+nothing is left however the run ends. Where a namespace cannot be had, an address on `lo` with
+a lifetime stands in.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import Literal
+
+from .answer import sections
+from .cluster import Address, Machine, Network
+from .facts import Facts
+
+READY = "== ready"
+COUNT = 3  # a pair is silent after three unanswered
+LIFETIME = 120  # seconds that the kernel keeps an address on lo at most
+
+Wired = Literal["bridge", "routed", "lo", "none"]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The address that stands for a worker's pods, in one family."""
+
+    address: Address
+    pod_cidr: Network
+    gateway: Address | None  # the pod bridge's own address; None: routed
+
+
+@dataclass(frozen=True)
+class Target:
+    """One ping to be sent: to a worker's probe, from this machine's probe or from its own."""
+
+    worker: str
+    address: Address
+    source: Address | None  # None: from the machine itself
+
+
+@dataclass(frozen=True)
+class Ping:
+    """What came of the pings to one target."""
+
+    worker: str
+    family: int
+    from_pod: bool
+    received: int  # of COUNT
+    rtt: float | None  # milliseconds, on average
+    large: bool  # whether those that filled the MTU were answered
+
+    @property
+    def answers(self) -> bool:
+        """Whether there was any answer at all."""
+        return self.received > 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one machine found out."""
+
+    wired: Wired
+    why: str  # why its probe is not wired as a pod is
+    forwards: dict[int, bool]  # by its settings, for each family
+    pings: tuple[Ping, ...]
+
+
+def probes(worker: Machine, facts: Facts) -> tuple[Probe, ...]:
+    """A free address at the top of each of a worker's pod CIDRs."""
+    bridge = [i.ip for dev, i in facts.addresses if dev == facts.pod_bridge]
+    found = []
+    for cidr in worker.pod_cidrs:
+        taken = facts.reserved | {i.ip for _, i in facts.addresses}
+        address = _free(cidr, taken)
+        gateway = next((ip for ip in bridge if ip in cidr), None)
+        if address is not None:
+            found.append(Probe(address, cidr, gateway))
+    if all(probe.gateway for probe in found):
+        return tuple(found)
+    return tuple(replace(probe, gateway=None) for probe in found)
+
+
+def _free(cidr: Network, taken: Iterable[Address]) -> Address | None:
+    """The highest address that nobody has; not the broadcast one, nor IPv6's reserved anycast."""
+    spare = 256 if cidr.num_addresses > 1024 and cidr.version == 6 else 1
+    top = int(cidr.broadcast_address) - (spare if cidr.num_addresses > 2 else 0)
+    held = set(taken)
+    for value in range(top, max(top - 1024, int(cidr.network_address)), -1):
+        address = ip_address(value) if cidr.version == 4 else _ipv6(value)
+        if address not in held:
+            return address
+    return None
+
+
+def _ipv6(value: int) -> Address:
+    return ip_address(value.to_bytes(16, "big"))
+
+
+def script(own: Sequence[Probe], targets: Sequence[Target], facts: Facts) -> str:
+    """The script that wires a machine's probe, says READY, waits for a line, and pings."""
+    library = f"""{_LIBRARY}
+pings() {{
+{_pings(targets, facts.pod_mtu)}
+  wait
+}}
+"""
+    if not own:
+        return f'{library}\nmain() {{ forwarding; echo "{READY} none"; await <&3; pings; }}'
+    wire = "\n".join(_wire(probe) for probe in own)
+    bridged = any(probe.gateway for probe in own)
+    inside = f"""{library}
+host() {{ nsenter --net="/proc/$outer/ns/net" "$@"; }}
+outer=$1 link=probe$1 bridge={shlex.quote(facts.pod_bridge)}
+wire() {{
+  ip link set lo up || return
+  ip link add name eth0 mtu {facts.pod_mtu} {"" if bridged else f"address {_INNER_MAC}"} \\
+    type veth peer name "$link" mtu {facts.pod_mtu} {"" if bridged else f"address {_OUTER_MAC}"} \\
+    netns "$outer" || return
+  {'host ip link set "$link" master "$bridge" || return' if bridged else ":"}
+  host ip link set "$link" up && ip link set eth0 up || return
+{wire}
+}}
+words=$(wire 2>&1) || {{ echo "$words"; exit 9; }}
+trap 'host ip link del "$link" 2>/dev/null' EXIT
+echo "{READY} {"bridge" if bridged else "routed"}"
+await && pings
+"""
+    adds = " && ".join(
+        f"ip addr add {p.address}/{p.address.max_prefixlen} dev lo"
+        f" valid_lft {LIFETIME} preferred_lft {LIFETIME}"
+        for p in own
+    )
+    dels = "; ".join(f"ip addr del {p.address}/{p.address.max_prefixlen} dev lo" for p in own)
+    return f"""{library}
+main() {{
+  forwarding
+  echo "== wiring"
+  unshare --net sh -c {shlex.quote(inside)} sh $$ <&3 2>&1
+  case $? in 9|126|127|1) ;; *) return ;; esac
+  trap '{dels}' EXIT
+  {{ {adds}; }} 2>&1 || {{ echo "{READY} none"; await <&3; return; }}
+  echo "{READY} lo"
+  await <&3 && pings
+}}
+"""
+
+
+_INNER_MAC, _OUTER_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"  # they meet nobody else
+_LINK_LOCAL = {4: "169.254.1.1", 6: "fe80::1"}
+
+_LIBRARY = rf"""set -f
+await() {{ read -r _; }}
+host() {{ "$@"; }}
+ask() {{
+  key=$1 size=$2 large=yes; shift 2
+  words=$("$@" -n -q -c {COUNT} -i 0.2 -W 1 -M do -s "$size" $from $to 2>&1 </dev/null)
+  case $words in *" 0 received"*) large=no
+    words=$("$@" -n -q -c {COUNT} -i 0.2 -W 1 $from $to 2>&1 </dev/null) ;;
+  esac
+  echo "== ping $key $large" $words
+}}
+forwarding() {{
+  echo "== forwarding 4"; cat /proc/sys/net/ipv4/ip_forward; iptables -S FORWARD 2>/dev/null
+  echo "== forwarding 6"; cat /proc/sys/net/ipv6/conf/all/forwarding
+  ip6tables -S FORWARD 2>/dev/null
+}}
+"""
+
+
+def _pings(targets: Sequence[Target], mtu: int) -> str:
+    lines = []
+    for target in targets:
+        family = target.address.version
+        size = mtu - (28 if family == 4 else 48)  # less the IP and ICMP headers
+        side, source = ("pod", f"-I {target.source}") if target.source else ("host", "")
+        key = f"{target.worker} {family} {side}"
+        command = "ping" if target.source else "host ping"
+        lines.append(
+            f'  from={shlex.quote(source)} to={target.address}; ask "{key}" {size} {command} &'
+        )
+    return "\n".join(lines) or "  :"
+
+
+def _wire(probe: Probe) -> str:
+    """The addresses and routes of a probe, in its namespace and on the machine."""
+    family = probe.address.version
+    ip, nodad = f"ip -{family}", " nodad" if family == 6 else ""
+    if probe.gateway is not None:
+        return (
+            f"  {ip} addr add {probe.address}/{probe.pod_cidr.prefixlen} dev eth0{nodad} &&\n"
+            f"  {ip} route add default via {probe.gateway} dev eth0 || return"
+        )
+    via = _LINK_LOCAL[family]
+    return (
+        f"  {ip} addr add {probe.address}/{probe.address.max_prefixlen} dev eth0{nodad} &&\n"
+        f"  {ip} neigh add {via} lladdr {_OUTER_MAC} dev eth0 nud permanent &&\n"
+        f"  {ip} route add default via {via} dev eth0 onlink &&\n"
+        f'  host {ip} neigh add {probe.address} lladdr {_INNER_MAC} dev "$link" nud permanent &&\n'
+        f'  host {ip} route add {probe.address} dev "$link" || return'
+    )
+
+
+def read_report(answer: str) -> Report:
+    """Read what the script printed; raises ValueError where it is not that."""
+    wired: Wired = "none"
+    forwards = {4: True, 6: True}
+    pings = []
+    found = sections(answer)
+    for (name, detail), lines in found.items():
+        if name == "ready":
+            wired = _wired(detail)
+        elif name == "forwarding":
+            drops = any(line.startswith("-P FORWARD DROP") for line in lines[1:])
+            forwards[int(detail)] = lines[:1] == ["1"] and not drops
+        elif name == "ping":
+            pings.append(_ping(detail))
+    why = " ".join(found.get(("wiring", ""), [])) if wired in ("lo", "none") else ""
+    return Report(wired, why, forwards, tuple(pings))
+
+
+def _wired(word: str) -> Wired:
+    if word not in ("bridge", "routed", "lo", "none"):
+        raise ValueError(f"cannot read the probe's answer: {word!r}")
+    return word  # type: ignore[return-value]
+
+
+def _ping(detail: str) -> Ping:
+    """One summary of ping(8): "... 3 packets transmitted, 3 received, ... = min/avg/max/..."."""
+    worker, family, side, large, *words = detail.split()
+    text = " ".join(words)
+    received = re.search(r"(\d+) received", text)
+    rtt = re.search(r"= [\d.]+/([\d.]+)/", text)
+    return Ping(
+        worker,
+        int(family),
+        side == "pod",
+        int(received[1]) if received else 0,
+        float(rtt[1]) if rtt else None,
+        large == "yes",
+    )

@@ -1,0 +1,23 @@
+"""`fab rehearse …`: the rest of the command line runs against a twin of the cluster."""
+
+import sys
+from pathlib import Path
+
+from invoke import Context, task
+
+from .command import Command, CommandLine, help_for
+
+
+@task(klass=Command, help=help_for("inventory"))
+def rehearse(c: Context, inventory: str = "") -> None:
+    """Put first: run the tasks that follow on a copy of the cluster inside this machine."""
+    from . import twin
+    from .inventory import read
+
+    path = Path(inventory or c.config.inventory)
+    cluster = read(path, with_key=False)
+    up = twin.find(path) or twin.build(cluster, keep=False)
+    for line in up.made_up:
+        print(f"made up for the rehearsal: {line}", file=sys.stderr)
+    command_line: CommandLine = c.config.command_line
+    command_line.rehearse(up, path)

@@ -1,0 +1,78 @@
+"""Asking the machines, and completing the cluster with what only they know."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .cluster import Cluster, Machine
+from .complete import complete
+from .exits import Stop
+from .facts import Facts, question, read
+from .fleet import Fleet
+from .shell import Trouble
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The cluster, complete, with the facts of each machine that answered."""
+
+    cluster: Cluster
+    facts: Mapping[str, Facts]
+    skipped: Mapping[str, str]
+
+
+def ask(
+    fleet: Fleet, *, skip_unreachable: bool = False, limit: str = "", strangers: bool = False
+) -> tuple[dict[str, Facts], dict[str, str]]:
+    """Ask the machines for their facts, one round trip each: the facts, and who gave none.
+
+    With `limit`, only that machine, and those of which hosts.toml does not say enough.
+    Raises Stop where a machine cannot be asked, unless `skip_unreachable`.
+    """
+    cluster = fleet.cluster
+    known = [ip for machine in cluster.machines for ip in machine.internal_ips]
+    script = question(cluster.pod_networks, known, strangers)
+    names = [m.name for m in cluster.machines if not limit or m.name == limit or _lacking(m)]
+    facts: dict[str, Facts] = {}
+    troubles: dict[str, str] = {}
+    for name, answer in fleet.ask(dict.fromkeys(names, script)).items():
+        try:
+            if isinstance(answer, Trouble):
+                raise answer
+            found = read(answer)
+            if found.missing:
+                raise Trouble(
+                    f"{', '.join(found.missing)} not found there:"
+                    f" install {' '.join(found.packages_missing())}"
+                )
+            facts[name] = found
+        except (Trouble, ValueError) as error:
+            troubles[name] = str(error)
+    if troubles and not (skip_unreachable and facts):
+        raise Stop(_cannot_ask(troubles, len(names)))
+    for name, trouble in troubles.items():
+        print(f"skipped {name}: {trouble}", file=sys.stderr)
+    return facts, troubles
+
+
+def survey(
+    fleet: Fleet, *, skip_unreachable: bool = False, limit: str = "", strangers: bool = False
+) -> Survey:
+    """Ask the machines and complete the cluster; raises Stop where they and hosts.toml disagree."""
+    facts, skipped = ask(fleet, skip_unreachable=skip_unreachable, limit=limit, strangers=strangers)
+    cluster, mistakes = complete(fleet.cluster, facts)
+    if mistakes:
+        heads = "disagree" if len(mistakes) > 1 else "disagrees"
+        raise Stop("\n".join([f"{cluster.path} {heads} with its machines:", *mistakes]))
+    return Survey(cluster, facts, skipped)
+
+
+def _lacking(machine: Machine) -> bool:
+    return machine.role == "worker" and not (machine.pod_cidrs and machine.internal_ips)
+
+
+def _cannot_ask(troubles: Mapping[str, str], asked: int) -> str:
+    lines = [f"  {name}: {trouble}" for name, trouble in troubles.items()]
+    head = f"{len(troubles)} of {asked} machines cannot be asked; nothing was changed:"
+    way_out = "  --skip-unreachable leaves such machines out"
+    return "\n".join([head, *lines, *([way_out] if len(troubles) < asked else [])])

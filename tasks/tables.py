@@ -1,0 +1,209 @@
+"""Tables: what is printed for people. Results go to stdout."""
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+
+from .changes import Change, MachinePlan, Plan
+from .cluster import Cluster
+from .rollout import Rollout
+from .route import Route
+from .steps import steps
+
+VERBS = ("add", "replace", "delete")
+DONE = ("added", "replaced", "deleted")
+MANY = 40  # rows past which adds are counted instead of listed
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A plain table: words to the left, numbers to the right, no trailing blanks."""
+    from tabulate import tabulate
+
+    text = tabulate([list(map(str, row)) for row in rows], list(headers), tablefmt="simple")
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def width() -> int:
+    """The columns of the terminal, 80 where there is none."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where it is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def plan_report(plan: Plan) -> str:
+    """A plan as tables: counts per machine, the changes, what stands in the way, one total."""
+    parts = [_counts(plan), _changes(plan), *_notes(plan), totals(plan)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _counts(plan: Plan) -> str:
+    shown = [m for m in plan.machines if len(plan.machines) <= MANY or not _quiet(m)]
+    if not shown:
+        return ""
+    headers = ["machine", "add", "replace", "delete", "right", "in the way"]
+    rows = [
+        [m.name, m.count("add"), m.count("replace"), m.count("delete"), len(m.right), _stuck(m)]
+        for m in shown
+    ]
+    rest = len(plan.machines) - len(shown)
+    more = f"\n({counted(rest, 'other machine')} with nothing to do)" if rest else ""
+    return table(headers, rows) + more
+
+
+def _quiet(machine: MachinePlan) -> bool:
+    return machine.empty and not (machine.obstacles or machine.left or machine.refusals)
+
+
+def _stuck(machine: MachinePlan) -> int:
+    return len(machine.obstacles) + len(machine.refusals)
+
+
+def _changes(plan: Plan) -> str:
+    every = [(m.name, change) for m in plan.machines for change in m.changes]
+    listed = [(n, c) for n, c in every if len(every) <= MANY or c.verb != "add"]
+    rows = [row for name, change in listed for row in _change_rows(name, change)]
+    rows += [
+        [m.name, "restore", route] for m in plan.machines for d in m.restores for route in d.routes
+    ]
+    if not rows:
+        return ""
+    more = f"\n({counted(len(every) - len(listed), 'add')} not listed; --dry-run lists all)"
+    return table(["machine", "change", "route"], rows) + (more if len(listed) < len(every) else "")
+
+
+def _change_rows(name: str, change: Change) -> list[list[object]]:
+    if change.put is None:
+        return [[name, "delete", route] for route in change.take]
+    rows: list[list[object]] = [[name, change.verb, change.put]]
+    return rows + [["", "instead of", f"{r} proto {r.protocol}"] for r in change.take]
+
+
+def _notes(plan: Plan) -> Iterable[str]:
+    for machine in plan.machines:
+        lines = [f"{machine.name}: {refusal}" for refusal in machine.refusals]
+        for obstacle in machine.obstacles:
+            lines.append(f"{machine.name}: in the way of {obstacle.prefix}: {obstacle.what}")
+            lines.append(f"    {obstacle.remedy}")
+        lines += [
+            f"{machine.name}: left: {route}, to no worker in hosts.toml; --prune deletes it"
+            for route in machine.left
+        ]
+        lines += [
+            f"{machine.name}: left: {route}, outside pod_networks; rollback takes it back"
+            for route in machine.outside
+        ]
+        if lines:
+            yield "\n".join(lines)
+
+
+def totals(plan: Plan) -> str:
+    """One line of totals."""
+    restores = _restored(plan)
+    numbers = [
+        f"{plan.count('add')} to add",
+        f"{plan.count('replace')} to replace",
+        f"{plan.count('delete')} to delete",
+        *([f"{restores} to restore"] if restores else []),
+        f"{sum(len(m.right) for m in plan.machines)} right",
+        f"{sum(map(_stuck, plan.machines))} in the way",
+    ]
+    skipped = f", {len(plan.skipped)} skipped" if plan.skipped else ""
+    return f"{counted(len(plan.machines), 'machine')}{skipped}: {', '.join(numbers)}"
+
+
+def plan_json(plan: Plan, cluster: Cluster) -> str:
+    """A plan for programs: one JSON object; `version` changes when a field's meaning does."""
+    machines = [
+        {
+            "name": m.name,
+            "changes": [
+                {
+                    "change": change.verb,
+                    "prefix": str(change.prefix),
+                    "put": _route_json(change.put) if change.put else None,
+                    "take": [_route_json(r) for r in change.take],
+                }
+                for change in m.changes
+            ],
+            "right": [_route_json(r) for r in m.right],
+            "in_the_way": [
+                {"prefix": str(o.prefix), "what": o.what, "remedy": o.remedy} for o in m.obstacles
+            ],
+            "left": [_route_json(r) for r in (*m.left, *m.outside)],
+            "refused": list(m.refusals),
+        }
+        for m in plan.machines
+    ]
+    totals = {verb: plan.count(verb) for verb in ("add", "replace", "delete")}
+    totals["right"] = sum(len(m.right) for m in plan.machines)
+    totals["in_the_way"] = sum(map(_stuck, plan.machines))
+    document = {
+        "version": 1,
+        "inventory": str(cluster.path),
+        "machines": machines,
+        "skipped": dict(plan.skipped),
+        "totals": totals,
+    }
+    return json.dumps(document, indent=2)
+
+
+def _route_json(route: Route) -> dict[str, object]:
+    return {
+        "prefix": str(route.prefix),
+        "type": route.type,
+        "hops": [{"via": str(h.via) if h.via else None, "dev": h.dev} for h in route.hops],
+        "protocol": route.protocol,
+        "metric": route.metric,
+    }
+
+
+def rollout_report(plan: Plan, rollout: Rollout) -> str:
+    """How each machine ended, why where it matters, and one line that says it for all."""
+    plans = {m.name: m for m in plan.machines}
+    many = len(rollout.endings) > MANY
+    rows = [
+        [e.name, *(plans[e.name].count(verb) for verb in VERBS), e.state]
+        for e in rollout.endings
+        if not (many and e.state == "done")
+    ]
+    whys = "\n".join(f"{e.name}: {e.why}" for e in rollout.endings if e.why)
+    parts = [
+        table(["machine", *VERBS, "now"], rows) if rows else "",
+        whys,
+        _last_line(plan, rollout),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _last_line(plan: Plan, rollout: Rollout) -> str:
+    lost = [e.name for e in rollout.endings if e.state == "unknown"]
+    if lost:
+        return f"unknown: {', '.join(lost)}; the others are as before. See `fab plan`"
+    if not rollout.done:
+        return "all as before" if rollout.touched else "nothing was changed"
+    skipped = f"; skipped {', '.join(plan.skipped)}" if plan.skipped else ""
+    if plan.empty:
+        right = sum(len(m.right) for m in plan.machines)
+        routes = f": {counted(right, 'route')} right" if right else ""
+        return f"nothing to do on {counted(len(plan.machines), 'machine')}{routes}{skipped}"
+    past = [(plan.count(verb), done) for verb, done in zip(VERBS, DONE, strict=True)]
+    past.append((_restored(plan), "restored"))
+    did = ", ".join(f"{number} {done}" for number, done in past if number)
+    return (
+        f"done: {did or 'records removed'} on {counted(len(rollout.endings), 'machine')}{skipped}"
+    )
+
+
+def _restored(plan: Plan) -> int:
+    return sum(len(d.routes) for m in plan.machines for d in m.restores)
+
+
+def dry_run_report(plan: Plan) -> str:
+    """The lines that each machine would be given."""
+    return "\n\n".join(
+        "\n".join([f"# {m.name}", *(steps(m, "dry-run").lines or ["# nothing to do"])])
+        for m in plan.machines
+    )
