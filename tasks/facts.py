@@ -8,9 +8,8 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
-from types import MappingProxyType
 from typing import Any
 
 from .answer import sections
@@ -63,7 +62,7 @@ class Facts:
     routes: tuple[Route, ...]
     rules: tuple[Rule, ...] = ()
     addresses: tuple[tuple[str, Interface], ...] = ()  # device, address with prefix length
-    bridges: Mapping[str, int] = MappingProxyType({})  # device, MTU in bytes
+    bridges: Mapping[str, int] = field(default_factory=dict)  # device, MTU in bytes
     claims: tuple[Claim, ...] = ()
     pod_bridge: str = "cni0"
     pod_mtu: int = 1500  # bytes
@@ -239,7 +238,7 @@ def _rules(lines: list[str]) -> list[Rule]:
         if partial or table in ("local", "main") or table.startswith("["):
             continue
         rules.append(
-            Rule(line.strip(), _selector(values.get("from")), _selector(values.get("to")), table)
+            Rule(" ".join(line.split()), _selector(values.get("from")), _selector(values.get("to")), table)
         )
     return rules
 
