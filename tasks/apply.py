@@ -51,7 +51,7 @@ def apply_routes(
         agree("Replace and delete as shown?", yes)
     rollout = roll_out(machines, plan, found.facts)
     print(rollout_report(plan, rollout))
-    if not rollout.done:
+    if not rollout.whole:
         raise Stop(status=rollout.status)
     if plan.skipped:
         raise Stop(status=Status.NOT_WHOLE)

@@ -87,7 +87,12 @@ class Command(Task[Any]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task's body; raises Stop where the command line makes no sense."""
-        _check_order()
+        names = _task_names()
+        if REHEARSE in names[1:]:
+            raise Stop(
+                f"{REHEARSE} must come first on the command line: what stands before it would run"
+                " on the real machines. Nothing was run"
+            )
         if hasattr(args[0], "host"):
             raise Stop("-H is not used here: the machines stand in hosts.toml; see --limit, --only")
         try:
@@ -99,13 +104,8 @@ class Command(Task[Any]):
             raise Stop(status=Status.DONE) from None
 
 
-def _check_order() -> None:
-    """A rehearsal that is not first would come after tasks on the real machines."""
+def _task_names() -> list[str]:
+    """The tasks named on this command line."""
     from fabric.main import program
 
-    names = [context.name for context in getattr(program, "tasks", [])]
-    if REHEARSE in names[1:]:
-        raise Stop(
-            f"{REHEARSE} must come first on the command line: what stands before it would run"
-            f" on the real machines. Nothing was run"
-        )
+    return [context.name for context in getattr(program, "tasks", [])]

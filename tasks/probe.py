@@ -17,7 +17,8 @@ from .answer import sections
 from .cluster import Address, Machine, Network
 from .facts import Facts
 
-READY = "== ready"
+READY = "== ready"  # the probe is there; a line on descriptor 3 starts the pings
+SENT = "== sent"  # all pings have ended; a line lets the probe go, which others may still need
 COUNT = 3  # a pair is silent after three unanswered
 LIFETIME = 120  # seconds that the kernel keeps an address on lo at most
 
@@ -106,10 +107,12 @@ def script(own: Sequence[Probe], targets: Sequence[Target], facts: Facts) -> str
 pings() {{
 {_pings(targets, facts.pod_mtu)}
   wait
+  echo "{SENT}"
+  await
 }}
 """
     if not own:
-        return f'{library}\nmain() {{ forwarding; echo "{READY} none"; await <&3; pings; }}'
+        return f'{library}\nmain() {{ forwarding; echo "{READY} none"; await <&3 && pings <&3; }}'
     wire = "\n".join(_wire(probe) for probe in own)
     bridged = any(probe.gateway for probe in own)
     inside = f"""{library}
@@ -142,9 +145,9 @@ main() {{
   unshare --net sh -c {shlex.quote(inside)} sh $$ <&3 2>&1
   case $? in 9|126|127|1) ;; *) return ;; esac
   trap '{dels}' EXIT
-  {{ {adds}; }} 2>&1 || {{ echo "{READY} none"; await <&3; return; }}
+  {{ {adds}; }} 2>&1 || {{ echo "{READY} none"; await <&3 && pings <&3; return; }}
   echo "{READY} lo"
-  await <&3 && pings
+  await <&3 && pings <&3
 }}
 """
 

@@ -36,7 +36,7 @@ def rollback(
         return
     rollout = roll_out(machines, plan, facts)
     print(rollout_report(plan, rollout))
-    if not rollout.done:
+    if not rollout.whole:
         raise Stop(status=rollout.status)
     machines.ask({m.name: forget(m.forgets) for m in plan.machines if m.forgets})
     if plan.skipped:

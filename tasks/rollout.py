@@ -33,20 +33,25 @@ class Rollout:
     """How all machines ended, in the order they were reached."""
 
     endings: tuple[Ending, ...]
-    touched: bool  # whether any table was changed, even if it is as before now
-    interrupted: bool
+    whole: bool  # the plan was carried out, all of it
+    interrupted: bool = False
 
     @property
-    def done(self) -> bool:
-        """Whether the whole plan was carried out."""
-        return all(ending.state == "done" for ending in self.endings)
+    def touched(self) -> bool:
+        """Whether any table was changed, even if it is as before now."""
+        return any(ending.state != "untouched" for ending in self.endings)
+
+    @property
+    def lost(self) -> list[str]:
+        """The machines of which it is not known how they are."""
+        return [ending.name for ending in self.endings if ending.state == "unknown"]
 
     @property
     def status(self) -> Status:
         """The exit status that says so."""
-        if self.done:
+        if self.whole:
             return Status.DONE
-        if any(ending.state == "unknown" for ending in self.endings):
+        if self.lost:
             return Status.NOT_WHOLE
         if self.interrupted:
             return Status.INTERRUPTED
@@ -95,10 +100,8 @@ def roll_out(fleet: Fleet, plan: Plan, facts: Mapping[str, Facts]) -> Rollout:
                 endings.append(Ending(name, "unknown", str(trouble)))
             if endings[-1].state != "done":
                 break
-        whole = len(endings) == len(todo) and all(e.state == "done" for e in endings)
-        if whole:
-            return Rollout(tuple(endings), touched=True, interrupted=False)
-        touched = any(e.state != "untouched" for e in endings)
+        if [e.state for e in endings] == ["done"] * len(todo):
+            return Rollout(tuple(endings), whole=True)
         back = {
             e.name: go_back(todo[e.name][1], facts[e.name].snapshot, pod_networks, who)
             for e in endings
@@ -106,7 +109,7 @@ def roll_out(fleet: Fleet, plan: Plan, facts: Mapping[str, Facts]) -> Rollout:
         }
         answers = fleet.ask(back)
         endings = [_gone_back(e, answers.get(e.name), todo[e.name][1]) for e in endings]
-        return Rollout(tuple(endings), touched, interrupts.seen)
+        return Rollout(tuple(endings), whole=False, interrupted=interrupts.seen)
 
 
 def _ending(machine: MachinePlan, lines: Steps, answer: str) -> Ending:

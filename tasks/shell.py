@@ -15,14 +15,19 @@ from fabric import Connection
 from invoke.exceptions import CommandTimedOut, Failure, ThreadException
 from invoke.watchers import FailingResponder, Responder, StreamWatcher
 
-TIMEOUT = 60  # seconds for one command, unless Fabric's own --command-timeout says otherwise
+TIMEOUT = 60  # seconds for one command; Fabric's own --command-timeout sets another
 
 
 class Trouble(Exception):
     """A machine that cannot be asked: one plain line, what is wrong and what to do."""
 
 
-def run(connection: Connection, script: str, watchers: Sequence[StreamWatcher] = ()) -> str:
+def run(
+    connection: Connection,
+    script: str,
+    watchers: Sequence[StreamWatcher] = (),
+    timeout: int = TIMEOUT,
+) -> str:
     """Run the shell function `main` of a script, and return what it prints.
 
     The script is POSIX sh that defines `main`; stdin is /dev/null, descriptor 3 is the
@@ -45,7 +50,7 @@ def run(connection: Connection, script: str, watchers: Sequence[StreamWatcher] =
     prompt = f"{nonce}-password"
     if sudo and password:
         answers.append(FailingResponder(prompt, f"{password}\n", "Sorry, try again"))
-    timeout = connection.config.timeouts.command or TIMEOUT
+    timeout = connection.config.timeouts.command or timeout
     try:
         result = connection.run(
             _start(nonce, prompt if sudo and password else None, sudo),

@@ -179,10 +179,9 @@ def rollout_report(plan: Plan, rollout: Rollout) -> str:
 
 
 def _last_line(plan: Plan, rollout: Rollout) -> str:
-    lost = [e.name for e in rollout.endings if e.state == "unknown"]
-    if lost:
-        return f"unknown: {', '.join(lost)}; the others are as before. See `fab plan`"
-    if not rollout.done:
+    if rollout.lost:
+        return f"unknown: {', '.join(rollout.lost)}; the others are as before. See `fab plan`"
+    if not rollout.whole:
         return "all as before" if rollout.touched else "nothing was changed"
     skipped = f"; skipped {', '.join(plan.skipped)}" if plan.skipped else ""
     if plan.empty:

@@ -1,7 +1,7 @@
 """`fab verify`: prove with pings that pods on different workers would reach each other."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from invoke import Context, task
@@ -17,46 +17,46 @@ if TYPE_CHECKING:
     from .probe import Probe, Report
     from .survey import Survey
 
-GATE_TIMEOUT = 20  # seconds to wait for the slowest machine's probe
+GATE_TIMEOUT = 60  # seconds to wait for the slowest machine
+TIMEOUT = 3 * GATE_TIMEOUT  # seconds for all of it
 
 
 class Gate:
-    """Where the machines wait until every probe is there, or until the slowest is given up."""
+    """Where the machines wait for each other, or until the slowest is given up."""
 
-    def __init__(self, parties: int) -> None:
-        self._missing = parties
+    def __init__(self, marker: str, machines: Iterable[str]) -> None:
+        """`marker`: what a machine prints when it has come here."""
+        self.marker = marker
+        self._awaited = set(machines)
         self._changed = threading.Condition()
 
-    def arrive(self) -> None:
-        """One machine less to wait for."""
+    def pass_by(self, machine: str) -> None:
+        """Do not wait for this machine any more."""
         with self._changed:
-            self._missing -= 1
+            self._awaited.discard(machine)
             self._changed.notify_all()
 
     def wait(self) -> None:
-        """Return when all have arrived."""
+        """Return when every machine has come."""
         with self._changed:
-            self._changed.wait_for(lambda: self._missing <= 0, GATE_TIMEOUT)
+            self._changed.wait_for(lambda: not self._awaited, GATE_TIMEOUT)
 
 
-class AtGate(StreamWatcher):
-    """Lets one machine's script go on when all are ready."""
+class AtGates(StreamWatcher):
+    """Lets one machine's script through gate after gate, each when all machines are there."""
 
-    def __init__(self, arrive: Callable[[], None], gate: Gate) -> None:
+    def __init__(self, machine: str, gates: Sequence[Gate]) -> None:
         super().__init__()
-        self._arrive = arrive
-        self._gate = gate
-        self._passed = False
+        self._machine = machine
+        self._gates = list(gates)
 
     def submit(self, stream: str) -> list[str]:
         """Invoke's question: what to send, given all that the script has printed."""
-        from .probe import READY
-
-        if self._passed or READY not in stream:
+        if not self._gates or self._gates[0].marker not in stream:
             return []
-        self._passed = True
-        self._arrive()
-        self._gate.wait()
+        gate = self._gates.pop(0)
+        gate.pass_by(self._machine)
+        gate.wait()
         return ["go\n"]
 
 
@@ -66,7 +66,7 @@ def ping_all(machines: "Fleet", found: "Survey") -> "dict[str, Report]":
     Raises Stop where a machine gives no report.
     """
     from . import shell
-    from .probe import probes, read_report
+    from .probe import READY, SENT, probes, read_report
     from .shell import Trouble
 
     own = {
@@ -74,22 +74,16 @@ def ping_all(machines: "Fleet", found: "Survey") -> "dict[str, Report]":
         for m in found.cluster.machines
         if m.name in found.facts
     }
-    gate = Gate(len(own))
+    gates = [Gate(READY, own), Gate(SENT, own)]
     scripts = {name: _script(name, own, found) for name in own}
 
     def job(name: str) -> "Callable[[Connection], str]":
-        arrived = threading.Event()
-
-        def arrive() -> None:
-            if not arrived.is_set():
-                arrived.set()
-                gate.arrive()
-
         def run(connection: "Connection") -> str:
             try:
-                return shell.run(connection, scripts[name], [AtGate(arrive, gate)])
+                return shell.run(connection, scripts[name], [AtGates(name, gates)], TIMEOUT)
             finally:
-                arrive()
+                for gate in gates:
+                    gate.pass_by(name)
 
         return run
 
