@@ -1,0 +1,325 @@
+"""hosts.toml read into a Cluster, or refused with every mistake that is in it.
+
+The format is this project's own; docs/design.md shows it in full. Pydantic says what each
+table may hold; what the values of several tables say together is judged in inventory_checks.
+"""
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from difflib import get_close_matches
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic_core import ErrorDetails
+
+from tasks.cluster import Address, Cluster, HostKeys, Machine, Network, Ssh
+from tasks.exits import Stop
+from tasks.inventory_checks import Mistake, mistakes_between
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$"
+LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9_.@\\$+-]*$"  # a directory's are DOMAIN\user or user@domain
+
+
+# One value: from what TOML holds to what a Cluster holds.
+
+
+def _shown(value: object) -> str:
+    """A value as a message may quote it: text escaped, tables and lists by kind only."""
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, int | float) and abs(value) < 1e18:  # longer ones Python may not print
+        return json.dumps(value)
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    return "a table" if isinstance(value, dict) else "a value of another kind"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be a string, not {_shown(value)}")
+    return value
+
+
+def _address(value: object, *unwanted: str) -> Address:
+    text = _text(value)
+    if "%" in text:  # a scope ID, which may hold any character
+        raise ValueError(f"{_shown(text)} names an interface; give an address without one")
+    try:
+        address = IPv6Address(text) if ":" in text else IPv4Address(text)
+    except ValueError as error:
+        raise ValueError(f"{_shown(text)} is not an address: {error}") from None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        raise ValueError(f"{text} is an IPv4-mapped address; write {address.ipv4_mapped}")
+    for kind in ("unspecified", "multicast", *unwanted):
+        if getattr(address, f"is_{kind}"):
+            adjective = kind.replace("_", "-")
+            raise ValueError(f"{text} is {adjective}; give one that other machines can reach")
+    return address
+
+
+def _internal_ip(value: object) -> Address:
+    return _address(value, "loopback", "link_local")
+
+
+def _public_ip(value: object) -> str:
+    text = _text(value)
+    if re.fullmatch(r"[0-9.]*|.*:.*:.*", text):
+        return str(_address(text))
+    if not re.fullmatch(NAME, text):
+        raise ValueError(
+            f"{_shown(text)} is neither an address nor a host name; user and port go into [ssh]"
+        )
+    return text
+
+
+def _network(value: object) -> Network:
+    text = _text(value)
+    if "/" not in text or "%" in text:
+        raise ValueError(f'{_shown(text)} is not a CIDR such as "10.200.0.0/24"')
+    try:
+        interface = IPv6Interface(text) if ":" in text else IPv4Interface(text)
+    except ValueError as error:
+        raise ValueError(f"{_shown(text)} is not a CIDR: {error}") from None
+    if interface.ip != interface.network.network_address:
+        raise ValueError(f"{text} has host bits set; the network is {interface.network}")
+    return interface.network
+
+
+def _key_file(value: object) -> Path:
+    text = _text(value)
+    if not text or not text.isprintable() or "PRIVATE KEY" in text:  # not quoted: may be the key
+        raise ValueError("must be the name of a private key file, not the key itself")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # ~ of a user that there is not
+        raise ValueError(f"{_shown(text)} is in no user's home; write the whole path") from None
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+_Networks = Annotated[list[Annotated[Network, PlainValidator(_network)]], Field(min_length=1)]
+_Addresses = Annotated[list[Annotated[Address, PlainValidator(_internal_ip)]], Field(min_length=1)]
+
+
+# One table. A description completes "must be ..." in messages. What is required is None only
+# in a table with mistakes, where it is missing or did not parse: TOML itself has no null.
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _File(_Table):
+    cluster: object = Field(description="a [cluster] table with pod_networks")
+    ssh: object = Field(default={})
+    workers: Annotated[list[object], Field(min_length=1)] | None = Field(
+        description="one [[workers]] table, in double brackets, for each worker"
+    )
+    controllers: list[object] = Field(
+        default=[], description="one [[controllers]] table, in double brackets, for each controller"
+    )
+
+
+class _Cluster(_Table):
+    pod_networks: _Networks | None = Field(description='a list of CIDRs such as ["10.200.0.0/16"]')
+    node_networks: _Networks = Field(
+        default=[], description='a list of CIDRs such as ["10.240.0.0/24"]'
+    )
+
+
+class _Ssh(_Table):
+    user: Annotated[str, Field(pattern=LOGIN)] | None = Field(
+        default=None, description='a login name such as "root"'
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        default=None, description="a number from 1 to 65535"
+    )
+    key_file: Annotated[Path, PlainValidator(_key_file)] | None = None
+    host_keys: HostKeys = Field(default="accept-new", description='"strict", "accept-new" or "off"')
+
+
+class _Controller(_Table):
+    name: Annotated[str, Field(pattern=NAME)] | None = Field(
+        description='up to 253 letters, digits, ".", "-" and "_", beginning with a letter or digit'
+    )
+    public_ip: Annotated[str, PlainValidator(_public_ip)] | None = Field(
+        description="an address or a host name"
+    )
+    internal_ip: Annotated[_Addresses, BeforeValidator(_listed)] = Field(
+        default=[], description="an address, or a list of one per address family"
+    )
+
+
+class _Worker(_Controller):
+    pod_cidr: Annotated[_Networks, BeforeValidator(_listed)] = Field(
+        default=[], description="a CIDR, or a list of one per address family"
+    )
+
+
+_T = TypeVar("_T", bound=_Table)
+
+
+def _nearest(model: type[_Table], key: str) -> str | None:
+    return next(iter(get_close_matches(key, model.model_fields, n=1)), None)
+
+
+def _wrong(model: type[_Table], error: ErrorDetails) -> str:
+    """One of pydantic's errors in the words of hosts.toml."""
+    if not error["loc"]:
+        return f"must be a table, not {_shown(error['input'])}"
+    key = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":  # its value is not shown: it may be a secret
+        if model is _Controller and key == "pod_cidr":
+            return f"{key}: a machine that owns a pod CIDR is a worker here: move it to [[workers]]"
+        near = _nearest(model, key)
+        hint = f'did you mean "{near}"?' if near else f"known are {', '.join(model.model_fields)}"
+        return f"unknown key {_shown(key)}; {hint}"
+    if error["type"] == "value_error":
+        return f"{key}: {error['ctx']['error']}"
+    description = model.model_fields[key].description
+    if error["type"] == "missing":
+        return f"{key}: missing; must be {description}"
+    return f"{key}: must be {description}, not {_shown(error['input'])}"
+
+
+def _read_table(model: type[_T], raw: Any, place: str, mistakes: list[Mistake]) -> _T:
+    """The table without what did not parse; why it did not is added to the mistakes."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        errors = error.errors(include_url=False) if raw is not None else []  # None: said already
+    unknown = [str(e["loc"][0]) for e in errors if e["type"] == "extra_forbidden"]
+    meant = {_nearest(model, key) for key in unknown}
+    for e in errors:
+        if e["type"] != "missing" or e["loc"][0] not in meant:  # a misspelt key is one mistake
+            mistakes.append((place, _wrong(model, e)))
+    wrong = {e["loc"][0] for e in errors if e["loc"]}
+    required = [key for key, field in model.model_fields.items() if field.is_required()]
+    parsed = {key: raw[key] for key in raw if key not in wrong} if isinstance(raw, dict) else {}
+    return model.model_validate(dict.fromkeys(required) | parsed)
+
+
+# The whole file.
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise Stop(
+            f"{path}: cannot be read: {error.strerror}; name another file with --inventory PATH "
+            "or FABRIC_INVENTORY=PATH, or begin with a copy of the example hosts.toml"
+        ) from None
+    try:
+        return tomllib.loads(raw.decode("utf-8-sig"))  # some editors put a byte order mark first
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise Stop(f"{path}: not UTF-8 (at line {line}); save it as UTF-8") from None
+    except RecursionError:
+        raise Stop(f"{path}: not TOML: lists or tables nested too deep") from None
+    except ValueError as error:  # besides TOML's own: a number with thousands of digits
+        raise Stop(f"{path}: not TOML: {error}") from None
+
+
+def _name(raw: object) -> str | None:
+    name = raw.get("name") if isinstance(raw, dict) else None
+    return name if isinstance(name, str) and re.fullmatch(NAME, name) else None
+
+
+def _machines(file: _File, mistakes: list[Mistake]) -> tuple[Machine, ...]:
+    """Workers, then controllers. Each has a name that no other has: where the file gives it
+    none, its place, such as "workers[2]", so that messages can tell it from the others.
+    """
+    tables: list[tuple[str, type[_Controller], object]]
+    tables = [(f"workers[{i}]", _Worker, raw) for i, raw in enumerate(file.workers or [])]
+    tables += [(f"controllers[{i}]", _Controller, raw) for i, raw in enumerate(file.controllers)]
+    names = [_name(raw) for _, _, raw in tables]
+    times = Counter(names)
+    first: dict[str, str] = {}
+    machines = []
+    for (place, model, raw), name in zip(tables, names, strict=True):
+        if name and first.setdefault(name, place) != place:
+            mistakes.append((place, f"name: {name} is the name of {first[name]} too"))
+        label = name if name and times[name] == 1 else place
+        table = _read_table(model, raw, label, mistakes)
+        machines.append(
+            Machine(
+                name=label,
+                role="worker" if isinstance(table, _Worker) else "controller",
+                public_ip=table.public_ip or "",
+                internal_ips=tuple(table.internal_ip),
+                pod_cidrs=tuple(table.pod_cidr) if isinstance(table, _Worker) else (),
+            )
+        )
+    return tuple(machines)
+
+
+def _unusable(key_file: Path) -> Iterator[Mistake]:
+    try:
+        key_file.stat()
+        problem = "is a directory" if key_file.is_dir() else None
+    except OSError as error:
+        problem = f"cannot be used ({error.strerror})"
+    if problem:
+        yield (
+            "ssh",
+            f"key_file: {key_file} {problem}; name a private key, make one with "
+            f"ssh-keygen -f {key_file}, or leave key_file out to use your own keys",
+        )
+
+
+def read(path: Path, *, with_key: bool = True) -> Cluster:
+    """The cluster that a hosts.toml describes.
+
+    `with_key` says whether [ssh].key_file has to exist, as it has to everywhere except in a
+    rehearsal, whose twin has keys of its own. Raises Stop if the file cannot be read, and
+    otherwise with every mistake in it, a line each.
+    """
+    mistakes: list[Mistake] = []
+    file = _read_table(_File, _toml(path), "", mistakes)
+    networks = _read_table(_Cluster, file.cluster, "cluster", mistakes)
+    login = _read_table(_Ssh, file.ssh, "ssh", mistakes)
+    key_file = path.parent / login.key_file if login.key_file else None
+    cluster = Cluster(
+        path=path,
+        pod_networks=tuple(networks.pod_networks or ()),
+        node_networks=tuple(networks.node_networks),
+        machines=_machines(file, mistakes),
+        ssh=Ssh(
+            user=login.user,
+            port=login.port,
+            key_file=key_file,
+            host_keys=login.host_keys,
+            known_hosts=path.parent / "known_hosts",
+        ),
+    )
+    if key_file and with_key:
+        mistakes += _unusable(key_file)
+    mistakes += mistakes_between(cluster)
+    if mistakes:
+        raise Stop(_message(cluster, mistakes))
+    return cluster
+
+
+def _message(cluster: Cluster, mistakes: list[Mistake]) -> str:
+    """All mistakes, in the order in which their tables stand in a hosts.toml."""
+    places = ["", "cluster", "ssh", *(machine.name for machine in cluster.machines)]
+    order = {place: position for position, place in enumerate(places)}
+    lines = [
+        f"  {place}: {text}" if place else f"  {text}"
+        for place, text in sorted(mistakes, key=lambda mistake: order[mistake[0]])
+    ]
+    count = f"{len(lines)} mistake{'s' if len(lines) > 1 else ''}"
+    return "\n".join([f"{cluster.path}: {count}", *lines])
