@@ -1,0 +1,56 @@
+"""The kernel's calls for namespaces and mounts that Python 3.10 has no names for."""
+
+import ctypes
+import os
+from pathlib import Path
+
+NEWNS = 0x0002_0000
+NEWUTS = 0x0400_0000
+NEWNET = 0x4000_0000
+
+BIND = 0x1000
+BIND_ALL = BIND | 0x4000
+NOSUID_NODEV = 0x2 | 0x4
+
+_DETACH = 2
+
+
+def _call(name: str, *arguments: object) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if getattr(libc, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def unshare(kinds: int) -> None:
+    """Give the calling thread new namespaces of these kinds."""
+    _call("unshare", kinds)
+
+
+def enter(path: Path, kind: int) -> None:
+    """Put the calling thread into the namespace that a file stands for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _call("setns", descriptor, kind)
+    finally:
+        os.close(descriptor)
+
+
+def mount(source: str, target: Path, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """Mount a file system of this kind, or with BIND the source itself, on a directory."""
+    _call(
+        "mount",
+        source.encode(),
+        os.fsencode(target),
+        kind.encode(),
+        ctypes.c_ulong(flags),
+        options.encode(),
+    )
+
+
+def change_root(root: Path) -> None:
+    """Make a mounted directory the root of this mount namespace, and let go of the old one."""
+    os.chdir(root)
+    _call("pivot_root", b".", b".")
+    _call("umount2", b".", _DETACH)
+    os.chdir("/")

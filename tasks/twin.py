@@ -1,0 +1,269 @@
+"""The twin: a copy of the cluster in hosts.toml, made of network namespaces on this machine."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .cluster import Cluster
+from .exits import Stop
+from .namespaces import NEWNET, enter
+from .twin_machine import ENVIRONMENT, HOME, PLUGINS, POD, machine_home
+from .twin_spec import Spec, design
+
+PACKAGES = {
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "ip": "iproute2",
+    "sshd": "openssh-server",
+    "ssh-keygen": "openssh-client",
+    "iptables": "iptables",
+}
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A twin that is up; `pid` is its PID 1 as this machine's /proc numbers it."""
+
+    pid: int
+    spec: Spec
+    processes: tuple[tuple[int, int | None], ...]  # each machine's first one and its pod's
+    # Of one that dies with this process: closing `lifeline` ends it. A plain number, because
+    # nobody may end it by dropping the Twin.
+    lifeline: int | None = field(default=None, repr=False)
+    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False, compare=False)
+
+    @property
+    def made_up(self) -> tuple[str, ...]:
+        """What hosts.toml left out and the twin made up, in plain lines."""
+        return self.spec.made_up
+
+    @property
+    def home(self) -> Path:
+        """Where this machine sees the twin's own files."""
+        return _seen(self.pid, HOME)
+
+    def enter(self) -> None:
+        """Put the calling thread, and those it starts later, into the operator's network."""
+        enter(Path(f"/proc/{self.pid}/ns/net"), NEWNET)
+
+    def cluster(self, cluster: Cluster) -> Cluster:
+        """The same cluster with the twin's addresses and keys in place of the real ones."""
+        return replace(
+            cluster,
+            machines=tuple(
+                replace(machine, public_ip=self.spec.host(machine.name).address)
+                for machine in cluster.machines
+            ),
+            ssh=replace(
+                cluster.ssh,
+                user=self.spec.user,
+                port=self.spec.port,
+                key_file=self.home / "key",
+                host_keys="strict",
+                known_hosts=self.home / "known_hosts",
+                operators_own=False,
+            ),
+        )
+
+    def run(
+        self, machine: str, argv: Sequence[str], check: bool = False, **options: Any
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command inside a machine as root; options as subprocess.run takes them."""
+        return _run([*self._inside(machine), *argv], check, options)
+
+    def run_in_pod(
+        self, machine: str, argv: Sequence[str], check: bool = False, **options: Any
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command in the network of a machine's pod, with the machine's files."""
+        return _run([*self._inside(machine, pod=True), *argv], check, options)
+
+    def shell(self, machine: str) -> int:
+        """A shell inside a machine, on this terminal; returns its exit status."""
+        # In namespaces of other processes a shell has no job control unless it has a terminal
+        # of its own, which script(1) makes.
+        terminal = ["script", "--quiet", "--return", "--command", "bash", "/dev/null"]
+        argv = terminal if sys.stdin.isatty() else ["bash"]
+        environment = ENVIRONMENT | {"TERM": os.environ.get("TERM", "dumb"), "SHELL": "/bin/bash"}
+        return subprocess.call([*self._inside(machine), *argv], env=environment)
+
+    def _inside(self, machine: str, pod: bool = False) -> list[str]:
+        of_machine, of_pod = self.processes[self._index(machine)]
+        if pod and of_pod is None:
+            raise Stop(f"{machine}: no pod runs there")
+        inside = _seen(self.pid, Path("/proc")) / str(of_machine) / "ns"
+        network = _seen(self.pid, Path("/proc")) / str(of_pod if pod else of_machine) / "ns/net"
+        return [
+            "nsenter",
+            f"--pid={inside / 'pid'}",
+            f"--ipc={inside / 'ipc'}",
+            f"--net={network}",
+            f"--uts={inside / 'uts'}",
+            f"--mount={inside / 'mnt'}",
+            "--",
+        ]
+
+    def _index(self, machine: str) -> int:
+        return self.spec.hosts.index(self.spec.host(machine))
+
+    def pod_addresses(self, machine: str) -> tuple[str, ...]:
+        """The addresses of a machine's pod, from the store of the host-local plugin."""
+        upper = _seen(self.pid, machine_home(self._index(machine))) / "upper"
+        store = upper / "var/lib/cni/networks/bridge"
+        if not store.is_dir():
+            return ()
+        return tuple(
+            sorted(
+                path.name
+                for path in store.iterdir()
+                if not path.name.startswith(("last_reserved", "lock"))
+                and path.read_text().split()[:1] == [POD]
+            )
+        )
+
+    def sshd_pid(self, machine: str) -> int | None:
+        """The pid of a machine's sshd as this machine's /proc numbers it, if it runs."""
+        inner = self.run(machine, ["cat", "/run/sshd.pid"]).stdout.strip()
+        own = Path(f"/proc/{self.pid}/ns/pid").readlink()
+        for pid in _pids():
+            with contextlib.suppress(OSError):
+                status = Path(f"/proc/{pid}/status").read_text()
+                if Path(f"/proc/{pid}/ns/pid").readlink() == own and _inner_pid(status) == inner:
+                    return pid
+        return None
+
+    def stop(self) -> None:
+        """End the twin, and return when no process of it is left; once is enough."""
+        if self.process is not None and self.process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait()
+        if self.lifeline is not None:
+            os.close(self.lifeline)
+        while Path(f"/proc/{self.pid}").exists():
+            time.sleep(0.01)
+
+
+def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) -> Twin:
+    """Start the twin of a cluster, and return when every sshd listens.
+
+    With `keep` it lives until `stop`, else until this process ends, however that ends.
+    `pods` names the workers where a pod runs; None means all.
+    """
+    check_machine()
+    spec = design(cluster, pods)
+    reading, lifeline = os.pipe()
+    process = subprocess.Popen(
+        [
+            *("unshare", "--pid", "--mount", "--net", "--uts", "--ipc", "--fork", "--kill-child"),
+            *(sys.executable, "-m", "tasks.twin_init"),
+            *_marker(keep, cluster.path),
+        ],
+        stdin=reading,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=ENVIRONMENT,
+        cwd=Path(__file__).parent.parent,
+        start_new_session=True,  # Ctrl-C is for the caller, who may have work to undo in here
+    )
+    os.close(reading)
+    try:
+        pid = _ask(process, lifeline, spec)
+    except BaseException:
+        os.close(lifeline)
+        process.kill()
+        process.wait()
+        raise
+    if keep:
+        os.close(lifeline)
+    return replace(_read(pid), lifeline=None if keep else lifeline, process=process)
+
+
+def _run(
+    argv: Sequence[str], check: bool, options: Mapping[str, Any]
+) -> "subprocess.CompletedProcess[str]":
+    defaults: dict[str, Any] = {"capture_output": True, "text": True, "env": ENVIRONMENT}
+    if "input" not in options:
+        defaults["stdin"] = subprocess.DEVNULL
+    return subprocess.run(argv, check=check, **{**defaults, **options})
+
+
+def _ask(process: "subprocess.Popen[bytes]", lifeline: int, spec: Spec) -> int:
+    """Hand over the spec and wait for the answer: the pid of the twin's PID 1."""
+    with contextlib.suppress(BrokenPipeError), open(lifeline, "wb", closefd=False) as pipe:
+        pipe.write(spec.to_text().encode() + b"\n")
+    assert process.stdout is not None
+    with process.stdout as answers:
+        line = answers.readline()
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            words = (line + answers.read()).decode(errors="replace").strip().splitlines()
+            reason = words[-1] if words else "it ended without a word"
+            raise Stop(f"the twin cannot be built here: {reason}") from None
+    if answer["error"]:
+        raise Stop(answer["error"])
+    return int(answer["pid"])
+
+
+def find(inventory: Path) -> Twin | None:
+    """The twin that is kept up for a hosts.toml, if there is one."""
+    marker = _marker(True, inventory)
+    for pid in _pids():
+        # Gone meanwhile, of another user, or not built yet: none of them is it.
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
+            if words[-len(marker) :] != marker or Path(f"/proc/{pid}").stat().st_uid != 0:
+                continue
+            if _inner_pid(Path(f"/proc/{pid}/status").read_text()) == "1":
+                return _read(pid)
+    return None
+
+
+def _read(pid: int) -> Twin:
+    """The twin whose PID 1 this is; OSError while it is not built."""
+    home = _seen(pid, HOME)
+    spec = Spec.from_text((home / "spec").read_text())
+    processes = json.loads((home / "processes").read_text())
+    return Twin(pid, spec, tuple((machine, pod) for machine, pod in processes))
+
+
+def _seen(pid: int, path: Path) -> Path:
+    """A path inside a twin as this machine sees it."""
+    return Path(f"/proc/{pid}/root") / path.relative_to("/")
+
+
+def _marker(keep: bool, inventory: Path) -> list[str]:
+    return ["kept" if keep else "rehearsal", str(inventory.resolve())]
+
+
+def _pids() -> Iterator[int]:
+    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+
+
+def _inner_pid(status: str) -> str:
+    """A process's pid in its own pid namespace."""
+    return next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[-1]
+
+
+def check_machine() -> None:
+    """Stop unless this machine has what a twin takes: root and a few programs."""
+    if os.geteuid() != 0:
+        raise Stop("a twin needs root: put sudo before the command")
+    path = ENVIRONMENT["PATH"]
+    missing = {package for name, package in PACKAGES.items() if not shutil.which(name, path=path)}
+    if not any((plugins / "bridge").exists() for plugins in PLUGINS):
+        missing.add("containernetworking-plugins")
+    if missing:
+        packages = " ".join(sorted(missing))
+        raise Stop(f"a twin needs programs that are not here: apt-get install {packages}")

@@ -1,0 +1,224 @@
+"""PID 1 of a twin: makes the machines, says when they answer, and keeps them there.
+
+`twin.build` starts it in process, mount, network, UTS and IPC namespaces of its own and writes
+the spec to its stdin. Everything it makes lives in these namespaces or on a tmpfs that only they
+have, so when this process ends, however it ends, the kernel takes all of it away.
+
+Written for `python -m tasks.twin_init kept|rehearsal INVENTORY`: the arguments are for `twin.find`.
+"""
+
+import json
+import os
+import re
+import select
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import twin_files
+from .namespaces import BIND, NOSUID_NODEV, mount
+from .twin_machine import (
+    HOME,
+    PLUGINS,
+    BrokenError,
+    address_line,
+    forward,
+    ip,
+    machine_home,
+    make,
+    no_dad,
+    port,
+    run,
+)
+from .twin_spec import Host, Spec
+
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+
+
+def main() -> None:
+    """Build the twin that stdin describes; stay until killed, or unless kept until its end."""
+    pid = Path("/proc/self").readlink().name  # as the caller's /proc numbers it
+    kept = sys.argv[1] == "kept"
+    error = None
+    try:
+        build(Spec.from_text(_read_line()))
+    except BrokenError as broken:
+        error = str(broken)
+    except (OSError, subprocess.SubprocessError) as broken:
+        error = f"the twin cannot be built here: {broken}"
+    print(json.dumps({"pid": int(pid), "error": error}), flush=True)
+    if error:
+        return
+    silence = os.open(os.devnull, os.O_RDWR)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    # From here on nothing is started by this process: the kernel may reap what it inherits.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while kept:
+        signal.pause()
+    while os.read(0, 1):
+        pass
+
+
+def build(spec: Spec) -> None:
+    """Make everything, and return when every sshd listens."""
+    os.chdir("/")
+    os.umask(0o022)
+    mount("tmpfs", Path("/run"), "tmpfs", options="mode=755")
+    mount("proc", Path("/proc"), "proc")
+    HOME.mkdir()
+    plugins = next((path for path in PLUGINS if (path / "bridge").exists()), PLUGINS[0])
+    _operator_network(spec)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "twin", "-f", str(HOME / "key")])
+    _common_layer(spec)
+    _devices()
+    processes = _all_machines(spec, plugins)
+    ports = ((port(i, nic), nic) for i, host in enumerate(spec.hosts) for nic in host.nics)
+    ip(*(f"link set {name} master {nic.bridge} up" for name, nic in ports))
+    (HOME / "known_hosts").write_text("".join(_known_hosts(spec)))
+    (HOME / "processes").write_text(json.dumps(processes))
+    (HOME / "spec").write_text(spec.to_text())  # the last: from now on `twin.find` finds it
+
+
+def _read_line() -> str:
+    line = b""
+    while not line.endswith(b"\n"):
+        part = os.read(0, 1 << 16)
+        if not part:
+            sys.exit(1)
+        line += part
+    return line.decode()
+
+
+def _operator_network(spec: Spec) -> None:
+    """The namespace this process is in: the two bridges, the gateways, and no way out."""
+    no_dad()
+    forward()
+    bridges = sorted({nic.bridge for host in spec.hosts for nic in host.nics})
+    ip(
+        "link set lo up",
+        *(f"link add {bridge} type bridge" for bridge in bridges),
+        *(f"link set {bridge} up" for bridge in bridges),
+        *(address_line(address, bridge) for bridge, address in spec.gateways),
+    )
+
+
+def _common_layer(spec: Spec) -> None:
+    """A layer between the host's file system and the machines' own: hides and adds files."""
+    layer = HOME / "common"
+    layer.mkdir()
+    for path, kept in ((Path("/"), twin_files.KEPT), (Path("/etc"), twin_files.KEPT_IN_ETC)):
+        inside = layer / path.relative_to("/")
+        inside.mkdir(exist_ok=True)
+        for entry in path.iterdir():
+            if entry.name not in kept:
+                os.mknod(inside / entry.name, stat.S_IFCHR)  # a whiteout
+    files = twin_files.common(spec, (HOME / "key.pub").read_text().strip(), _sshd_settings())
+    files |= twin_files.accounts(
+        spec.user, Path("/etc/passwd").read_text(), Path("/etc/group").read_text()
+    )
+    for name in sorted({str(p) for f in files for p in Path(f).parents} - {".", "etc"}):
+        _fresh(layer / name)
+    for name, mode in twin_files.DIRECTORIES.items():
+        for part in reversed([Path(name), *Path(name).parents[:-1]]):
+            _fresh(layer / part)
+        (layer / name).chmod(mode)
+    for name, target in twin_files.LINKS.items():
+        (layer / name).symlink_to(target)
+    for name in files:
+        (layer / name).unlink(missing_ok=True)
+    twin_files.write(files, layer)
+    if spec.user != "root":
+        home = layer / "home" / spec.user
+        home.mkdir(mode=0o755)
+        os.chown(home, twin_files.USER_ID, twin_files.USER_ID)
+
+
+def _fresh(path: Path) -> None:
+    """A directory in the layer that shows nothing of the host's directory of that name."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        path.mkdir()
+        os.setxattr(path, "trusted.overlay.opaque", b"y")
+
+
+def _sshd_settings() -> tuple[str, ...]:
+    """What only newer versions of sshd take: no penalties, tests fail to log in on purpose."""
+    version = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr
+    found = re.match(r"OpenSSH_(\d+)\.(\d+)", version)
+    new = found is not None and (int(found[1]), int(found[2])) >= (9, 8)
+    return ("PerSourcePenalties no",) if new else ()
+
+
+def _devices() -> None:
+    """A /dev for the machines: what every program expects, and no disk."""
+    dev = HOME / "dev"
+    dev.mkdir()
+    for name in DEVICES:
+        (dev / name).touch()
+        mount(f"/dev/{name}", dev / name, flags=BIND)
+    for name in ("pts", "shm"):
+        (dev / name).mkdir()
+    mount("devpts", dev / "pts", "devpts", options="newinstance,ptmxmode=0666,mode=620,gid=5")
+    mount("tmpfs", dev / "shm", "tmpfs", NOSUID_NODEV, "mode=1777")
+    for name, target in (("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "fd/0")):
+        (dev / name).symlink_to(target)
+    for name, target in (("stdout", "fd/1"), ("stderr", "fd/2")):
+        (dev / name).symlink_to(target)
+
+
+def _all_machines(spec: Spec, plugins: Path) -> list[tuple[int, int | None]]:
+    """Make the machines side by side; the pids of each machine's first process and of its pod."""
+    waiting = list(enumerate(spec.hosts))
+    making: dict[int, tuple[int, int]] = {}
+    processes: dict[int, tuple[int, int | None]] = {}
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    while waiting or making:
+        while waiting and len(making) < 2 * (os.cpu_count() or 1):
+            index, host = waiting.pop(0)
+            reading, writing = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                _one_machine(index, host, plugins, writing)
+            os.close(writing)
+            making[reading] = index, pid
+            poll.register(reading, select.POLLIN)
+        for descriptor, _ in poll.poll():
+            if descriptor == 0:
+                sys.exit(1)  # the caller has ended
+            poll.unregister(descriptor)
+            index, pid = making.pop(descriptor)
+            with os.fdopen(descriptor) as pipe:
+                made, _, answer = pipe.read().partition(" ")
+            if made != "made":
+                raise BrokenError(f"{spec.hosts[index].name}: {answer or 'its builder died'}")
+            processes[index] = pid, int(answer) or None
+    return [processes[index] for index in range(len(spec.hosts))]
+
+
+def _one_machine(index: int, host: Host, plugins: Path, answer: int) -> None:
+    """Make one machine, then be the process that holds its namespaces."""
+    try:
+        pod = make(index, host, plugins)
+        os.write(answer, f"made {pod or 0}".encode())
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # lets the kernel reap its children
+        os.execvp("sleep", ["sleep", "infinity"])  # noqa: S606
+    except Exception as error:  # told to the caller, in one line
+        os.write(answer, f"failed {error or type(error).__name__}".encode())
+    os._exit(1)
+
+
+def _known_hosts(spec: Spec) -> Iterator[str]:
+    for index, host in enumerate(spec.hosts):
+        key = machine_home(index) / "upper/etc/ssh/ssh_host_ed25519_key.pub"
+        addresses = dict.fromkeys((host.address, *host.internal_ips))
+        names = addresses if spec.port == 22 else [f"[{a}]:{spec.port}" for a in addresses]
+        yield f"{','.join(names)} {' '.join(key.read_text().split()[:2])}\n"
+
+
+if __name__ == "__main__":
+    main()

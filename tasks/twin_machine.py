@@ -1,0 +1,224 @@
+"""One machine of a twin: its namespaces, links, files, sshd and pod, made inside the twin."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_interface
+from pathlib import Path
+
+from . import twin_files
+from .namespaces import (
+    BIND,
+    BIND_ALL,
+    NEWNET,
+    NEWNS,
+    NEWUTS,
+    NOSUID_NODEV,
+    change_root,
+    enter,
+    mount,
+    unshare,
+)
+from .twin_spec import Host, Nic
+
+HOME = Path("/run/twin")  # on a tmpfs of the twin's own
+PLUGINS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
+POD = "twin-pod"  # its container id in the store of the host-local plugin
+PATIENCE = 10.0  # seconds for an sshd to listen
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LC_ALL": "C.UTF-8",
+}
+
+
+class BrokenError(Exception):
+    """Why the twin cannot be built, in a plain line."""
+
+
+def machine_home(index: int) -> Path:
+    """Where the layers of a machine's file system are kept, inside the twin."""
+    return HOME / "machines" / str(index)
+
+
+def make(index: int, host: Host, plugins: Path) -> int | None:
+    """Make one machine, and leave this process inside it; returns the pid of its pod."""
+    home = machine_home(index)
+    for name in ("upper", "work", "root"):
+        (home / name).mkdir(parents=True)
+    twin_files.write(twin_files.own(host), home / "upper")
+    _host_key(home / "upper")
+    unshare(NEWNET | NEWUTS)
+    socket.sethostname(host.name)
+    _network(index, host)
+    unshare(NEWNS)
+    _file_system(home, plugins)
+    change_root(home / "root")
+    sshd = _start("/usr/sbin/sshd", "-D", "-E", "/var/log/sshd.log")
+    pod = _start_pod(host, plugins, Path(f"/proc/{sshd.pid}/ns/net")) if host.pod else None
+    _wait_for(sshd)
+    return pod
+
+
+def port(index: int, nic: Nic) -> str:
+    """The name of the operator's end of a link."""
+    return f"{index}-{nic.name}"
+
+
+def run(
+    argv: Sequence[str], text: str | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    """Run a program and return what it printed; BrokenError with its own words if it fails."""
+    done = subprocess.run(
+        argv,
+        input=text,
+        stdin=subprocess.DEVNULL if text is None else None,
+        env={**ENVIRONMENT, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        words = (done.stderr or done.stdout).strip().splitlines()
+        raise BrokenError(f"{argv[0]}: {words[-1] if words else f'status {done.returncode}'}")
+    return done.stdout
+
+
+def ip(*lines: str) -> None:
+    """Run commands of ip(8), each written without the word ip."""
+    run(["ip", "-batch", "-"], "".join(f"{line}\n" for line in lines))
+
+
+def address_line(address: str, device: str) -> str:
+    """The command of ip(8) that gives a link an address."""
+    nodad = " nodad" if ip_interface(address).version == 6 else ""
+    return f"addr add {address} dev {device}{nodad}"
+
+
+def forward() -> None:
+    """Forward packets, as nodes do, in the network namespace this process is in."""
+    _set("ipv4/ip_forward", "1")
+    _set("ipv6/conf/all/forwarding", "1")
+
+
+def no_dad() -> None:
+    """Use IPv6 addresses at once: nobody else has them."""
+    _set("ipv6/conf/all/accept_dad", "0")
+    _set("ipv6/conf/default/accept_dad", "0")
+
+
+def _set(name: str, value: str) -> None:
+    path = Path("/proc/sys/net", name)
+    if path.exists():  # a kernel may be without IPv6
+        path.write_text(value)
+
+
+def _host_key(root: Path) -> None:
+    key = root / "etc/ssh/ssh_host_ed25519_key"
+    key.parent.mkdir(parents=True, exist_ok=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)])
+
+
+def _network(index: int, host: Host) -> None:
+    """The links, their other ends in the operator's network for PID 1 to plug in."""
+    no_dad()
+    forward()
+    lines = ["link set lo up"]
+    for nic in host.nics:
+        lines.append(f"link add {nic.name} type veth peer name {port(index, nic)} netns 1")
+        lines += [address_line(address, nic.name) for address in nic.addresses]
+        lines.append(f"link set {nic.name} up")
+        if nic.gateway:
+            lines.append(f"route add default via {nic.gateway} dev {nic.name}")
+    ip(*lines)
+
+
+def _file_system(home: Path, plugins: Path) -> None:
+    """The machine's own files over the common ones over the host's programs."""
+    root = home / "root"
+    _overlay(home, f"{HOME}/common:/", root)
+    for number, separate in enumerate(_separate_mounts()):
+        extra = home / f"extra{number}"
+        for name in ("upper", "work"):
+            (extra / name).mkdir(parents=True)
+        _overlay(extra, separate, root / separate.lstrip("/"))
+    mount("proc", root / "proc", "proc")
+    mount("sysfs", root / "sys", "sysfs")
+    mount(str(HOME / "dev"), root / "dev", flags=BIND_ALL)
+    mount("tmpfs", root / "run", "tmpfs", NOSUID_NODEV, "mode=755")
+    for name in ("lock", "sshd"):
+        (root / "run" / name).mkdir()
+    if not plugins.is_relative_to("/usr"):
+        inside = root / plugins.relative_to("/")
+        inside.mkdir(parents=True)
+        mount(str(plugins), inside, flags=BIND)
+
+
+def _overlay(home: Path, lower: str, target: Path) -> None:
+    options = f"lowerdir={lower},upperdir={home}/upper,workdir={home}/work"
+    try:
+        mount("overlay", target, "overlay", options=options)
+    except OSError as error:
+        raise BrokenError(
+            f"the kernel makes no overlay file system here ({error}); "
+            "a twin needs a machine, or a container that may mount"
+        ) from error
+
+
+def _separate_mounts() -> list[str]:
+    """File systems of their own among the host's programs: an overlay of / leaves them out."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = {line.split()[4] for line in lines}
+    if "/etc" in points:
+        raise BrokenError("/etc is a mount of its own here: no twin can be laid over it")
+    return sorted(p for p in points if f"{p}/".startswith("/usr/") and Path(p).is_dir())
+
+
+def _start(*argv: str) -> subprocess.Popen[bytes]:
+    """Start a program that outlives its starter."""
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen(
+        argv,
+        stdin=nothing,
+        stdout=nothing,
+        stderr=nothing,
+        env=ENVIRONMENT,
+        start_new_session=True,
+    )
+
+
+def _wait_for(sshd: subprocess.Popen[bytes]) -> None:
+    """Return once sshd listens: it writes its pid file after that."""
+    deadline = time.monotonic() + PATIENCE
+    while not Path("/run/sshd.pid").exists():
+        if sshd.poll() is not None or time.monotonic() > deadline:
+            log = Path("/var/log/sshd.log")
+            words = log.read_text().strip().splitlines() if log.exists() else []
+            raise BrokenError(f"sshd: {words[-1] if words else 'does not listen'}")
+        time.sleep(0.002)
+
+
+def _start_pod(host: Host, plugins: Path, machine: Path) -> int:
+    """A process in a network of its own, wired by the CNI plugins; returns its pid.
+
+    `machine` stands for the network namespace of the machine, to come back to.
+    """
+    unshare(NEWNET)
+    no_dad()
+    ip("link set lo up")
+    pod = _start("sleep", "infinity").pid
+    enter(machine, NEWNET)
+    config = Path("/etc/cni/net.d/10-bridge.conf").read_text()
+    environment = {
+        "CNI_COMMAND": "ADD",
+        "CNI_CONTAINERID": POD,
+        "CNI_NETNS": f"/proc/{pod}/ns/net",
+        "CNI_IFNAME": "eth0",
+        "CNI_PATH": str(plugins),
+    }
+    try:
+        run([str(plugins / "bridge")], config, environment)
+    except BrokenError as error:
+        raise BrokenError(f"the pod of {host.name}: {error}") from error
+    return pod

@@ -1,0 +1,296 @@
+"""What a twin is made of: planned from hosts.toml, with what that leaves out made up."""
+
+from ast import literal_eval
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address, ip_network
+from itertools import chain, islice
+
+from .cluster import Address, Cluster, Machine, Network
+from .exits import Stop
+
+# Prefix length of a node's network that the file does not tell, and of a made-up pod CIDR.
+PREFIX = {4: 24, 6: 64}
+LONGEST_POD_CIDR = {4: 29, 6: 120}
+FOR_NAMES = ip_network("198.18.0.0/15")  # set aside for tests: no real name leads there
+FOR_NODES = {
+    4: [ip_network(text) for text in ("10.240.0.0/12", "172.16.0.0/12", "192.168.0.0/16")],
+    6: [ip_network("fd00:240::/48"), ip_network("fd00:241::/48")],
+}
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A link of a machine, the bridge it hangs on, and its addresses with prefix lengths."""
+
+    name: str
+    bridge: str
+    addresses: tuple[str, ...]
+    gateway: str | None = None
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine of the twin; `pod` says whether one runs there."""
+
+    name: str
+    role: str
+    address: str  # where ssh goes
+    internal_ips: tuple[str, ...]
+    pod_cidrs: tuple[str, ...]
+    nics: tuple[Nic, ...]
+    pod: bool
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The whole twin; `gateways` are the operator's own addresses, each with its bridge."""
+
+    hosts: tuple[Host, ...]
+    gateways: tuple[tuple[str, str], ...]
+    user: str
+    port: int
+    made_up: tuple[str, ...]  # a line for each thing that hosts.toml left out
+
+    def host(self, name: str) -> Host:
+        """The machine of that name; KeyError if there is none."""
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        raise KeyError(name)
+
+    def to_text(self) -> str:
+        """One line that `from_text` reads back."""
+        return repr(asdict(self))
+
+    @staticmethod
+    def from_text(text: str) -> "Spec":
+        """The spec that `to_text` wrote."""
+        raw = literal_eval(text)
+        hosts = tuple(
+            Host(**{**host, "nics": tuple(Nic(**nic) for nic in host["nics"])})
+            for host in raw["hosts"]
+        )
+        return Spec(**{**raw, "hosts": hosts})
+
+
+def design(cluster: Cluster, pods: Collection[str] | None = None) -> Spec:
+    """Plan the twin of a cluster; `pods` names the workers where a pod runs, None means all."""
+    public = _public(cluster)
+    nodes = cluster.node_networks or _made_up_nodes(cluster, public)
+    internal = _internal(cluster, public, nodes)
+    pod_cidrs = _pod_cidrs(cluster, public, nodes, internal)
+    nics, gateways = _wire(cluster.machines, public, nodes, internal)
+    hosts = tuple(
+        Host(
+            name=m.name,
+            role=m.role,
+            address=str(public[m.name]),
+            internal_ips=tuple(map(str, internal[m.name])),
+            pod_cidrs=tuple(map(str, pod_cidrs[m.name])),
+            nics=nics[m.name],
+            pod=m.role == "worker" and (pods is None or m.name in pods),
+        )
+        for m in cluster.machines
+    )
+    made_up = [
+        line for m, host in zip(cluster.machines, hosts, strict=True) for line in _made_up(m, host)
+    ]
+    if not cluster.node_networks:
+        made_up.append("node_networks: a /24 (IPv6: a /64) around each internal IP")
+    return Spec(hosts, gateways, cluster.ssh.user or "root", cluster.ssh.port or 22, tuple(made_up))
+
+
+def _made_up(machine: Machine, host: Host) -> Iterator[str]:
+    found = []
+    if not machine.internal_ips and host.internal_ips != (host.address,):
+        found.append(f"internal IP {', '.join(host.internal_ips)}")
+    if not machine.pod_cidrs and host.pod_cidrs:
+        found.append(f"pod CIDR {', '.join(host.pod_cidrs)}")
+    if _address(machine.public_ip) is None:
+        found.append(f"public address {host.address} for {machine.public_ip}")
+    if found:
+        yield f"{machine.name}: {'; '.join(found)}"
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def _around(address: Address, networks: Iterable[Network] = ()) -> Network:
+    """The network on an address's link: one of these, or as large as such networks usually are."""
+    for network in networks:
+        if address.version == network.version and address in network and network.num_addresses > 2:
+            return network
+    return ip_network(f"{address}/{PREFIX[address.version]}", strict=False)
+
+
+def _overlaps(network: Network, others: Iterable[Network]) -> bool:
+    return any(
+        network.version == other.version
+        and network.network_address <= other.broadcast_address  # type: ignore[operator]
+        and other.network_address <= network.broadcast_address  # type: ignore[operator]
+        for other in others
+    )
+
+
+def _stated(cluster: Cluster) -> list[Address]:
+    """Every address that the file names."""
+    public = (_address(machine.public_ip) for machine in cluster.machines)
+    internal = chain.from_iterable(machine.internal_ips for machine in cluster.machines)
+    return [address for address in chain(public, internal) if address is not None]
+
+
+def _unused(
+    network: Network, taken: Collection[Address], without: Collection[Network] = ()
+) -> Iterator[Address]:
+    """The addresses of a network that a host can have and none of these has."""
+    for number in range(1, min(network.num_addresses - 1, 1 << 16)):
+        address = network.network_address + number
+        if address not in taken and not _overlaps(ip_network(address), without):
+            yield address
+
+
+def _free_network(cluster: Cluster, within: Iterable[Network], taken: Iterable[Network]) -> Network:
+    """A network with room for every machine that touches nothing in the file and none of these."""
+    avoid = [
+        *cluster.pod_networks,
+        *cluster.node_networks,
+        *(_around(address, cluster.node_networks) for address in _stated(cluster)),
+        *taken,
+    ]
+    room = (len(cluster.machines) + 2).bit_length()
+    for outer in within:
+        length = min(PREFIX[outer.version], outer.max_prefixlen - room)
+        for network in outer.subnets(new_prefix=length):
+            if not _overlaps(network, avoid):
+                return network
+    raise Stop(f"{cluster.path}: leaves no private network free for the twin to make up addresses")
+
+
+def _public(cluster: Cluster) -> dict[str, Address]:
+    """Where ssh goes: as in the file, and an address made up for each host name."""
+    stated = {machine.name: _address(machine.public_ip) for machine in cluster.machines}
+    if None not in stated.values():
+        return {name: address for name, address in stated.items() if address is not None}
+    made_up = _unused(_free_network(cluster, [FOR_NAMES], []), ())
+    next(made_up)  # the first is the gateway's
+    return {name: address or next(made_up) for name, address in stated.items()}
+
+
+def _made_up_nodes(cluster: Cluster, public: dict[str, Address]) -> tuple[Network, ...]:
+    """Node networks for the internal IPs that are to be made up, where the file names none."""
+    if all(machine.internal_ips for machine in cluster.machines):
+        return ()
+    taken = [_around(address) for address in public.values()]
+    return tuple(_free_network(cluster, FOR_NODES[family], taken) for family in _families(cluster))
+
+
+def _families(cluster: Cluster) -> list[int]:
+    return sorted({network.version for network in cluster.pod_networks})
+
+
+def _internal(
+    cluster: Cluster, public: dict[str, Address], nodes: tuple[Network, ...]
+) -> dict[str, tuple[Address, ...]]:
+    """The internal IPs: as in the file, the public one if node_networks says so, or made up."""
+    taken = {*_stated(cluster), *public.values()}
+
+    def make_up(machine: Machine, family: int) -> Address:
+        own = public[machine.name]
+        here = [network for network in nodes if network.version == family]
+        if own.version == family and any(own in network for network in here):
+            return own
+        for network in here:
+            free = _unused(network, taken, cluster.pod_networks)
+            next(free, None)  # the first is left for a gateway
+            for address in free:
+                taken.add(address)
+                return address
+        raise Stop(
+            f"{cluster.path}: {machine.name}: no free IPv{family} address for its internal IP "
+            "in node_networks; name its internal_ip"
+        )
+
+    families = _families(cluster)
+    return {
+        machine.name: machine.internal_ips or tuple(make_up(machine, f) for f in families)
+        for machine in cluster.machines
+    }
+
+
+def _pod_cidrs(
+    cluster: Cluster,
+    public: dict[str, Address],
+    nodes: tuple[Network, ...],
+    internal: dict[str, tuple[Address, ...]],
+) -> dict[str, tuple[Network, ...]]:
+    """The pod CIDRs: as in the file, or made up inside pod_networks."""
+    avoid = [
+        *chain.from_iterable(worker.pod_cidrs for worker in cluster.workers),
+        *nodes,
+        *map(ip_network, public.values()),
+        *map(ip_network, chain.from_iterable(internal.values())),
+    ]
+    needy = [worker.name for worker in cluster.workers if not worker.pod_cidrs]
+    made_up: dict[str, tuple[Network, ...]] = {}
+    for family in _families(cluster) if needy else []:
+        pools = [network for network in cluster.pod_networks if network.version == family]
+        for length in range(PREFIX[family], LONGEST_POD_CIDR[family] + 1):
+            free = (
+                network
+                for pool in pools
+                if pool.prefixlen <= length
+                for network in pool.subnets(new_prefix=length)
+                if not _overlaps(network, avoid)
+            )
+            found = list(islice(free, len(needy)))
+            if len(found) == len(needy):
+                break
+        else:
+            raise Stop(
+                f"{cluster.path}: pod_networks has no room for the IPv{family} pod CIDRs left out "
+                f"on {', '.join(needy)}; name each pod_cidr"
+            )
+        for name, network in zip(needy, found, strict=True):
+            made_up[name] = (*made_up.get(name, ()), network)
+    return {m.name: m.pod_cidrs or made_up.get(m.name, ()) for m in cluster.machines}
+
+
+def _wire(
+    machines: tuple[Machine, ...],
+    public: dict[str, Address],
+    nodes: tuple[Network, ...],
+    internal: dict[str, tuple[Address, ...]],
+) -> tuple[dict[str, tuple[Nic, ...]], tuple[tuple[str, str], ...]]:
+    """Each machine's links, and the gateways that the operator's namespace holds."""
+
+    def on_link(address: Address) -> str:
+        return f"{address}/{_around(address, nodes).prefixlen}"
+
+    everyone = list(chain(public.values(), *internal.values()))
+    taken = set(everyone)
+    private = {_around(address, nodes) for address in chain.from_iterable(internal.values())}
+    gateways: dict[Network, tuple[str, str]] = {}
+    nics: dict[str, tuple[Nic, ...]] = {}
+    for machine in machines:
+        own, others = public[machine.name], internal[machine.name]
+        network = _around(own, nodes)
+        if network not in gateways:
+            gateway = next(_unused(network, taken), None)
+            if gateway is None:
+                raise Stop(f"{network}: no address left for a gateway in the twin")
+            bridge = "private" if network in private else "public"
+            gateways[network] = (bridge, on_link(gateway))
+        bridge, gateway_on_link = gateways[network]
+        via = gateway_on_link.split("/")[0]
+        # One whose internal IP is on the public link has no other link.
+        single = any(ip.version == own.version and ip in network for ip in others)
+        addresses = dict.fromkeys((own, *others) if single else (own,))
+        nics[machine.name] = (Nic("eth0", bridge, tuple(map(on_link, addresses)), via),)
+        if others and not single:
+            nics[machine.name] += (Nic("enp6s0", "private", tuple(map(on_link, others))),)
+    return nics, tuple(gateways.values())

@@ -1,0 +1,182 @@
+"""Twins to test on: real OpenSSH servers, kernel tables and CNI pods."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from tasks.cluster import Cluster, Machine
+from tasks.exits import Stop
+from tasks.twin import Twin, build
+
+PROJECT = Path(__file__).parent.parent.parent
+FAB = (str(Path(sys.executable).with_name("fab")), "--search-root", str(PROJECT))
+KEY = "kubernetes.id_ed25519"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A twin, and a directory with the hosts.toml of an operator who works on it."""
+
+    twin: Twin
+    cluster: Cluster
+    dir: Path
+    home: Path  # of that operator
+
+    def fab(
+        self, *arguments: str, stdin: int | IO[str] = subprocess.DEVNULL, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run the project's fab as that operator does, from inside the operator's network."""
+        return subprocess.run(
+            [*self.inside, *FAB, *arguments],
+            stdin=stdin,
+            cwd=self.dir,
+            env={"HOME": str(self.home), "PATH": os.environ["PATH"], **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    def popen(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+        """The same, started only: for a test that interrupts it, or types into it."""
+        defaults: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "env": {"HOME": str(self.home), "PATH": os.environ["PATH"]},
+        }
+        return subprocess.Popen(
+            [*self.inside, *FAB, *arguments],
+            cwd=self.dir,
+            text=True,
+            **{**defaults, **options},
+        )
+
+    @property
+    def inside(self) -> list[str]:
+        """What to put before a command to run it in the operator's network."""
+        return ["nsenter", f"--net=/proc/{self.twin.pid}/ns/net", "--"]
+
+    def tables(self) -> dict[str, list[str]]:
+        """Every machine's kernel routes, local tables left out."""
+        return tables(self.twin)
+
+
+def tables(twin: Twin) -> dict[str, list[str]]:
+    """Every machine's kernel routes of both families, sorted, local tables left out."""
+    script = "ip -4 -d -o route show table all; ip -6 -d -o route show table all"
+    return {
+        host.name: sorted(
+            line.strip()
+            for line in twin.run(host.name, ["sh", "-c", script], check=True).stdout.splitlines()
+            if " table local " not in line
+        )
+        for host in twin.spec.hosts
+    }
+
+
+def tutorial(workers: int = 3) -> Cluster:
+    """The tutorial's cluster, with as many workers as wanted (up to 200)."""
+    return Cluster(
+        path=Path("hosts.toml"),
+        pod_networks=(ip_network("10.200.0.0/16"),),
+        node_networks=(ip_network("10.240.0.0/24"),),
+        machines=tuple(
+            Machine(
+                name=f"worker-{n}",
+                role="worker",
+                public_ip=f"203.0.113.{10 + n}",
+                internal_ips=(ip_address(f"10.240.0.{6 + n}"),),
+                pod_cidrs=(ip_network(f"10.200.{n}.0/24"),),
+            )
+            for n in range(workers)
+        ),
+    )
+
+
+def hosts_toml(cluster: Cluster) -> str:
+    """The hosts.toml that describes a cluster; one value alone is not written as a list."""
+    lines = ["[cluster]", f"pod_networks = {_list(cluster.pod_networks)}"]
+    if cluster.node_networks:
+        lines.append(f"node_networks = {_list(cluster.node_networks)}")
+    lines += ["", "[ssh]"]
+    ssh = {"user": cluster.ssh.user, "key_file": cluster.ssh.key_file}
+    lines += [f'{key} = "{value}"' for key, value in ssh.items() if value]
+    if cluster.ssh.port:
+        lines.append(f"port = {cluster.ssh.port}")
+    lines.append(f'host_keys = "{cluster.ssh.host_keys}"')
+    for machine in cluster.machines:
+        lines += ["", f"[[{machine.role}s]]", f'name = "{machine.name}"']
+        lines.append(f'public_ip = "{machine.public_ip}"')
+        if machine.internal_ips:
+            lines.append(f"internal_ip = {_list(machine.internal_ips)}")
+        if machine.pod_cidrs:
+            lines.append(f"pod_cidr = {_list(machine.pod_cidrs)}")
+    return "\n".join(lines) + "\n"
+
+
+def _list(values: Collection[object]) -> str:
+    return "[" + ", ".join(f'"{value}"' for value in values) + "]"
+
+
+MakeLab = Callable[..., Lab]
+
+
+@pytest.fixture(scope="session")
+def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeLab]:
+    """A function `(cluster, pods=None) -> Lab`: builds a twin that ends with the tests.
+
+    Its hosts.toml says what the cluster says, with the twin's key as key_file. `pods` names the
+    workers where a pod runs. Where no twin can be built the tests are skipped, in CI they fail.
+    """
+    labs = []
+
+    def make(cluster: Cluster, pods: Collection[str] | None = None) -> Lab:
+        directory = tmp_path_factory.mktemp("lab")
+        home = tmp_path_factory.mktemp("home")
+        here = replace(
+            cluster,
+            path=directory / "hosts.toml",
+            ssh=replace(cluster.ssh, key_file=Path(KEY)),
+        )
+        try:
+            twin = build(here, keep=False, pods=pods)
+        except Stop as stop:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"no twin in CI: {stop.message}")
+            pytest.skip(f"no twin: {stop.message}")
+        here.path.write_text(hosts_toml(here))
+        shutil.copy(twin.home / "key", directory / KEY)
+        lab = Lab(twin, here, directory, home)
+        labs.append(lab)
+        return lab
+
+    yield make
+    for lab in labs:
+        lab.twin.stop()
+
+
+@pytest.fixture(scope="module")
+def lab(make_lab: MakeLab) -> Lab:
+    """The tutorial's three workers, as they are before any route is made; one for each module."""
+    return make_lab(tutorial())
+
+
+@pytest.fixture(scope="module")
+def twin(lab: Lab) -> Twin:
+    """The twin of `lab`."""
+    return lab.twin
+
+
+@pytest.fixture(scope="module")
+def fab(lab: Lab) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """`fab(*arguments, **environment)`: the project's fab in `lab`, as its operator runs it."""
+    return lab.fab
