@@ -56,7 +56,14 @@ class Twin:
         enter(Path(f"/proc/{self.pid}/ns/net"), NEWNET)
 
     def cluster(self, cluster: Cluster) -> Cluster:
-        """The same cluster with the twin's addresses and keys in place of the real ones."""
+        """The same cluster with the twin's addresses and keys in place of the real ones.
+
+        Raises Stop where hosts.toml has got a machine since the twin was built.
+        """
+        names = {host.name for host in self.spec.hosts}
+        new = [machine.name for machine in cluster.machines if machine.name not in names]
+        if new:
+            raise Stop(f"not in the twin that is up: {', '.join(new)}; lab.down, then lab.up")
         return replace(
             cluster,
             machines=tuple(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -45,7 +46,7 @@ def common(spec: Spec, client_key: str, settings: tuple[str, ...] = ()) -> dict[
         "HostKey /etc/ssh/ssh_host_ed25519_key",
         "PidFile /run/sshd.pid",
         "AuthorizedKeysFile /etc/ssh/authorized_keys",
-        f"AllowUsers {' '.join(dict.fromkeys(('root', spec.user)))}",
+        f"AllowUsers root {_pattern(spec.user)}",
         "PermitRootLogin prohibit-password",
         "PasswordAuthentication no",
         "KbdInteractiveAuthentication no",
@@ -78,9 +79,7 @@ def common(spec: Spec, client_key: str, settings: tuple[str, ...] = ()) -> dict[
         ),
     }
     if spec.user != "root":
-        files["etc/sudoers.d/twin"] = File(
-            _lines(f"{spec.user} ALL=(ALL:ALL) NOPASSWD: ALL"), 0o440
-        )
+        files["etc/sudoers.d/twin"] = File(_lines(f"#{USER_ID} ALL=(ALL:ALL) NOPASSWD: ALL"), 0o440)
     return files
 
 
@@ -137,6 +136,11 @@ def _lines(*lines: str) -> str:
 
 def _json(value: object) -> str:
     return json.dumps(value, indent=4) + "\n"
+
+
+def _pattern(user: str) -> str:
+    """The user as sshd_config takes it, where @ and the like have a meaning of their own."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "?", user)
 
 
 def _name(line: str) -> str:

@@ -1,0 +1,112 @@
+"""`fab lab.…`: keep a twin of the cluster up, look at it, work in it, take it down."""
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke import Context, Exit, task
+
+from .command import Command, help_for
+from .exits import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .twin import Twin
+
+
+def _inventory(c: Context, inventory: str, command: str) -> Path:
+    """The hosts.toml that is meant, for somebody who may see what belongs to its twin."""
+    import os
+
+    if os.geteuid() != 0:
+        raise Stop(f"needs root: sudo fab {command}")
+    return Path(inventory or c.config.inventory)
+
+
+def _find(path: Path) -> "Twin":
+    from . import twin
+
+    up = twin.find(path)
+    if up is None:
+        raise Stop(f"no twin of {path} is up: sudo fab lab.up")
+    return up
+
+
+@contextmanager
+def _alone(path: Path) -> "Iterator[None]":
+    """Let one at a time bring a twin of this hosts.toml up or down."""
+    import fcntl
+
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Stop(f"a twin of {path} is being brought up or down right now") from None
+        yield
+
+
+def _table(twin: "Twin") -> str:
+    from tabulate import tabulate
+
+    rows = [
+        [
+            host.name,
+            host.role,
+            host.address,
+            ", ".join(host.internal_ips),
+            ", ".join(host.pod_cidrs) or "-",
+            ", ".join(twin.pod_addresses(host.name)) or "-",
+            twin.sshd_pid(host.name) or "not running",
+        ]
+        for host in twin.spec.hosts
+    ]
+    headers = ["machine", "role", "public IP", "internal IP", "pod CIDR", "pod", "sshd pid"]
+    return tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
+
+
+@task(klass=Command, help=help_for("inventory"))
+def up(c: Context, inventory: str = "") -> None:
+    """Build a twin of the cluster on this machine, and keep it up until lab.down."""
+    from . import twin
+    from .inventory import read
+
+    path = _inventory(c, inventory, "lab.up")
+    cluster = read(path, with_key=False)
+    with _alone(path):
+        found = twin.find(path)
+        if found is not None:
+            raise Stop(f"a twin of {path} is up already (pid {found.pid}): sudo fab lab.down")
+        built = twin.build(cluster, keep=True)
+    for line in built.made_up:
+        print(f"made up: {line}", file=sys.stderr)
+    print(_table(built))
+
+
+@task(klass=Command, help=help_for("inventory"))
+def status(c: Context, inventory: str = "") -> None:
+    """Show the machines of the twin that is up."""
+    print(_table(_find(_inventory(c, inventory, "lab.status"))))
+
+
+@task(klass=Command, help={**help_for("inventory"), "machine": "its name in hosts.toml"})
+def shell(c: Context, machine: str, inventory: str = "") -> None:
+    """Open a shell as root on a machine of the twin; commands may also come from stdin."""
+    twin = _find(_inventory(c, inventory, f"lab.shell {machine}"))
+    names = [host.name for host in twin.spec.hosts]
+    if machine not in names:
+        raise Stop(f"no machine {machine} in the twin; there are {', '.join(names)}")
+    code = twin.shell(machine)
+    if code != 0:
+        raise Exit(code=code)
+
+
+@task(klass=Command, help=help_for("inventory"))
+def down(c: Context, inventory: str = "") -> None:
+    """Take the twin down; nothing of it is left."""
+    path = _inventory(c, inventory, "lab.down")
+    with _alone(path):
+        found = _find(path)
+        found.stop()
+    print(f"the twin of {path} is down", file=sys.stderr)
