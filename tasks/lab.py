@@ -1,7 +1,6 @@
 """`fab lab.…`: keep a twin of the cluster up, look at it, work in it, take it down."""
 
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,6 @@ from .command import Command, help_for
 from .exits import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .twin import Twin
 
 
@@ -32,19 +29,6 @@ def _find(path: Path) -> "Twin":
     if up is None:
         raise Stop(f"no twin of {path} is up: sudo fab lab.up")
     return up
-
-
-@contextmanager
-def _alone(path: Path) -> "Iterator[None]":
-    """Let one at a time bring a twin of this hosts.toml up or down."""
-    import fcntl
-
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Stop(f"a twin of {path} is being brought up or down right now") from None
-        yield
 
 
 def _table(twin: "Twin") -> str:
@@ -69,12 +53,15 @@ def _table(twin: "Twin") -> str:
 @task(klass=Command, help=help_for("inventory"))
 def up(c: Context, inventory: str = "") -> None:
     """Build a twin of the cluster on this machine, and keep it up until lab.down."""
+    import fcntl
+
     from . import twin
     from .inventory import read
 
     path = _inventory(c, inventory, "lab.up")
     cluster = read(path, with_key=False)
-    with _alone(path):
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # two at once would not find each other's
         found = twin.find(path)
         if found is not None:
             raise Stop(f"a twin of {path} is up already (pid {found.pid}): sudo fab lab.down")
@@ -106,7 +93,5 @@ def shell(c: Context, machine: str, inventory: str = "") -> None:
 def down(c: Context, inventory: str = "") -> None:
     """Take the twin down; nothing of it is left."""
     path = _inventory(c, inventory, "lab.down")
-    with _alone(path):
-        found = _find(path)
-        found.stop()
+    _find(path).stop()
     print(f"the twin of {path} is down", file=sys.stderr)

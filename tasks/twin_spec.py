@@ -77,7 +77,7 @@ class Spec:
 def design(cluster: Cluster, pods: Collection[str] | None = None) -> Spec:
     """Plan the twin of a cluster; `pods` names the workers where a pod runs, None means all."""
     public = _public(cluster)
-    nodes = cluster.node_networks or _made_up_nodes(cluster, public)
+    nodes = (*cluster.node_networks, *_made_up_nodes(cluster, public))
     internal = _internal(cluster, public, nodes)
     pod_cidrs = _pod_cidrs(cluster, public, nodes, internal)
     nics, gateways = _wire(cluster.machines, public, nodes, internal)
@@ -96,7 +96,7 @@ def design(cluster: Cluster, pods: Collection[str] | None = None) -> Spec:
     made_up = [
         line for m, host in zip(cluster.machines, hosts, strict=True) for line in _made_up(m, host)
     ]
-    if not cluster.node_networks:
+    if not cluster.node_networks and any(m.internal_ips for m in cluster.machines):
         made_up.append("node_networks: a /24 (IPv6: a /64) around each internal IP")
     return Spec(hosts, gateways, cluster.ssh.user or "root", cluster.ssh.port or 22, tuple(made_up))
 
@@ -122,10 +122,9 @@ def _address(text: str) -> Address | None:
 
 def _around(address: Address, networks: Iterable[Network] = ()) -> Network:
     """The network on an address's link: one of these, or as large as such networks usually are."""
-    for network in networks:
-        if address.version == network.version and address in network and network.num_addresses > 2:
-            return network
-    return ip_network(f"{address}/{PREFIX[address.version]}", strict=False)
+    usual = ip_network(f"{address}/{PREFIX[address.version]}", strict=False)
+    known = [n for n in networks if n.version == address.version and address in n]
+    return max(known, key=lambda network: network.prefixlen, default=usual)
 
 
 def _overlaps(network: Network, others: Iterable[Network]) -> bool:
@@ -181,12 +180,13 @@ def _public(cluster: Cluster) -> dict[str, Address]:
     return {name: address or next(made_up) for name, address in stated.items()}
 
 
-def _made_up_nodes(cluster: Cluster, public: dict[str, Address]) -> tuple[Network, ...]:
-    """Node networks for the internal IPs that are to be made up, where the file names none."""
+def _made_up_nodes(cluster: Cluster, public: dict[str, Address]) -> list[Network]:
+    """Networks for the internal IPs that are to be made up, where node_networks has none."""
     if all(machine.internal_ips for machine in cluster.machines):
-        return ()
+        return []
+    missing = [f for f in _families(cluster) if f not in {n.version for n in cluster.node_networks}]
     taken = [_around(address) for address in public.values()]
-    return tuple(_free_network(cluster, FOR_NODES[family], taken) for family in _families(cluster))
+    return [_free_network(cluster, FOR_NODES[family], taken) for family in missing]
 
 
 def _families(cluster: Cluster) -> list[int]:
@@ -284,6 +284,7 @@ def _wire(
             if gateway is None:
                 raise Stop(f"{network}: no address left for a gateway in the twin")
             bridge = "private" if network in private else "public"
+            taken.add(gateway)
             gateways[network] = (bridge, on_link(gateway))
         bridge, gateway_on_link = gateways[network]
         via = gateway_on_link.split("/")[0]

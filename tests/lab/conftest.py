@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -130,23 +131,19 @@ def _list(values: Collection[object]) -> str:
 MakeLab = Callable[..., Lab]
 
 
-@pytest.fixture(scope="session")
-def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeLab]:
-    """A function `(cluster, pods=None) -> Lab`: builds a twin that ends with the tests.
+@contextmanager
+def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeLab]:
+    """A function `(cluster, pods=None) -> Lab`, whose twins end with the block.
 
     Its hosts.toml says what the cluster says, with the twin's key as key_file. `pods` names the
-    workers where a pod runs. Where no twin can be built the tests are skipped, in CI they fail.
+    workers where a pod runs. Where no twin can be built the test is skipped; in CI it fails.
     """
-    labs = []
+    made = []
 
     def make(cluster: Cluster, pods: Collection[str] | None = None) -> Lab:
         directory = tmp_path_factory.mktemp("lab")
-        home = tmp_path_factory.mktemp("home")
-        here = replace(
-            cluster,
-            path=directory / "hosts.toml",
-            ssh=replace(cluster.ssh, key_file=Path(KEY)),
-        )
+        ssh = replace(cluster.ssh, key_file=Path(KEY))
+        here = replace(cluster, path=directory / "hosts.toml", ssh=ssh)
         try:
             twin = build(here, keep=False, pods=pods)
         except Stop as stop:
@@ -155,19 +152,28 @@ def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeLab]:
             pytest.skip(f"no twin: {stop.message}")
         here.path.write_text(hosts_toml(here))
         shutil.copy(twin.home / "key", directory / KEY)
-        lab = Lab(twin, here, directory, home)
-        labs.append(lab)
-        return lab
+        made.append(Lab(twin, here, directory, tmp_path_factory.mktemp("home")))
+        return made[-1]
 
-    yield make
-    for lab in labs:
-        lab.twin.stop()
+    try:
+        yield make
+    finally:
+        for lab in made:
+            lab.twin.stop()
+
+
+@pytest.fixture
+def make_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeLab]:
+    """A function `(cluster, pods=None) -> Lab`: builds a twin for this test."""
+    with labs(tmp_path_factory) as make:
+        yield make
 
 
 @pytest.fixture(scope="module")
-def lab(make_lab: MakeLab) -> Lab:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The tutorial's three workers, as they are before any route is made; one for each module."""
-    return make_lab(tutorial())
+    with labs(tmp_path_factory) as make:
+        yield make(tutorial())
 
 
 @pytest.fixture(scope="module")
