@@ -90,7 +90,11 @@ def accounts(user: str, passwd: str, group: str) -> dict[str, File]:
     """
     kept = [line for line in passwd.splitlines() if _system(line) and _name(line) != user]
     users = ["root:x:0:0:root:/root:/bin/bash", *(line for line in kept if _name(line) != "root")]
-    groups = [line for line in group.splitlines() if _system(line) and _name(line) != user]
+    groups = [
+        f"{line.rpartition(':')[0]}:"  # without its members
+        for line in group.splitlines()
+        if _system(line) and _name(line) != user
+    ]
     if user != "root":
         users.append(f"{user}:x:{USER_ID}:{USER_ID}::/home/{user}:/bin/bash")
         groups.append(f"{user}:x:{USER_ID}:")

@@ -56,7 +56,7 @@ def make(index: int, host: Host, plugins: Path) -> int | None:
     _file_system(home, plugins)
     change_root(home / "root")
     sshd = _start("/usr/sbin/sshd", "-D", "-E", "/var/log/sshd.log")
-    pod = _start_pod(host, plugins, Path(f"/proc/{sshd.pid}/ns/net")) if host.pod else None
+    pod = _start_pod(host, plugins) if host.pod else None
     _wait_for(sshd)
     return pod
 
@@ -199,16 +199,14 @@ def _wait_for(sshd: subprocess.Popen[bytes]) -> None:
         time.sleep(0.002)
 
 
-def _start_pod(host: Host, plugins: Path, machine: Path) -> int:
-    """A process in a network of its own, wired by the CNI plugins; returns its pid.
-
-    `machine` stands for the network namespace of the machine, to come back to.
-    """
-    unshare(NEWNET)
-    no_dad()
-    ip("link set lo up")
-    pod = _start("sleep", "infinity").pid
-    enter(machine, NEWNET)
+def _start_pod(host: Host, plugins: Path) -> int:
+    """A process in a network of its own, wired by the CNI plugins; returns its pid."""
+    with Path("/proc/self/ns/net").open() as machine:
+        unshare(NEWNET)
+        no_dad()
+        ip("link set lo up")
+        pod = _start("sleep", "infinity").pid
+        enter(Path(f"/proc/self/fd/{machine.fileno()}"), NEWNET)
     config = Path("/etc/cni/net.d/10-bridge.conf").read_text()
     environment = {
         "CNI_COMMAND": "ADD",

@@ -103,8 +103,9 @@ def design(cluster: Cluster, pods: Collection[str] | None = None) -> Spec:
 
 def _made_up(machine: Machine, host: Host) -> Iterator[str]:
     found = []
-    if not machine.internal_ips and host.internal_ips != (host.address,):
-        found.append(f"internal IP {', '.join(host.internal_ips)}")
+    internal = [ip for ip in host.internal_ips if ip != host.address]
+    if not machine.internal_ips and internal:
+        found.append(f"internal IP {', '.join(internal)}")
     if not machine.pod_cidrs and host.pod_cidrs:
         found.append(f"pod CIDR {', '.join(host.pod_cidrs)}")
     if _address(machine.public_ip) is None:
