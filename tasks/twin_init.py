@@ -33,7 +33,7 @@ from .twin_machine import (
     port,
     run,
 )
-from .twin_spec import Host, Spec
+from .twin_spec import Spec
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
@@ -172,18 +172,18 @@ def _devices() -> None:
 
 def _all_machines(spec: Spec, plugins: Path) -> list[tuple[int, int | None]]:
     """Make the machines side by side; the pids of each machine's first process and of its pod."""
-    waiting = list(enumerate(spec.hosts))
+    waiting = list(range(len(spec.hosts)))
     making: dict[int, tuple[int, int]] = {}
     processes: dict[int, tuple[int, int | None]] = {}
     poll = select.poll()
     poll.register(0, select.POLLIN)
     while waiting or making:
         while waiting and len(making) < 2 * (os.cpu_count() or 1):
-            index, host = waiting.pop(0)
+            index = waiting.pop(0)
             reading, writing = os.pipe()
             pid = os.fork()
             if pid == 0:
-                _one_machine(index, host, plugins, writing)
+                _one_machine(index, spec, plugins, writing)
             os.close(writing)
             making[reading] = index, pid
             poll.register(reading, select.POLLIN)
@@ -200,10 +200,10 @@ def _all_machines(spec: Spec, plugins: Path) -> list[tuple[int, int | None]]:
     return [processes[index] for index in range(len(spec.hosts))]
 
 
-def _one_machine(index: int, host: Host, plugins: Path, answer: int) -> None:
+def _one_machine(index: int, spec: Spec, plugins: Path, answer: int) -> None:
     """Make one machine, then be the process that holds its namespaces."""
     try:
-        pod = make(index, host, plugins)
+        pod = make(index, spec, plugins)
         os.write(answer, f"made {pod or 0}".encode())
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # lets the kernel reap its children
         os.execvp("sleep", ["sleep", "infinity"])  # noqa: S606

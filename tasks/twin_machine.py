@@ -20,7 +20,7 @@ from .namespaces import (
     mount,
     unshare,
 )
-from .twin_spec import Host, Nic
+from .twin_spec import Host, Nic, Spec
 
 HOME = Path("/run/twin")  # on a tmpfs of the twin's own
 PLUGINS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
@@ -42,8 +42,9 @@ def machine_home(index: int) -> Path:
     return HOME / "machines" / str(index)
 
 
-def make(index: int, host: Host, plugins: Path) -> int | None:
+def make(index: int, spec: Spec, plugins: Path) -> int | None:
     """Make one machine, and leave this process inside it; returns the pid of its pod."""
+    host = spec.hosts[index]
     home = machine_home(index)
     for name in ("upper", "work", "root"):
         (home / name).mkdir(parents=True)
@@ -51,7 +52,7 @@ def make(index: int, host: Host, plugins: Path) -> int | None:
     _host_key(home / "upper")
     unshare(NEWNET | NEWUTS)
     socket.sethostname(host.name)
-    _network(index, host)
+    _network(index, spec)
     unshare(NEWNS)
     _file_system(home, plugins)
     change_root(home / "root")
@@ -120,18 +121,31 @@ def _host_key(root: Path) -> None:
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)])
 
 
-def _network(index: int, host: Host) -> None:
+def _network(index: int, spec: Spec) -> None:
     """The links, their other ends in the operator's network for PID 1 to plug in."""
     no_dad()
     forward()
     lines = ["link set lo up"]
-    for nic in host.nics:
+    for nic in spec.hosts[index].nics:
         lines.append(f"link add {nic.name} type veth peer name {port(index, nic)} netns 1")
         lines += [address_line(address, nic.name) for address in nic.addresses]
         lines.append(f"link set {nic.name} up")
         if nic.gateway:
             lines.append(f"route add default via {nic.gateway} dev {nic.name}")
+        # All network namespaces of a kernel share the room for neighbours, some 1000, which 50
+        # machines that ping each other overflow. These do not count; they are resolved as ever.
+        lines += [
+            f"neigh add {neighbour} dev {nic.name} nud none extern_learn"
+            for neighbour in _neighbours(nic, spec)
+        ]
     ip(*lines)
+
+
+def _neighbours(nic: Nic, spec: Spec) -> set[str]:
+    networks = {ip_interface(address).network for address in nic.addresses}
+    every = {ip_interface(a) for host in spec.hosts for other in host.nics for a in other.addresses}
+    own = set(map(ip_interface, nic.addresses))
+    return {str(address.ip) for address in every - own if address.network in networks}
 
 
 def _file_system(home: Path, plugins: Path) -> None:
