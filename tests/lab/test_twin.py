@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from itertools import permutations
@@ -399,8 +400,13 @@ print(seen[0] == os.readlink("/proc/{lab.twin.pid}/ns/net"))
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
-def test_fifty_machines(make_lab: MakeLab) -> None:
+def test_fifty_machines_that_all_know_each_other(make_lab: MakeLab) -> None:
     start = time.monotonic()
     lab = make_lab(tutorial(50))
     assert time.monotonic() - start < 30
     assert ssh(lab, "worker-49", "hostname") == "worker-49\n"
+    others = " ".join(host.internal_ips[0] for host in lab.twin.spec.hosts)
+    script = f"for ip in {others}; do ping -n -q -c1 -W5 $ip >/dev/null || echo $ip & done; wait"
+    with ThreadPoolExecutor(8) as pool:
+        names = [host.name for host in lab.twin.spec.hosts]
+        assert "".join(pool.map(lambda name: output(lab.twin, name, script), names)) == ""

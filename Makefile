@@ -1,0 +1,34 @@
+# make demo: set up, then plan, apply, prove and take back routes on a copy of hosts.toml's cluster.
+# make test: set up, then everything that says whether a change is sound.
+
+PYTHON = python3
+BIN = .venv/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI="$(CI)"
+PACKAGES =
+
+.PHONY: demo test setup system clean
+
+demo: setup
+	$(AS_ROOT) $(BIN)/fab rehearse apply-routes verify rollback
+
+test: PACKAGES = test
+test: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(AS_ROOT) $(BIN)/python -m pytest
+
+setup: .venv/made
+
+.venv/made: requirements.txt | system
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+system:
+	.ci/setup $(PACKAGES)
+
+clean:
+	$(SUDO) rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	$(SUDO) find . -name __pycache__ -type d -prune -exec rm -rf {} +
