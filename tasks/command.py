@@ -1,5 +1,6 @@
 """What the tasks of one command line share, and what is the same at the start of each."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,8 @@ class Command(Task[Any]):
         except KeyboardInterrupt:
             raise Stop("interrupted: nothing was changed", Status.INTERRUPTED) from None
         except BrokenPipeError:
-            sys.stderr.close()  # whoever read our output has seen enough
+            # Whoever read our output has seen enough; Python would complain at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise Stop(status=Status.DONE) from None
 
 

@@ -123,11 +123,13 @@ strangers() {{
   for hop in $(ip -4 -oneline route show proto {own}; ip -6 -oneline route show proto {own}); do
     [ "$previous" = via ] && echo "$hop"
     previous=$hop
-  done | sort -u | while read -r hop; do
-    case {known} in *" $hop "*) continue ;; esac
-    ping -n -q -c 2 -i 0.3 -W 1 "$hop" >/dev/null 2>&1 && echo "$hop" &
-  done
-  wait
+  done | sort -u | {{
+    while read -r hop; do
+      case {known} in *" $hop "*) continue ;; esac
+      ping -n -q -c 2 -i 0.3 -W 1 "$hop" >/dev/null 2>&1 && echo "$hop" &
+    done
+    wait
+  }}
 }}
 main() {{
   echo "== missing"
@@ -194,9 +196,7 @@ def read(answer: str) -> Facts:
                 claims.append(Claim(detail, networks))
                 cni = plugins
         elif name == "displaced":
-            file = detail.rpartition("/")[2].removesuffix(".text")
-            family = 6 if file.split("_")[1] == "6" else 4
-            displaced.append(Displaced(file, tuple(parse(line, family) for line in lines)))
+            displaced.append(_displaced(detail.rpartition("/")[2].removesuffix(".text"), lines))
     bridge = next((p for p in cni if p.get("type") == "bridge"), {})
     addresses = tuple(_address(line) for line in found.get(("address", ""), []))
     pod_bridge = str(bridge.get("bridge") or "cni0")
@@ -225,6 +225,13 @@ def read(answer: str) -> Facts:
     )
 
 
+def _displaced(file: str, lines: list[str]) -> Displaced:
+    """The routes in a file of those taken away: its lines hold all of the same prefix."""
+    _run, family, _prefix, protocol = file.split("_", 3)
+    found = [parse(line, 6 if family == "6" else 4) for line in lines]
+    return Displaced(file, tuple(r for r in found if r.table == "main" and r.protocol == protocol))
+
+
 def _rules(lines: list[str]) -> list[Rule]:
     """The rules before `lookup main` that take whole prefixes; see ip-rule(8)."""
     rules = []
@@ -238,7 +245,12 @@ def _rules(lines: list[str]) -> list[Rule]:
         if partial or table in ("local", "main") or table.startswith("["):
             continue
         rules.append(
-            Rule(" ".join(line.split()), _selector(values.get("from")), _selector(values.get("to")), table)
+            Rule(
+                " ".join(line.split()),
+                _selector(values.get("from")),
+                _selector(values.get("to")),
+                table,
+            )
         )
     return rules
 

@@ -30,6 +30,11 @@ class Login:
         self._gateways: dict[str, Connection] = {}
 
     @property
+    def _timeout(self) -> int:
+        asked = self._config.connect_kwargs.get("timeout") or self._config.timeouts.connect
+        return int(asked or CONNECT_TIMEOUT)
+
+    @property
     def gateways(self) -> list[Connection]:
         """The jump hosts of the connections made so far, first hops first."""
         return list(self._gateways.values())
@@ -44,7 +49,7 @@ class Login:
             port=ssh.port,
             config=self._config,
             gateway=self._gateway(theirs.get("proxyjump", "none")),
-            connect_timeout=int(self._config.timeouts.connect or CONNECT_TIMEOUT),
+            connect_timeout=self._timeout,
         )
         self._prepare(connection, [ssh.key_file] if ssh.key_file else [])
         return connection
@@ -57,8 +62,10 @@ class Login:
         files = [str(f) for f in key_files or asked or theirs]
         known = [key for key in map(self._key, files) if key is not None]
         timeout = connection.connect_timeout
+        given = dict(self._config.connect_kwargs)
+        given.pop("timeout", None)  # Fabric's -t, which is connection.connect_timeout by now
         connection.connect_kwargs = {
-            **self._config.connect_kwargs,
+            **given,
             "key_filename": None,
             "pkey": known[0] if known else None,
             "allow_agent": operators,
@@ -127,7 +134,7 @@ class Login:
                     hop,
                     config=self._config,
                     gateway=gateway or False,
-                    connect_timeout=int(self._config.timeouts.connect or CONNECT_TIMEOUT),
+                    connect_timeout=self._timeout,
                 )
                 self._prepare(made, [])
                 self._gateways[way] = made

@@ -37,8 +37,12 @@ class Steps:
     @property
     def lines(self) -> list[str]:
         """What a person would type for the same effect, for --dry-run."""
-        kept = [f"ip -{k.prefix.version} route save {_selector(k)}" for k in self.keeps]
-        back = [f"ip route restore # {route}" for d in self.restores for route in d.routes]
+        kept = [
+            f"ip -{k.prefix.version} route save table main exact {k.prefix} proto {k.protocol}"
+            f" >{k.file}.save"
+            for k in self.keeps
+        ]
+        back = [f"ip -{_family(d)} route restore <{d.file}.save" for d in self.restores]
         return [*kept, *(f"ip {line}" for line in self.do), *back]
 
 
@@ -83,10 +87,6 @@ def _replaced(change: Change) -> Route | None:
     return next((r for r in change.take if change.put and r.key == change.put.key), None)
 
 
-def _selector(keep: Keep) -> str:
-    return f"table main exact {keep.prefix} proto {keep.protocol}"
-
-
 End = Literal["done", "undone", "broken", "locked", "changed"]
 ENDS: tuple[End, ...] = get_args(End)
 
@@ -103,13 +103,14 @@ class Outcome:
     state: End
     line: str = ""  # the line that failed
     words: str = ""  # the kernel's own words, or who holds the lock
-    routes: tuple[Route, ...] = ()  # the main table afterwards
+    routes: tuple[Route, ...] = ()  # all tables afterwards
 
 
 def carry_out(steps: Steps, snapshot: str, pod_networks: tuple[Network, ...], who: str) -> str:
     """The script that carries out the steps if the table is still that of `snapshot`."""
     keeps = "\n".join(
-        f"  keep {k.prefix.version} {shlex.quote(k.file)} {shlex.quote(_selector(k))} || return"
+        f"  keep {k.prefix.version} {shlex.quote(k.file)} {k.prefix} {shlex.quote(k.protocol)}"
+        " || return"
         for k in steps.keeps
     )
     restores = "\n".join(
@@ -118,7 +119,8 @@ def carry_out(steps: Steps, snapshot: str, pod_networks: tuple[Network, ...], wh
     )
     return f"""{_common(steps, snapshot, pod_networks, who)}
 keep() {{
-  ip -"$1" -details -oneline route show $3 >"$2.text" && ip -"$1" route save $3 >"$2.save"
+  ip -"$1" -details -oneline route show table all exact "$3" >"$2.text" &&
+    ip -"$1" route save table main exact "$3" proto "$4" >"$2.save"
 }}
 go() {{
 {keeps}
@@ -184,7 +186,7 @@ back() {{
 tables() {{
   for family in 4 6; do
     echo "== route $family"
-    ip -$family -details -oneline route show table main
+    ip -$family -details -oneline route show table all
   done
 }}
 """
