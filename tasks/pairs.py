@@ -43,27 +43,36 @@ def judge(
 ) -> list[Pair]:
     """A verdict for every machine and every other worker's pods, in the cluster's order."""
     pairs = []
+    workers = [w for w in cluster.workers if w.name in facts]
     for machine in cluster.machines:
-        if machine.name not in facts:
+        if machine.name not in reports:
             continue
-        report = reports.get(machine.name)
-        pings = {(p.worker, p.family, p.from_pod): p for p in report.pings} if report else {}
-        for worker in cluster.workers:
-            if worker.name == machine.name or worker.name not in facts:
+        report = reports[machine.name]
+        pings = {(p.worker, p.family, p.from_pod): p for p in report.pings}
+        for worker in workers:
+            if worker.name == machine.name:
                 continue
+            ends = (report, reports.get(worker.name))
             for family in (cidr.version for cidr in worker.pod_cidrs):
                 host = pings.get((worker.name, family, False))
                 pairs.append(_pair(machine.name, worker.name, family, False, host, "silent"))
                 if machine.role == "worker":
                     pod = pings.get((worker.name, family, True))
-                    masked = facts[machine.name].masquerades
-                    ends = (report, reports.get(worker.name))
-                    verdict = _unanswered(
-                        ends, family, masked and host is not None and host.answers
-                    )
+                    through = host is not None and host.answers and facts[machine.name].masquerades
+                    masked = through and _forwards(report, family, among=len(workers))
+                    verdict: Verdict = "masqueraded" if masked else "silent"
                     pair = _pair(machine.name, worker.name, family, True, pod, verdict)
                     pairs.append(_with_settings(pair, ends))
     return pairs
+
+
+def _forwards(report: Report, family: int, among: int) -> bool:
+    """Whether a machine lets its pods' packets out.
+
+    By its settings, and where there are workers enough to tell by a pod ping that came back.
+    """
+    came_back = any(p.answers for p in report.pings if p.from_pod and p.family == family)
+    return report.forwards[family] and (came_back or among < 3)
 
 
 def _pair(
@@ -75,14 +84,6 @@ def _pair(
         return Pair(source, target, family, from_pod, unanswered)
     verdict: Verdict = "ok" if ping.large else "large lost"
     return Pair(source, target, family, from_pod, verdict, ping.received, ping.rtt)
-
-
-def _unanswered(ends: Sequence[Report | None], family: int, masked: bool) -> Verdict:
-    """What silence means: a machine whose pods leave with its own address may still get through."""
-    source, target = ends
-    if target is None or target.wired == "none":
-        return "no probe"
-    return "masqueraded" if masked and source and source.forwards[family] else "silent"
 
 
 def _with_settings(pair: Pair, ends: Sequence[Report | None]) -> Pair:

@@ -167,9 +167,16 @@ ask() {{
   echo "== ping $key $large" $words
 }}
 forwarding() {{
-  echo "== forwarding 4"; cat /proc/sys/net/ipv4/ip_forward; iptables -S FORWARD 2>/dev/null
-  echo "== forwarding 6"; cat /proc/sys/net/ipv6/conf/all/forwarding
+  echo "== forwarding 4"
+  cat /proc/sys/net/ipv4/ip_forward
+  iptables -S FORWARD 2>/dev/null
+  nft list chains ip 2>/dev/null
+  nft list chains inet 2>/dev/null
+  echo "== forwarding 6"
+  cat /proc/sys/net/ipv6/conf/all/forwarding
   ip6tables -S FORWARD 2>/dev/null
+  nft list chains ip6 2>/dev/null
+  nft list chains inet 2>/dev/null
 }}
 """
 
@@ -207,6 +214,9 @@ def _wire(probe: Probe) -> str:
     )
 
 
+_DROPS = r"^-P FORWARD DROP|hook forward .*policy drop"
+
+
 def read_report(answer: str) -> Report:
     """Read what the script printed; raises ValueError where it is not that."""
     wired: Wired = "none"
@@ -217,7 +227,7 @@ def read_report(answer: str) -> Report:
         if name == "ready":
             wired = _wired(detail)
         elif name == "forwarding":
-            drops = any(line.startswith("-P FORWARD DROP") for line in lines[1:])
+            drops = any(re.search(_DROPS, line) for line in lines[1:])
             forwards[int(detail)] = lines[:1] == ["1"] and not drops
         elif name == "ping":
             pings.append(_ping(detail))

@@ -85,13 +85,13 @@ class Twin:
         self, machine: str, argv: Sequence[str], check: bool = False, **options: Any
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command inside a machine as root; options as subprocess.run takes them."""
-        return _run([*self._inside(machine), *argv], check, options)
+        return _run([*self.inside(machine), *argv], check, options)
 
     def run_in_pod(
         self, machine: str, argv: Sequence[str], check: bool = False, **options: Any
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command in the network of a machine's pod, with the machine's files."""
-        return _run([*self._inside(machine, pod=True), *argv], check, options)
+        return _run([*self.inside(machine, pod=True), *argv], check, options)
 
     def shell(self, machine: str) -> int:
         """A shell inside a machine, on this terminal; returns its exit status."""
@@ -100,9 +100,10 @@ class Twin:
         terminal = ["script", "--quiet", "--return", "--command", "bash", "/dev/null"]
         argv = terminal if sys.stdin.isatty() else ["bash"]
         environment = ENVIRONMENT | {"TERM": os.environ.get("TERM", "dumb"), "SHELL": "/bin/bash"}
-        return subprocess.call([*self._inside(machine), *argv], env=environment)
+        return subprocess.call([*self.inside(machine), *argv], env=environment)
 
-    def _inside(self, machine: str, pod: bool = False) -> list[str]:
+    def inside(self, machine: str, pod: bool = False) -> list[str]:
+        """What to put before a command to run it in a machine, or in the network of its pod."""
         of_machine, of_pod = self.processes[self._index(machine)]
         if pod and of_pod is None:
             raise Stop(f"{machine}: no pod runs there")

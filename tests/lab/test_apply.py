@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from .conftest import Lab, MakeLab, tutorial
+from .kit import monitor, ok, on
 
 NEXT_HOP = {"worker-0": "10.240.0.6", "worker-1": "10.240.0.7", "worker-2": "10.240.0.8"}
 POD_CIDR = {"worker-0": "10.200.0.0/24", "worker-1": "10.200.1.0/24", "worker-2": "10.200.2.0/24"}
@@ -19,20 +20,6 @@ Tables = dict[str, list[str]]
 @pytest.fixture
 def lab(make_lab: MakeLab) -> Lab:
     return make_lab(tutorial())
-
-
-def on(lab: Lab, machine: str, command: str) -> str:
-    """Run a command line on a machine as root; it has to succeed."""
-    done = lab.twin.run(machine, ["sh", "-c", command])
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def ok(done: "subprocess.CompletedProcess[str]", status: int = 0) -> str:
-    """The output of a command line that has to end with this status, and without a traceback."""
-    assert done.returncode == status, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout
 
 
 def as_typed(protocol: str = "boot") -> Tables:
@@ -205,25 +192,10 @@ def test_a_bridge_with_another_workers_range_is_nothing_we_take(lab: Lab) -> Non
 def test_an_old_next_hop_is_replaced_without_a_moment_without_a_route(lab: Lab) -> None:
     before = lab.tables()
     on(lab, "worker-0", "ip route add 10.200.1.0/24 via 10.240.0.99 proto 214")
-    with subprocess.Popen(
-        [*lab.twin._inside("worker-0"), "ip", "-o", "monitor", "route"],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as monitor:
-        try:
-            assert "1 to replace" in ok(lab.fab("apply-routes", "--yes"))
-            on(lab, "worker-0", "ip route add 192.0.2.0/24 dev enp6s0")  # ends the listening
-            events = []
-            assert monitor.stdout is not None
-            for line in monitor.stdout:
-                if "192.0.2.0" in line:
-                    break
-                events.append(line)
-        finally:
-            monitor.terminate()
+    with monitor(lab, "worker-0") as events:
+        assert "1 to replace" in ok(lab.fab("apply-routes", "--yes"))
     assert [e for e in events if "10.200.1.0/24 via 10.240.0.7" in e]
     assert not [e for e in events if e.startswith("Deleted") and "10.200.1.0/24" in e]
-    on(lab, "worker-0", "ip route del 192.0.2.0/24 dev enp6s0")
     ok(lab.fab("rollback"))
     assert lab.tables() == before
 
@@ -338,7 +310,7 @@ def test_two_runs_do_not_change_one_machine_at_once(lab: Lab) -> None:
     before = lab.tables()
     with subprocess.Popen(
         [
-            *lab.twin._inside("worker-1"),
+            *lab.twin.inside("worker-1"),
             "sh",
             "-c",
             "mkdir -p /run/pod-routes; exec 9>>/run/pod-routes/lock; flock 9;"

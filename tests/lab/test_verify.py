@@ -1,0 +1,196 @@
+"""verify on a twin: every way in which pods are cut off is made for real."""
+
+import os
+import re
+import time
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from .conftest import Lab, MakeLab, tutorial
+from .kit import monitor, ok, on
+
+LEFT = (
+    "ip -o link; ip -o addr show scope global; ip -o route show table all; ls /run; ps ax -o args"
+)
+
+
+@pytest.fixture
+def lab(make_lab: MakeLab) -> Lab:
+    """Three workers whose routes are there."""
+    made = make_lab(tutorial())
+    ok(made.fab("apply-routes"))
+    return made
+
+
+def cells(out: str, title: str) -> dict[tuple[str, str], str]:
+    """The matrix under a title: what stands in the row of one machine and the column of another."""
+    lines = out[out.index(title) :].split("\n\n", maxsplit=1)[0].splitlines()
+    columns = lines[1].split()[3:]
+    return {
+        (row.split()[0], column): cell
+        for row in lines[3:]
+        for column, cell in zip(columns, re.split(r"  +", row)[1:], strict=True)
+        if cell != "-"
+    }
+
+
+PODS, MACHINES = "IPv4, pod to pod", "IPv4, machine to pod"
+
+
+def test_all_pairs_answer_and_nothing_is_left(lab: Lab) -> None:
+    names = [m.name for m in lab.cluster.machines]
+    before = {name: on(lab, name, LEFT) for name in names}
+    out = ok(lab.fab("verify"))
+    assert "6 of 6 pairs" in out
+    assert "wired as pods are, on the pod bridge" in out
+    assert {name: on(lab, name, LEFT) for name in names} == before
+
+
+def test_before_apply_no_pair_is_proven_though_masquerading_hides_it(lab: Lab) -> None:
+    on(lab, "worker-1", "ip route del 10.200.0.0/24")
+    out = ok(lab.fab("verify"), status=5)
+    pods = cells(out, PODS)
+    # A packet to worker-1 arrives, its answer finds no way back: a real pod would get it, by
+    # its node's address, which ipMasq puts on what it sends.
+    assert pods["worker-0", "worker-1"] == "MASQ"
+    assert pods["worker-1", "worker-0"] == "SILENT"
+    assert cells(out, MACHINES)["worker-0", "worker-1"] not in ("SILENT", "MASQ")
+    assert {pair for pair, cell in pods.items() if not re.match(r"[\d.]+", cell)} == {
+        ("worker-0", "worker-1"),
+        ("worker-1", "worker-0"),
+    }
+    assert "routes proven both ways: 4 of 6 pairs; pods reach (masqueraded): 5 of 6" in out
+    pod = on(lab, "worker-1", "ls /var/lib/cni/networks/*/ | grep 10.200").strip()
+    real = lab.twin.run_in_pod("worker-0", ["ping", "-c", "1", "-W", "1", pod])
+    assert real.returncode == 0, "a real pod gets through, as verify says"
+
+
+CUT_OFF = {
+    "ip_forward is 0": "echo 0 >/proc/sys/net/ipv4/ip_forward",
+    "FORWARD drops": "iptables -P FORWARD DROP",
+    "nft drops": "nft 'add table ip t; add chain ip t c "
+    "{ type filter hook forward priority 0; policy drop; }'",
+}
+
+
+@pytest.mark.parametrize("command", CUT_OFF.values(), ids=CUT_OFF.keys())
+def test_a_worker_that_does_not_forward(lab: Lab, command: str) -> None:
+    bridge = on(lab, "worker-1", "ip -o -4 addr show cnio0").split()[3].split("/")[0]
+    on(lab, "worker-1", command)
+    assert on(lab, "worker-0", f"ping -c 1 -W 1 {bridge}")  # which proves nothing
+    out = ok(lab.fab("verify"), status=5)
+    for pair, cell in cells(out, PODS).items():
+        assert (cell == "SILENT") == ("worker-1" in pair), (pair, cell)
+
+
+def test_a_link_that_takes_only_small_packets(lab: Lab) -> None:
+    """The network carries 1400 bytes, and nobody says so to who sends more."""
+    on(lab, "worker-1", "iptables -A FORWARD -o enp6s0 -m length --length 1401: -j DROP")
+    out = ok(lab.fab("verify"), status=5)
+    pods = cells(out, PODS)
+    assert {pair for pair, cell in pods.items() if cell == "LARGE"} == {
+        pair for pair in pods if "worker-1" in pair
+    }
+
+
+def test_lost_packets_are_counted_and_no_failure(lab: Lab) -> None:
+    on(
+        lab,
+        "worker-1",
+        "iptables -A FORWARD -i enp6s0 -p icmp --icmp-type echo-request"
+        " -m statistic --mode nth --every 3 --packet 0 -j DROP",
+    )
+    out = ok(lab.fab("verify"))
+    assert "% lost)" in out
+
+
+def test_where_no_pod_has_run_the_probe_is_routed(make_lab: MakeLab) -> None:
+    lab = make_lab(tutorial(), pods=["worker-0"])
+    ok(lab.fab("apply-routes"))
+    out = ok(lab.fab("verify"))
+    assert "2 probes wired as pods are, routed, as no pod has run there yet" in out
+    assert "6 of 6 pairs" in out
+    on(lab, "worker-1", "echo 0 >/proc/sys/net/ipv4/ip_forward")
+    ok(lab.fab("verify"), status=5)
+
+
+def test_where_no_namespace_can_be_made_lo_stands_in(lab: Lab) -> None:
+    before = on(lab, "worker-1", LEFT)
+    on(
+        lab,
+        "worker-1",
+        "printf '#!/bin/sh\\nexit 1\\n' >/usr/local/sbin/unshare; chmod +x /usr/local/sbin/unshare",
+    )
+    out = ok(lab.fab("verify"))
+    assert "worker-1: its probe is an address on lo" in out
+    assert "6 of 6 pairs" in out
+    assert on(lab, "worker-1", LEFT) == before
+    on(lab, "worker-1", "echo 0 >/proc/sys/net/ipv4/ip_forward")
+    out = ok(lab.fab("verify"), status=5)
+    assert cells(out, PODS)["worker-0", "worker-1"] == "NO FWD"
+
+
+def test_the_store_of_host_local_is_respected(lab: Lab) -> None:
+    on(
+        lab,
+        "worker-1",
+        "touch /var/lib/cni/networks/bridge/10.200.1.254 /var/lib/cni/networks/bridge/10.200.1.253",
+    )
+    with monitor(lab, "worker-1") as events:
+        ok(lab.fab("verify"))
+    seen = "".join(events)
+    assert "10.200.1.252" in seen
+    assert "10.200.1.254" not in seen
+    assert "10.200.1.253" not in seen
+
+
+def test_killed_it_leaves_nothing(lab: Lab) -> None:
+    before = {m.name: on(lab, m.name, LEFT) for m in lab.cluster.machines}
+    on(lab, "worker-2", "iptables -A FORWARD -j DROP")  # so that the pings last
+    with lab.popen("verify") as fab:
+        on(lab, "worker-1", "timeout 30 sh -c 'until pgrep -x ping; do :; done'")
+        assert "probe" in on(lab, "worker-1", "ip -o link")
+        os.kill(fab.pid, 9)
+    deadline = time.monotonic() + 30
+    while (now := {n: on(lab, n, LEFT) for n in before}) != before:
+        assert time.monotonic() < deadline, now
+        time.sleep(0.1)
+
+
+def test_controllers_reach_pods_too_and_both_families_are_pinged(make_lab: MakeLab) -> None:
+    four = tutorial(2)
+    cluster = replace(
+        four,
+        pod_networks=(*four.pod_networks, ip_network("fd00:200::/48")),
+        node_networks=(*four.node_networks, ip_network("fd00:240::/64")),
+        machines=(
+            *(
+                replace(
+                    m,
+                    internal_ips=(*m.internal_ips, ip_address(f"fd00:240::{6 + n}")),
+                    pod_cidrs=(*m.pod_cidrs, ip_network(f"fd00:200:0:{n}::/64")),
+                )
+                for n, m in enumerate(four.machines)
+            ),
+            replace(
+                four.machines[0],
+                name="controller-0",
+                role="controller",
+                public_ip="203.0.113.50",
+                internal_ips=(ip_address("10.240.0.50"), ip_address("fd00:240::50")),
+                pod_cidrs=(),
+            ),
+        ),
+    )
+    lab = make_lab(cluster)
+    before = lab.tables()
+    assert "8 added on 3 machines" in ok(lab.fab("apply-routes"))
+    assert "nothing to do" in ok(lab.fab("apply-routes"))
+    out = ok(lab.fab("verify"))
+    assert "4 of 4 pairs; machine to pod: 8 of 8" in out
+    assert "IPv6, machine to pod" in out
+    assert ("controller-0", "worker-0") in cells(out, "IPv6, machine to pod")
+    ok(lab.fab("rollback"))
+    assert lab.tables() == before
