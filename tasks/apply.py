@@ -2,7 +2,7 @@
 
 from invoke import Context, task
 
-from .command import Command, fleet, help_for
+from .command import Command, fleet, help_for, report
 from .exits import Status, Stop
 
 
@@ -41,16 +41,16 @@ def apply_routes(
         skip_unreachable=skip_unreachable,
     )
     if plan.blocked:
-        print(plan_report(plan))
+        report(c, plan_report(plan))
         raise Stop("refused: nothing was changed anywhere")
     if dry_run:
-        print(dry_run_report(plan))
+        report(c, dry_run_report(plan))
         return
     if not plan.only_adds:
-        print(plan_report(plan))
+        report(c, plan_report(plan))
         agree("Replace and delete as shown?", yes)
     rollout = roll_out(machines, plan, found.facts)
-    print(rollout_report(plan, rollout))
+    report(c, rollout_report(plan, rollout))
     if not rollout.whole:
         raise Stop(status=rollout.status)
     if plan.skipped:

@@ -43,6 +43,7 @@ class CommandLine:
     def __init__(self) -> None:
         self._twin: Twin | None = None
         self._rehearsed = Path()
+        self._reported = False
         self._fleets: dict[Path, Fleet] = {}
 
     def __copy__(self) -> "CommandLine":
@@ -53,6 +54,13 @@ class CommandLine:
         twin.enter()
         self._twin = twin
         self._rehearsed = inventory
+
+    def report(self, text: str) -> None:
+        """Print a task's results, apart from those of the task before."""
+        if self._reported:
+            print()
+        self._reported = True
+        print(text)
 
     def fleet(self, c: Context, inventory: str) -> "Fleet":
         """The machines of hosts.toml, connected once for all tasks."""
@@ -81,6 +89,12 @@ def fleet(c: Context, inventory: str) -> "Fleet":
     """The machines that a task is about."""
     command_line: CommandLine = c.config.command_line
     return command_line.fleet(c, inventory)
+
+
+def report(c: Context, text: str) -> None:
+    """Print a task's results on stdout."""
+    command_line: CommandLine = c.config.command_line
+    command_line.report(text)
 
 
 class Command(Task[Any]):

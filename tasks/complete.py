@@ -1,4 +1,4 @@
-"""Completing the cluster with what only its machines know, and finding where they disagree. Pure."""
+"""Completing the cluster with what only its machines know; where they disagree. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

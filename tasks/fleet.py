@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from time import sleep
+from time import monotonic, sleep
 
 import paramiko
 from fabric import Config, Connection, SerialGroup
@@ -100,12 +100,15 @@ class Fleet:
     def open(self, connection: Connection) -> None:
         """Open a connection; where sshd is too busy to answer, ask it again a little later."""
         for pause in BUSY_TRIES:
+            started = monotonic()
             try:
                 connection.open()
                 return
             except (paramiko.SSHException, EOFError, ConnectionResetError) as error:
                 if not _turned_away(error):
                     raise
+                if monotonic() - started >= connection.connect_timeout:
+                    raise TimeoutError from error
                 connection.close()
                 sleep(pause)
         connection.open()
@@ -137,7 +140,8 @@ def _runner(script: str) -> Callable[[Connection], str]:
 
 def _turned_away(error: Exception) -> bool:
     """Whether sshd closed the connection before it said who it is (MaxStartups)."""
-    return isinstance(error, (EOFError, ConnectionResetError)) or "banner" in str(error)
+    said_nothing = "banner" in str(error) or "No existing session" in str(error)
+    return isinstance(error, (EOFError, ConnectionResetError)) or said_nothing
 
 
 def _explain(connection: Connection, error: Exception) -> str:  # noqa: PLR0911
@@ -161,6 +165,6 @@ def _explain(connection: Connection, error: Exception) -> str:  # noqa: PLR0911
         return f"there is no key to log in with on {where}: set [ssh] key_file, or use ssh-agent"
     if isinstance(error, paramiko.ChannelException):
         return f"the jump host cannot reach {where}: {error.text.lower()}"
-    if isinstance(error, EOFError) or _turned_away(error):
+    if _turned_away(error):
         return f"{where} closes the connection before it says anything: is that sshd, is it busy?"
     return f"{where}: {error}"

@@ -2,7 +2,7 @@
 
 from invoke import Context, task
 
-from .command import Command, fleet, help_for
+from .command import Command, fleet, help_for, report
 from .exits import Status, Stop
 
 
@@ -42,7 +42,7 @@ def plan(
         limit=limit,
         skip_unreachable=skip_unreachable,
     )
-    print(plan_json(planned, found.cluster) if format == "json" else plan_report(planned))
+    report(c, plan_json(planned, found.cluster) if format == "json" else plan_report(planned))
     if planned.refused:
         raise Stop(status=Status.ERROR)
     if planned.skipped:

@@ -2,7 +2,7 @@
 
 from invoke import Context, task
 
-from .command import Command, fleet, help_for
+from .command import Command, fleet, help_for, report
 from .exits import Status, Stop
 
 
@@ -32,10 +32,10 @@ def rollback(
     plan = plan_rollback(machines.cluster, facts, skipped)
     plan = limited(plan, limit) if limit else plan
     if dry_run:
-        print(dry_run_report(plan))
+        report(c, dry_run_report(plan))
         return
     rollout = roll_out(machines, plan, facts)
-    print(rollout_report(plan, rollout))
+    report(c, rollout_report(plan, rollout))
     if not rollout.whole:
         raise Stop(status=rollout.status)
     machines.ask({m.name: forget(m.forgets) for m in plan.machines if m.forgets})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from invoke import Context, task
 from invoke.watchers import StreamWatcher
 
-from .command import Command, fleet, help_for
+from .command import Command, fleet, help_for, report
 from .exits import Status, Stop
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def verify(c: Context, inventory: str = "", skip_unreachable: bool = False) -> N
     found = survey(machines, skip_unreachable=skip_unreachable)
     reports = ping_all(machines, found)
     pairs = judge(found.cluster, found.facts, reports)
-    print(verify_report(pairs, reports, found.skipped))
+    report(c, verify_report(pairs, reports, found.skipped))
     if not all(pair.ok for pair in pairs):
         raise Stop(status=Status.SILENT)
     if found.skipped:

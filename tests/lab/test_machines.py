@@ -1,0 +1,249 @@
+"""Machines as they are: other users, shells, ports, jump hosts, and machines in trouble."""
+
+import fcntl
+import os
+import pty
+import subprocess
+import termios
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from tasks.cluster import Ssh
+
+from .conftest import FAB, KEY, Lab, MakeLab, hosts_toml, tutorial
+from .kit import ok, on
+
+ALL = ("plan", "apply-routes", "verify", "rollback")
+
+
+@pytest.fixture
+def lab(make_lab: MakeLab) -> Lab:
+    return make_lab(tutorial())
+
+
+def logins(lab: Lab, machine: str) -> int:
+    """How many logins a machine's sshd has accepted."""
+    return on(lab, machine, "cat /var/log/sshd.log").count("Accepted publickey")
+
+
+def test_one_handshake_a_machine_serves_a_whole_command_line(lab: Lab) -> None:
+    before = {m.name: logins(lab, m.name) for m in lab.cluster.machines}
+    ok(lab.fab(*ALL))
+    assert {name: logins(lab, name) - number for name, number in before.items()} == dict.fromkeys(
+        before, 1
+    )
+
+
+@pytest.mark.parametrize("shell", ["zsh", "tcsh", "fish", "dash"])
+def test_a_login_shell_that_is_not_bash(lab: Lab, shell: str) -> None:
+    for machine in lab.cluster.machines:
+        on(lab, machine.name, f"usermod --shell $(command -v {shell}) root")
+    ok(lab.fab(*ALL))
+
+
+def test_rc_files_that_print(lab: Lab) -> None:
+    on(
+        lab,
+        "worker-1",
+        "printf 'echo; printf \"== route 4\\\\nWelcome back\"; echo oops >&2\\n' >/root/.bashrc",
+    )
+    assert "Welcome" in on(lab, "worker-1", "bash -c '. /root/.bashrc'")
+    ok(lab.fab(*ALL))
+
+
+@pytest.fixture
+def users_lab(make_lab: MakeLab) -> Lab:
+    """Machines that are logged in to as a user who may use sudo without a password."""
+    return make_lab(replace(tutorial(), ssh=Ssh(user="ops")))
+
+
+def test_another_user_goes_through_sudo(users_lab: Lab) -> None:
+    before = users_lab.tables()
+    ok(users_lab.fab(*ALL))
+    assert users_lab.tables() == before
+
+
+def with_password(lab: Lab) -> None:
+    for machine in lab.cluster.machines:
+        on(
+            lab,
+            machine.name,
+            "echo ops:fa1rly-secret | chpasswd; sed -i s/NOPASSWD:// /etc/sudoers.d/*",
+        )
+
+
+def prompted(lab: Lab, password: str) -> tuple[int, str]:
+    """Run fab in a terminal, and type the sudo password that it asks for."""
+    leader, follower = pty.openpty()
+    with lab.popen(
+        "--prompt-for-sudo-password",
+        *ALL,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    ) as fab:
+        os.close(follower)
+        said = ""
+        typed = False
+        while True:
+            try:
+                said += os.read(leader, 65536).decode()
+            except OSError:
+                break  # its end has hung up
+            if "sudo.password" in said and not typed:
+                os.write(leader, f"{password}\n".encode())
+                typed = True
+    os.close(leader)
+    return fab.returncode, said
+
+
+def test_sudo_with_a_password(users_lab: Lab) -> None:
+    with_password(users_lab)
+    without = users_lab.fab("plan")
+    assert "--prompt-for-sudo-password" in without.stderr
+    ok(without, status=1)
+    status, said = prompted(users_lab, "fa1rly-secret")
+    assert status == 0, said
+    assert "6 of 6 pairs" in said
+    assert "fa1rly-secret" not in said
+    status, said = prompted(users_lab, "a-wrong-one")
+    assert status == 1, said
+    assert "sudo does not accept the password" in said
+    assert "a-wrong-one" not in said
+
+
+def test_stdin_closed_as_under_cron(users_lab: Lab) -> None:
+    done = subprocess.run(
+        [*users_lab.inside, "sh", "-c", 'exec "$@" <&-', "sh", *FAB, *ALL],
+        cwd=users_lab.dir,
+        env={"HOME": str(users_lab.home), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    ok(done)
+
+
+def test_another_port(make_lab: MakeLab) -> None:
+    ok(make_lab(replace(tutorial(), ssh=Ssh(port=2222))).fab(*ALL))
+
+
+def test_a_jump_host_carries_all_over_one_connection(make_lab: MakeLab) -> None:
+    four = tutorial()
+    bastion = replace(
+        four.machines[0],
+        name="bastion",
+        role="controller",
+        public_ip="203.0.113.99",
+        internal_ips=(ip_address("10.240.0.99"),),
+        pod_cidrs=(),
+    )
+    lab = make_lab(replace(four, machines=(*four.machines, bastion)))
+    text = lab.cluster.path.read_text()
+    lab.cluster.path.write_text(text[: text.index("[[controllers]]")])
+    for machine in four.machines:
+        on(lab, machine.name, "iptables -A INPUT -p tcp --dport 22 ! -s 203.0.113.99 -j DROP")
+    (lab.home / ".ssh").mkdir()
+    (lab.home / ".ssh/config").write_text(
+        f"Host jump\n  HostName 203.0.113.99\n  User root\n  IdentityFile {lab.dir / KEY}\n"
+        "Host 203.0.113.1?\n  ProxyJump jump\n"
+    )
+    ok(lab.fab(*ALL))
+    assert logins(lab, "bastion") == 1
+    on(lab, "bastion", "iptables -A INPUT -p tcp --dport 22 -j REJECT")
+    down = lab.fab("-t", "2", "plan")
+    ok(down, status=1)
+    assert "jump host 203.0.113.99" in down.stderr
+
+
+TROUBLE = {
+    "hangs": ("kill -STOP $(cat /run/sshd.pid)", "does not answer within 2 s"),
+    "is not listening": ("kill $(cat /run/sshd.pid)", "connection refused"),
+    "refuses the key": ("echo >/etc/ssh/authorized_keys", "refuses the key for user root"),
+    "has no flock": ("rm $(command -v flock)", "flock not found there: install util-linux"),
+    "has no ip": (
+        "mv /usr/bin/ip /root; mv /usr/sbin/ip /root; rm -f /bin/ip /sbin/ip; true",
+        "ip not found there: install iproute2",
+    ),
+    "lets nobody in": ("usermod --shell /usr/sbin/nologin root", "no shell answers there"),
+    "has another pod CIDR": (
+        "sed -i s/10.200.1.0/10.200.77.0/ /var/lib/kubelet/kubelet-config.yaml",
+        "pod CIDR is 10.200.1.0/24 in hosts.toml, but 10.200.77.0/24 in"
+        " /var/lib/kubelet/kubelet-config.yaml",
+    ),
+    "has another bridge": (
+        "ip addr add 10.200.78.1/24 dev cnio0",
+        "pod CIDR is 10.200.1.0/24 in hosts.toml, but 10.200.78.0/24 in the address of cnio0",
+    ),
+    "has another internal IP": (
+        "ip addr del 10.240.0.7/24 dev enp6s0; ip addr add 10.240.0.70/24 dev enp6s0",
+        "internal_ip 10.240.0.7 is not an address of it (it has 203.0.113.11, 10.240.0.70)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("command", "line"), TROUBLE.values(), ids=TROUBLE.keys())
+def test_a_machine_in_trouble_gets_one_clear_line(lab: Lab, command: str, line: str) -> None:
+    on(lab, "worker-1", command)
+    before = {
+        m: lab.twin.run(m, ["cat", "/proc/net/route"]).stdout for m in ("worker-0", "worker-2")
+    }
+    done = lab.fab("-t", "2", "apply-routes")
+    ok(done, status=1)
+    about = [text for text in done.stderr.splitlines() if "worker-1" in text]
+    assert len(about) == 1, done.stderr
+    assert line in about[0]
+    assert before == {m: lab.twin.run(m, ["cat", "/proc/net/route"]).stdout for m in before}
+
+
+def test_a_next_hop_that_is_not_on_a_link(lab: Lab) -> None:
+    on(
+        lab,
+        "worker-0",
+        "ip addr del 10.240.0.6/24 dev enp6s0; ip addr add 10.240.0.6/32 dev enp6s0;"
+        " ip route add 10.240.0.1 dev enp6s0; ip route add 10.240.0.0/24 via 10.240.0.1",
+    )
+    before = lab.tables()
+    done = lab.fab("apply-routes")
+    assert "worker-1's internal IP 10.240.0.7 is not on a link of this machine" in ok(done, 1)
+    assert lab.tables() == before
+
+
+def test_what_is_left_out_is_found_on_the_machines(make_lab: MakeLab) -> None:
+    cluster = tutorial()
+    lab = make_lab(cluster)
+    bare = [replace(m, internal_ips=(), pod_cidrs=()) for m in cluster.machines]
+    lab.cluster.path.write_text(hosts_toml(replace(lab.cluster, machines=tuple(bare))))
+    before = lab.tables()
+    assert "6 added" in ok(lab.fab("apply-routes"))
+    ok(lab.fab("verify", "rollback"))
+    assert lab.tables() == before
+
+
+def test_a_host_key_that_changed_is_refused_loudly(lab: Lab) -> None:
+    toml = lab.cluster.path
+    toml.write_text(toml.read_text().replace('host_keys = "off"', 'host_keys = "accept-new"'))
+    ok(lab.fab("plan"))
+    known = (lab.dir / "known_hosts").read_text()
+    assert len(known.splitlines()) == 3
+    ok(lab.fab("plan"))
+    assert (lab.dir / "known_hosts").read_text() == known
+    lines = known.splitlines()
+    swapped = [lines[0].split()[0] + " " + " ".join(lines[1].split()[1:]), *lines[1:]]
+    (lab.dir / "known_hosts").write_text("\n".join(swapped) + "\n")
+    done = lab.fab("plan")
+    ok(done, status=1)
+    assert "HOST KEY HAS CHANGED" in done.stderr
+    assert done.stderr.count("SHA256:") == 2
+
+
+def test_a_key_with_a_passphrase_and_nobody_to_ask(lab: Lab) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "horse", "-f", lab.dir / KEY], check=True)
+    done = lab.fab("plan")
+    ok(done, status=1)
+    assert "passphrase" in done.stderr
