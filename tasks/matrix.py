@@ -82,7 +82,8 @@ def _how(reports: Mapping[str, Report]) -> str:
     kinds = {"bridge": "on the pod bridge", "routed": "routed, as no pod has run there yet"}
     for kind, words in kinds.items():
         if kind in wired:
-            lines.append(f"{counted(wired.count(kind), 'probe')} wired as pods are, {words}")
+            probes = counted(wired.count(kind), "probe")
+            lines.append(f"{probes} wired as pods are, {words}; {COUNT} full-size pings a pair")
     lines += [
         f"{name}: its probe is an address on lo, forwarding is read from its settings: {r.why}"
         for name, r in reports.items()
