@@ -134,6 +134,7 @@ strangers() {{
 main() {{
   echo "== missing"
   for program in {needed}; do command -v "$program" >/dev/null 2>&1 || echo "$program"; done
+  case $(ip -V) in *BusyBox*) echo ip ;; esac
   echo "== client"
   echo "$SSH_CONNECTION"
   for family in 4 6; do

@@ -4,8 +4,41 @@ import select
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 
-from .conftest import Lab
+from tasks.cluster import Cluster
+
+from .conftest import Lab, tutorial
+
+
+def dual_stack(workers: int = 2) -> Cluster:
+    """The tutorial's workers with an IPv6 address and pod CIDR each, and a controller."""
+    four = tutorial(workers)
+    controller = replace(
+        four.machines[0],
+        name="controller-0",
+        role="controller",
+        public_ip="203.0.113.50",
+        internal_ips=(ip_address("10.240.0.50"), ip_address("fd00:240::50")),
+        pod_cidrs=(),
+    )
+    return replace(
+        four,
+        pod_networks=(*four.pod_networks, ip_network("fd00:200::/48")),
+        node_networks=(*four.node_networks, ip_network("fd00:240::/64")),
+        machines=(
+            *(
+                replace(
+                    m,
+                    internal_ips=(*m.internal_ips, ip_address(f"fd00:240::{6 + n}")),
+                    pod_cidrs=(*m.pod_cidrs, ip_network(f"fd00:200:0:{n}::/64")),
+                )
+                for n, m in enumerate(four.machines)
+            ),
+            controller,
+        ),
+    )
 
 
 def on(lab: Lab, machine: str, command: str) -> str:

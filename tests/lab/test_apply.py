@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from .conftest import Lab, MakeLab, tutorial
-from .kit import monitor, ok, on
+from .kit import dual_stack, monitor, ok, on
 
 NEXT_HOP = {"worker-0": "10.240.0.6", "worker-1": "10.240.0.7", "worker-2": "10.240.0.8"}
 POD_CIDR = {"worker-0": "10.200.0.0/24", "worker-1": "10.200.1.0/24", "worker-2": "10.200.2.0/24"}
@@ -163,6 +163,33 @@ def test_what_is_foreign_and_in_the_way(lab: Lab, command: str) -> None:
     ok(lab.fab("rollback"))
     assert lab.tables() == before
     assert on(lab, "worker-0", "ls /run/pod-routes/displaced") == ""
+
+
+FOREIGN_IPV6 = {
+    "another next hop": "ip route add fd00:200:0:1::/64 via fd00:240::99 mtu 1400",
+    "other metrics": "ip route add fd00:200:0:1::/64 via fd00:240::99 metric 5;"
+    " ip route add fd00:200:0:1::/64 via fd00:240::98 proto static metric 2000",
+    "multipath": "ip route add fd00:200:0:1::/64 proto static"
+    " nexthop via fd00:240::98 nexthop via fd00:240::99",
+    "multipath that the right hop is part of": "ip route add fd00:200:0:1::/64 via fd00:240::7;"
+    " ip route append fd00:200:0:1::/64 via fd00:240::99",
+    "a blackhole": "ip -6 route add blackhole fd00:200:0:1::/64",
+    "more specific": "ip route add fd00:200:0:1:8000::/65 via fd00:240::99",
+}
+
+
+@pytest.mark.parametrize("command", FOREIGN_IPV6.values(), ids=FOREIGN_IPV6.keys())
+def test_what_is_foreign_and_in_the_way_in_ipv6(make_lab: MakeLab, command: str) -> None:
+    lab = make_lab(dual_stack())
+    on(lab, "worker-0", command)
+    before = lab.tables()
+    assert "in the way" in ok(lab.fab("apply-routes", "--yes"), status=1)
+    assert lab.tables() == before
+    ok(lab.fab("apply-routes", "--replace", "--yes"))
+    assert not [line for line in lab.tables()["worker-0"] if "fd00:240::9" in line]
+    assert "nothing to do" in ok(lab.fab("apply-routes"))
+    ok(lab.fab("rollback"))
+    assert lab.tables() == before
 
 
 def test_a_policy_rule_in_the_way_is_nothing_we_take(lab: Lab) -> None:

@@ -3,13 +3,11 @@
 import os
 import re
 import time
-from dataclasses import replace
-from ipaddress import ip_address, ip_network
 
 import pytest
 
 from .conftest import Lab, MakeLab, tutorial
-from .kit import monitor, ok, on
+from .kit import dual_stack, monitor, ok, on
 
 LEFT = (
     "ip -o link; ip -o addr show scope global; ip -o route show table all; ls /run; ps ax -o args"
@@ -160,31 +158,7 @@ def test_killed_it_leaves_nothing(lab: Lab) -> None:
 
 
 def test_controllers_reach_pods_too_and_both_families_are_pinged(make_lab: MakeLab) -> None:
-    four = tutorial(2)
-    cluster = replace(
-        four,
-        pod_networks=(*four.pod_networks, ip_network("fd00:200::/48")),
-        node_networks=(*four.node_networks, ip_network("fd00:240::/64")),
-        machines=(
-            *(
-                replace(
-                    m,
-                    internal_ips=(*m.internal_ips, ip_address(f"fd00:240::{6 + n}")),
-                    pod_cidrs=(*m.pod_cidrs, ip_network(f"fd00:200:0:{n}::/64")),
-                )
-                for n, m in enumerate(four.machines)
-            ),
-            replace(
-                four.machines[0],
-                name="controller-0",
-                role="controller",
-                public_ip="203.0.113.50",
-                internal_ips=(ip_address("10.240.0.50"), ip_address("fd00:240::50")),
-                pod_cidrs=(),
-            ),
-        ),
-    )
-    lab = make_lab(cluster)
+    lab = make_lab(dual_stack())
     before = lab.tables()
     assert "8 added on 3 machines" in ok(lab.fab("apply-routes"))
     assert "nothing to do" in ok(lab.fab("apply-routes"))
