@@ -34,6 +34,7 @@ def _find(path: Path) -> "Twin":
 def _table(twin: "Twin") -> str:
     from tabulate import tabulate
 
+    sshd = twin.sshd_pids()
     rows = [
         [
             host.name,
@@ -42,7 +43,7 @@ def _table(twin: "Twin") -> str:
             ", ".join(host.internal_ips),
             ", ".join(host.pod_cidrs) or "-",
             ", ".join(twin.pod_addresses(host.name)) or "-",
-            twin.sshd_pid(host.name) or "not running",
+            sshd.get(host.name, "not running"),
         ]
         for host in twin.spec.hosts
     ]

@@ -39,7 +39,7 @@ class Twin:
     # Of one that dies with this process: closing `lifeline` ends it. A plain number, because
     # nobody may end it by dropping the Twin.
     lifeline: int | None = field(default=None, repr=False)
-    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False, compare=False)
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
 
     @property
     def made_up(self) -> tuple[str, ...]:
@@ -83,13 +83,13 @@ class Twin:
 
     def run(
         self, machine: str, argv: Sequence[str], check: bool = False, **options: Any
-    ) -> "subprocess.CompletedProcess[str]":
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command inside a machine as root; options as subprocess.run takes them."""
         return _run([*self.inside(machine), *argv], check, options)
 
     def run_in_pod(
         self, machine: str, argv: Sequence[str], check: bool = False, **options: Any
-    ) -> "subprocess.CompletedProcess[str]":
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in the network of a machine's pod, with the machine's files."""
         return _run([*self.inside(machine, pod=True), *argv], check, options)
 
@@ -137,16 +137,21 @@ class Twin:
             )
         )
 
-    def sshd_pid(self, machine: str) -> int | None:
-        """The pid of a machine's sshd as this machine's /proc numbers it, if it runs."""
-        inner = self.run(machine, ["cat", "/run/sshd.pid"]).stdout.strip()
-        own = Path(f"/proc/{self.pid}/ns/pid").readlink()
+    def sshd_pids(self) -> dict[str, int]:
+        """The pid of each machine's sshd that runs, as this machine's /proc numbers it."""
+        namespace = Path(f"/proc/{self.pid}/ns/pid").readlink()
+        outer = {}
         for pid in _pids():
-            with contextlib.suppress(OSError):
-                status = Path(f"/proc/{pid}/status").read_text()
-                if Path(f"/proc/{pid}/ns/pid").readlink() == own and _inner_pid(status) == inner:
-                    return pid
-        return None
+            with contextlib.suppress(OSError):  # it has just ended
+                if Path(f"/proc/{pid}/ns/pid").readlink() == namespace:
+                    outer[_inner_pid(pid)] = pid
+        found = {}
+        for host, (first, _) in zip(self.spec.hosts, self.processes, strict=True):
+            file = _seen(self.pid, Path(f"/proc/{first}/root/run/sshd.pid"))
+            inner = file.read_text().strip() if file.exists() else ""
+            if inner in outer:
+                found[host.name] = outer[inner]
+        return found
 
     def stop(self) -> None:
         """End the twin, and return when no process of it is left; once is enough."""
@@ -170,12 +175,12 @@ def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) 
     """
     check_machine()
     spec = design(cluster, pods)
+    flags = ["-B"] if sys.dont_write_bytecode else []
     reading, lifeline = os.pipe()
     process = subprocess.Popen(
         [
             *("unshare", "--pid", "--mount", "--net", "--uts", "--ipc", "--fork", "--kill-child"),
-            *(sys.executable, "-m", "tasks.twin_init"),
-            *_marker(keep, cluster.path),
+            *(sys.executable, *flags, "-m", "tasks.twin_init", *_marker(keep, cluster.path)),
         ],
         stdin=reading,
         stdout=subprocess.PIPE,
@@ -188,8 +193,7 @@ def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) 
     try:
         pid = _ask(process, lifeline, spec)
     except BaseException:
-        os.close(lifeline)
-        process.kill()
+        os.close(lifeline)  # which ends it, if it has not ended by itself
         process.wait()
         raise
     if keep:
@@ -199,29 +203,30 @@ def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) 
 
 def _run(
     argv: Sequence[str], check: bool, options: Mapping[str, Any]
-) -> "subprocess.CompletedProcess[str]":
+) -> subprocess.CompletedProcess[str]:
     defaults: dict[str, Any] = {"capture_output": True, "text": True, "env": ENVIRONMENT}
     if "input" not in options:
         defaults["stdin"] = subprocess.DEVNULL
     return subprocess.run(argv, check=check, **{**defaults, **options})
 
 
-def _ask(process: "subprocess.Popen[bytes]", lifeline: int, spec: Spec) -> int:
+def _ask(process: subprocess.Popen[bytes], lifeline: int, spec: Spec) -> int:
     """Hand over the spec and wait for the answer: the pid of the twin's PID 1."""
     with contextlib.suppress(BrokenPipeError), open(lifeline, "wb", closefd=False) as pipe:
         pipe.write(spec.to_text().encode() + b"\n")
     assert process.stdout is not None
+    words = ["it ended without a word"]
     with process.stdout as answers:
-        line = answers.readline()
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            words = (line + answers.read()).decode(errors="replace").strip().splitlines()
-            reason = words[-1] if words else "it ended without a word"
-            raise Stop(f"the twin cannot be built here: {reason}") from None
-    if answer["error"]:
-        raise Stop(answer["error"])
-    return int(answer["pid"])
+        for line in answers:
+            try:
+                answer = json.loads(line)
+            except ValueError:  # what unshare says itself
+                words.append(line.decode(errors="replace").strip())
+                continue
+            if answer["error"]:
+                raise Stop(answer["error"])
+            return int(answer["pid"])
+    raise Stop(f"the twin cannot be built here: {words[-1]} (a container has to be privileged)")
 
 
 def find(inventory: Path) -> Twin | None:
@@ -233,7 +238,7 @@ def find(inventory: Path) -> Twin | None:
             words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
             if words[-len(marker) :] != marker or Path(f"/proc/{pid}").stat().st_uid != 0:
                 continue
-            if _inner_pid(Path(f"/proc/{pid}/status").read_text()) == "1":
+            if _inner_pid(pid) == "1":
                 return _read(pid)
     return None
 
@@ -259,8 +264,9 @@ def _pids() -> Iterator[int]:
     return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
 
 
-def _inner_pid(status: str) -> str:
+def _inner_pid(pid: int) -> str:
     """A process's pid in its own pid namespace."""
+    status = Path(f"/proc/{pid}/status").read_text()
     return next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[-1]
 
 

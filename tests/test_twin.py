@@ -263,3 +263,9 @@ def test_missing_programs_are_named_by_package(monkeypatch: pytest.MonkeyPatch) 
 
 def test_no_twin_is_found_where_none_is_kept(tmp_path: Path) -> None:
     assert twin.find(tmp_path / "hosts.toml") is None
+
+
+def test_a_machine_that_the_twin_has_not_is_named() -> None:
+    built = twin.Twin(1, design(cluster(worker(0))), ())
+    with pytest.raises(Stop, match="not in the twin that is up: worker-1"):
+        built.cluster(cluster(worker(0), worker(1)))

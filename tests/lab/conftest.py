@@ -33,7 +33,7 @@ class Lab:
 
     def fab(
         self, *arguments: str, stdin: int | IO[str] = subprocess.DEVNULL, **environment: str
-    ) -> "subprocess.CompletedProcess[str]":
+    ) -> subprocess.CompletedProcess[str]:
         """Run the project's fab as that operator does, from inside the operator's network."""
         return subprocess.run(
             [*self.inside, *FAB, *arguments],
@@ -46,7 +46,7 @@ class Lab:
             timeout=300,
         )
 
-    def popen(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+    def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """The same, started only: for a test that interrupts it, or types into it."""
         defaults: dict[str, Any] = {
             "stdin": subprocess.DEVNULL,
@@ -183,6 +183,6 @@ def twin(lab: Lab) -> Twin:
 
 
 @pytest.fixture(scope="module")
-def fab(lab: Lab) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def fab(lab: Lab) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`fab(*arguments, **environment)`: the project's fab in `lab`, as its operator runs it."""
     return lab.fab

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -19,7 +19,7 @@ from tasks.cluster import Machine, Ssh
 from tasks.exits import Stop
 from tasks.twin import Twin, build, find
 
-from .conftest import PROJECT, Lab, MakeLab, tutorial
+from .conftest import FAB, PROJECT, Lab, MakeLab, hosts_toml, tutorial
 
 
 def ssh(lab: Lab, machine: str, command: str, user: str = "root") -> str:
@@ -90,7 +90,7 @@ def test_pods_reach_each_other_once_the_tutorials_routes_are_there(make_lab: Mak
 
 
 def test_nothing_leads_out_of_it(lab: Lab) -> None:
-    def inside(*argv: str) -> "subprocess.CompletedProcess[str]":
+    def inside(*argv: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*lab.inside, *argv], capture_output=True, text=True, check=False)
 
     routes = inside("sh", "-c", "ip -4 route; ip -6 route show type unicast").stdout
@@ -310,7 +310,7 @@ def traces() -> tuple[str, str, list[str]]:
     return names, mounts, sorted(str(path) for path in Path("/run").iterdir())
 
 
-def start_builder(directory: Path, workers: int = 3, keep: bool = False) -> "subprocess.Popen[str]":
+def start_builder(directory: Path, workers: int = 3, keep: bool = False) -> subprocess.Popen[str]:
     """A process that builds a twin, prints the pid of its PID 1, and waits."""
     script = f"""
 import time
@@ -327,7 +327,7 @@ time.sleep(1000)
     )
 
 
-def built(builder: "subprocess.Popen[str]") -> int:
+def built(builder: subprocess.Popen[str]) -> int:
     assert builder.stdout is not None
     return int(builder.stdout.readline())
 
@@ -410,3 +410,80 @@ def test_fifty_machines_that_all_know_each_other(make_lab: MakeLab) -> None:
     with ThreadPoolExecutor(8) as pool:
         names = [host.name for host in lab.twin.spec.hosts]
         assert "".join(pool.map(lambda name: output(lab.twin, name, script), names)) == ""
+
+
+# The tasks that keep one up.
+
+
+@pytest.fixture
+def here(tmp_path: Path, lab: Lab) -> Iterator[Path]:  # `lab`: skipped without twins
+    """A directory with a hosts.toml, whose twin is down when the test has ended."""
+    (tmp_path / "hosts.toml").write_text(hosts_toml(replace(tutorial(), ssh=Ssh())))
+    yield tmp_path
+    left = find(tmp_path / "hosts.toml")
+    if left is not None:
+        left.stop()
+
+
+def fab(
+    directory: Path, *arguments: str, before: tuple[str, ...] = (), text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*before, *FAB, *arguments],
+        cwd=directory,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_up_status_shell_down(here: Path) -> None:
+    up = fab(here, "lab.up")
+    assert (up.returncode, up.stderr) == (0, "")
+    rows = [line.split() for line in up.stdout.splitlines()[2:]]
+    assert [row[:-1] for row in rows] == [
+        ["worker-0", "worker", "203.0.113.10", "10.240.0.6", "10.200.0.0/24", "10.200.0.2"],
+        ["worker-1", "worker", "203.0.113.11", "10.240.0.7", "10.200.1.0/24", "10.200.1.2"],
+        ["worker-2", "worker", "203.0.113.12", "10.240.0.8", "10.200.2.0/24", "10.200.2.2"],
+    ]
+    assert b"sshd" in Path(f"/proc/{rows[0][-1]}/cmdline").read_bytes()
+    status = fab(here, "lab.status")
+    assert (status.returncode, status.stdout, status.stderr) == (0, up.stdout, "")
+    shell = fab(here, "lab.shell", "worker-1", text="hostname; exit 7")
+    assert (shell.returncode, shell.stdout, shell.stderr) == (7, "worker-1\n", "")
+    down = fab(here, "lab.down")
+    assert (down.returncode, down.stdout) == (0, "")
+    assert "is down" in down.stderr
+    assert wait_until(lambda: not processes_of(here))
+    assert [path.name for path in here.iterdir()] == ["hosts.toml"]
+
+
+def test_up_twice_and_a_machine_that_is_not_there(here: Path) -> None:
+    assert fab(here, "lab.up").returncode == 0
+    again = fab(here, "lab.up")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "is up already" in again.stderr
+    shell = fab(here, "lab.shell", "worker-9")
+    assert (shell.returncode, shell.stdout) == (1, "")
+    assert "no machine worker-9 in the twin; there are worker-0, worker-1" in shell.stderr
+
+
+@pytest.mark.parametrize("command", ["lab.status", "lab.down", "lab.shell worker-0"])
+def test_when_none_is_up(here: Path, command: str) -> None:
+    done = fab(here, *command.split())
+    expected = (1, "", "no twin of hosts.toml is up: sudo fab lab.up\n")
+    assert (done.returncode, done.stdout, done.stderr) == expected
+
+
+def test_up_says_what_it_made_up(here: Path) -> None:
+    cut = [line for line in hosts_toml(tutorial(1)).splitlines() if "pod_cidr" not in line]
+    (here / "hosts.toml").write_text("\n".join(cut))
+    assert fab(here, "lab.up").stderr == "made up: worker-0: pod CIDR 10.200.0.0/24\n"
+
+
+@pytest.mark.parametrize("command", ["lab.up", "lab.status", "lab.down", "lab.shell worker-0"])
+def test_without_root(here: Path, command: str) -> None:
+    done = fab(here, *command.split(), before=("unshare", "--user"))
+    expected = (1, "", f"needs root: sudo fab {command}\n")
+    assert (done.returncode, done.stdout, done.stderr) == expected
