@@ -107,42 +107,33 @@ def _operator_network(spec: Spec) -> None:
 
 
 def _common_layer(spec: Spec) -> None:
-    """A layer between the host's file system and the machines' own: hides and adds files."""
+    """A layer between the host's file system and the machines' own: adds files and hides others."""
     layer = HOME / "common"
-    layer.mkdir()
-    for path, kept in ((Path("/"), twin_files.KEPT), (Path("/etc"), twin_files.KEPT_IN_ETC)):
-        inside = layer / path.relative_to("/")
-        inside.mkdir(exist_ok=True)
-        for entry in path.iterdir():
-            if entry.name not in kept:
-                os.mknod(inside / entry.name, stat.S_IFCHR)  # a whiteout
+    (layer / "etc").mkdir(parents=True)
     files = twin_files.common(spec, (HOME / "key.pub").read_text().strip(), _sshd_settings())
     files |= twin_files.accounts(
         spec.user, Path("/etc/passwd").read_text(), Path("/etc/group").read_text()
     )
-    for name in sorted({str(p) for f in files for p in Path(f).parents} - {".", "etc"}):
-        _fresh(layer / name)
-    for name, mode in twin_files.DIRECTORIES.items():
-        for part in reversed([Path(name), *Path(name).parents[:-1]]):
-            _fresh(layer / part)
-        (layer / name).chmod(mode)
+    named = [Path(name) for name in (*files, *twin_files.DIRECTORIES)]
+    parents = {str(parent) for path in named for parent in path.parents} - {".", "etc"}
+    for name in sorted(parents | set(twin_files.DIRECTORIES)):
+        path = layer / name
+        path.mkdir()
+        path.chmod(twin_files.DIRECTORIES.get(name, 0o755))
+        os.setxattr(path, "trusted.overlay.opaque", b"y")  # shows nothing of the host's
     for name, target in twin_files.LINKS.items():
         (layer / name).symlink_to(target)
-    for name in files:
-        (layer / name).unlink(missing_ok=True)
     twin_files.write(files, layer)
     if spec.user != "root":
         home = layer / "home" / spec.user
-        home.mkdir(mode=0o755)
+        home.mkdir()
         os.chown(home, twin_files.USER_ID, twin_files.USER_ID)
-
-
-def _fresh(path: Path) -> None:
-    """A directory in the layer that shows nothing of the host's directory of that name."""
-    if not path.is_dir():
-        path.unlink(missing_ok=True)
-        path.mkdir()
-        os.setxattr(path, "trusted.overlay.opaque", b"y")
+    for top, kept in ((Path("/"), twin_files.KEPT), (Path("/etc"), twin_files.KEPT_IN_ETC)):
+        added = {path.name for path in (layer / top.relative_to("/")).iterdir()}
+        for entry in top.iterdir():
+            if entry.name not in kept | added:
+                whiteout = layer / entry.relative_to("/")
+                os.mknod(whiteout, stat.S_IFCHR)
 
 
 def _sshd_settings() -> tuple[str, ...]:

@@ -130,9 +130,7 @@ def _around(address: Address, networks: Iterable[Network] = ()) -> Network:
 
 def _overlaps(network: Network, others: Iterable[Network]) -> bool:
     return any(
-        network.version == other.version
-        and network.network_address <= other.broadcast_address  # type: ignore[operator]
-        and other.network_address <= network.broadcast_address  # type: ignore[operator]
+        network.version == other.version and network.overlaps(other)  # type: ignore[arg-type]
         for other in others
     )
 
