@@ -129,10 +129,7 @@ def _around(address: Address, networks: Iterable[Network] = ()) -> Network:
 
 
 def _overlaps(network: Network, others: Iterable[Network]) -> bool:
-    return any(
-        network.version == other.version and network.overlaps(other)  # type: ignore[arg-type]
-        for other in others
-    )
+    return any(network.version == other.version and network.overlaps(other) for other in others)
 
 
 def _stated(cluster: Cluster) -> list[Address]:
