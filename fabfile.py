@@ -2,7 +2,7 @@
 
 from invoke import Collection
 
-from tasks import apply, lab, plan, rehearse, rollback, verify
+from tasks import apply, confirm, lab, plan, rehearse, rollback, verify
 from tasks.command import CommandLine
 
 namespace = Collection(
@@ -10,6 +10,9 @@ namespace = Collection(
     apply.apply_routes,
     verify.verify,
     rollback.rollback,
+    confirm.confirm,
+    confirm.status,
+    confirm.history,
     rehearse.rehearse,
     Collection("lab", lab.up, lab.status, lab.shell, lab.down),
 )

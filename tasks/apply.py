@@ -9,8 +9,9 @@ from .exits import Status, Stop
 @task(
     klass=Command,
     help={
-        **help_for("inventory", "adopt", "replace", "prune", "force"),
-        **help_for("only", "limit", "skip-unreachable", "dry-run", "yes"),
+        **help_for("inventory", "adopt", "replace", "prune", "force", "only", "limit"),
+        **help_for("skip-unreachable", "dry-run", "yes", "confirm-timeout", "no-ping"),
+        "hold": "leave the change armed: `fab confirm` keeps it, `fab rollback --last` drops it",
     },
 )
 def apply_routes(
@@ -25,13 +26,18 @@ def apply_routes(
     skip_unreachable: bool = False,
     dry_run: bool = False,
     yes: bool = False,
+    confirm_timeout: int = 60,
+    no_ping: bool = False,
+    hold: bool = False,
 ) -> None:
     """Give every machine its routes to the other workers' pod CIDRs."""
     from .changes import Allowed
-    from .planning import plan_cluster
-    from .rollout import agree, roll_out
+    from .planning import check_timeout, plan_cluster
+    from .rollout import agree, new_run, roll_out
+    from .standing import PairCheck
     from .tables import dry_run_report, plan_report, rollout_report
 
+    check_timeout(confirm_timeout)
     machines = fleet(c, inventory)
     plan, found = plan_cluster(
         machines,
@@ -49,9 +55,14 @@ def apply_routes(
     if not plan.only_adds:
         report(c, plan_report(plan))
         agree("Replace and delete as shown?", yes)
-    rollout = roll_out(machines, plan, found.facts)
-    report(c, rollout_report(plan, rollout))
+    check = None if no_ping or plan.empty else PairCheck(machines, found, plan)
+    run = new_run(machines.cluster, confirm_timeout)
+    rollout = roll_out(machines, plan, found.facts, run, check, hold)
+    silent = check.silent if check else frozenset()
+    report(c, rollout_report(plan, rollout, silent))
     if not rollout.whole:
         raise Stop(status=rollout.status)
     if plan.skipped:
         raise Stop(status=Status.NOT_WHOLE)
+    if silent:
+        raise Stop(status=Status.SILENT)

@@ -62,6 +62,7 @@ class MachinePlan:
     left: tuple[Route, ...] = ()  # ours, to workers that are not in hosts.toml
     outside: tuple[Route, ...] = ()  # ours, outside pod_networks: for rollback only
     refusals: tuple[str, ...] = ()  # why this must not be done
+    way_back: bool = False  # itself a rollback
 
     @property
     def empty(self) -> bool:
@@ -155,6 +156,17 @@ class _Scope:
         }
 
 
+def waiting(facts: Facts) -> list[str]:
+    """Why a machine must be left alone until a change on it is confirmed or gone."""
+    pending = facts.pending
+    if pending is None:
+        return []
+    return [
+        f"a change of {pending.who} from {pending.since} waits for confirmation until"
+        f" {pending.until}: `fab confirm` keeps it, `fab rollback --last` drops it"
+    ]
+
+
 def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     machine = scope.machine
     main = [r for r in facts.routes if r.table == "main"]
@@ -168,7 +180,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     changes: list[Change] = []
     right: list[Route] = []
     obstacles: list[Obstacle] = []
-    refusals: list[str] = []
+    refusals = waiting(facts)
     for worker, prefix, via in targets:
         there = [*sorted(at.get(prefix, []), key=lambda r: r.metric), *inside.get(prefix, [])]
         dev = lookup.link_to(via) if via is not None else None
@@ -401,9 +413,48 @@ def plan_rollback(
                 changes=tuple(Change(None, (r,)) for r in found.owned),
                 restores=restores,
                 forgets=found.displaced,
+                refusals=tuple(waiting(found)),
+                way_back=True,
             )
         )
     return Plan(tuple(plans), skipped or {})
+
+
+def plan_last(
+    cluster: Cluster, facts: Mapping[str, Facts], skipped: Mapping[str, str] | None = None
+) -> Plan:
+    """Plan the way back to before the last run that changed something, wherever it did."""
+    kept = {name: found.last for name, found in facts.items() if found.last is not None}
+    latest = max((last.run for last in kept.values()), default="")
+    plans = []
+    for machine in cluster.machines:
+        last = kept.get(machine.name)
+        if last is None or last.run != latest:
+            continue
+        found = facts[machine.name]
+        displaced = tuple(d for d in found.displaced if d.run == latest)
+        there = {(r.key, r.hops, r.protocol): r for r in found.owned}
+        back = {r.prefix: r for r in last.takes}
+        changes = [
+            Change(back.pop(put.prefix, None), (there[put.key, put.hops, put.protocol],))
+            for put in last.puts
+            if (put.key, put.hops, put.protocol) in there
+        ]
+        changes += [Change(route) for route in back.values() if route.key not in _keys(found)]
+        plans.append(
+            MachinePlan(
+                machine.name,
+                tuple(changes),
+                restores=displaced,
+                forgets=displaced,
+                way_back=True,
+            )
+        )
+    return Plan(tuple(plans), skipped or {})
+
+
+def _keys(facts: Facts) -> set[tuple[Network, int, str, str]]:
+    return {r.key for r in facts.routes}
 
 
 def limited(plan: Plan, limit: str) -> Plan:

@@ -25,6 +25,8 @@ HELP = {
     "limit": "this machine only",
     "skip-unreachable": "leave out machines that cannot be asked (exit status 4)",
     "dry-run": "print the lines that each machine would be given, and change nothing",
+    "confirm-timeout": "seconds until a change that is not confirmed takes itself back (60)",
+    "no-ping": "do not ping pods before and after: where ICMP is closed",
     "yes": "do not ask before changing anything",
 }
 

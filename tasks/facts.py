@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
 from typing import Any
 
@@ -16,7 +17,8 @@ from .answer import sections
 from .cluster import Address, Network
 from .route import OWN_PROTOCOL, Route, parse
 
-STATE = "/run/pod-routes"  # where a machine keeps the lock and the displaced routes
+STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
+LOG = "/var/lib/pod-routes"  # where it keeps the history of runs, across reboots
 NEEDED = ("ip", "ping", "flock", "cksum")
 
 _PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux", "cksum": "coreutils"}
@@ -56,6 +58,31 @@ class Displaced:
 
 
 @dataclass(frozen=True)
+class Pending:
+    """A change that waits for confirmation."""
+
+    run: str
+    who: str
+    since: str  # HH:MM:SS on the machine
+    what: str
+    seconds: int  # until it takes itself back; negative when it should have
+
+    @property
+    def until(self) -> str:
+        """When it takes itself back, by the operator's clock."""
+        return (datetime.now() + timedelta(seconds=self.seconds)).strftime("%H:%M:%S")
+
+
+@dataclass(frozen=True)
+class Last:
+    """What the last run that was kept has changed: what it put there, and ours that it took."""
+
+    run: str
+    puts: tuple[Route, ...] = ()
+    takes: tuple[Route, ...] = ()
+
+
+@dataclass(frozen=True)
 class Facts:
     """What one machine says of itself."""
 
@@ -72,6 +99,8 @@ class Facts:
     client: Address | None = None  # where the operator's ssh comes from
     answering: frozenset[Address] = frozenset()  # unknown next hops that answered a ping
     missing: tuple[str, ...] = ()  # programs
+    pending: Pending | None = None
+    last: Last | None = None
     snapshot: str = ""
 
     @property
@@ -165,6 +194,17 @@ main() {{
     echo "== displaced $file"
     cat "$file"
   done
+  for place in pending undoing; do
+    [ -d {state}/$place ] || continue
+    echo "== pending"
+    read -r up _ </proc/uptime
+    echo "$(($(cat {state}/$place/deadline) - ${{up%.*}}))"
+    (cd {state}/$place && cat run since who what)
+  done
+  if [ -r {state}/last/changes ]; then
+    echo "== last"
+    cat {state}/last/run {state}/last/changes
+  fi
   echo "== answering"
   {strangers}
   echo "== snapshot"
@@ -222,6 +262,8 @@ def read(answer: str) -> Facts:
         client=ip_address(client[0].partition("%")[0]) if client else None,
         answering=frozenset(_addresses(found.get(("answering", ""), []))),
         missing=tuple(found.get(("missing", ""), [])),
+        pending=_pending(found.get(("pending", ""), [])),
+        last=_last(found.get(("last", ""), [])),
         snapshot=" ".join(found.get(("snapshot", ""), [])),
     )
 
@@ -231,6 +273,31 @@ def _displaced(file: str, lines: list[str]) -> Displaced:
     _run, family, _prefix, protocol = file.split("_", 3)
     found = [parse(line, 6 if family == "6" else 4) for line in lines]
     return Displaced(file, tuple(r for r in found if r.table == "main" and r.protocol == protocol))
+
+
+def _pending(lines: list[str]) -> Pending | None:
+    if not lines:
+        return None
+    seconds, run, since, who, *what = [*lines, "", "", "", ""]
+    return Pending(run, who, since, " ".join(what).strip(), int(seconds))
+
+
+def _last(lines: list[str]) -> Last | None:
+    """What `last_lines` wrote, under the name of its run."""
+    if not lines:
+        return None
+    words = [line.partition(" ") for line in lines[1:]]
+    routes = [(kind, parse(text, 6 if ":" in text.split()[0] else 4)) for kind, _, text in words]
+    return Last(
+        lines[0],
+        tuple(route for kind, route in routes if kind == "put"),
+        tuple(route for kind, route in routes if kind == "took"),
+    )
+
+
+def last_lines(puts: Iterable[Route], takes: Iterable[Route]) -> list[str]:
+    """What a machine remembers of a run, a line a route, for `rollback --last`."""
+    return [*(f"put {r.words}" for r in puts), *(f"took {r.words}" for r in takes)]
 
 
 def _rules(lines: list[str]) -> list[Rule]:

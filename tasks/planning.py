@@ -22,6 +22,12 @@ def plan_cluster(
     return (limited(plan, limit) if limit else plan), found
 
 
+def check_timeout(seconds: int) -> None:
+    """Stop where a confirm timeout leaves no time to confirm, or a change armed for long."""
+    if not 5 <= seconds <= 3600:
+        raise Stop(f"--confirm-timeout {seconds}: choose from 5 to 3600 seconds")
+
+
 def check_name(fleet: Fleet, flag: str, name: str) -> None:
     """Stop where a flag names a machine that is not in hosts.toml."""
     names = [machine.name for machine in fleet.cluster.machines]

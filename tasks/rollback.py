@@ -8,7 +8,10 @@ from .exits import Status, Stop
 
 @task(
     klass=Command,
-    help=help_for("inventory", "limit", "skip-unreachable", "dry-run", "yes"),
+    help={
+        **help_for("inventory", "limit", "skip-unreachable", "dry-run", "yes", "confirm-timeout"),
+        "last": "only the last run that changed something, or what waits for confirmation",
+    },
 )
 def rollback(
     c: Context,
@@ -17,27 +20,35 @@ def rollback(
     skip_unreachable: bool = False,
     dry_run: bool = False,
     yes: bool = False,
+    confirm_timeout: int = 60,
+    last: bool = False,
 ) -> None:
     """Delete our routes everywhere and put back what they displaced; does not ask."""
-    from .changes import limited, plan_rollback
-    from .planning import check_name
-    from .rollout import roll_out
-    from .steps import forget
+    from .changes import limited, plan_last, plan_rollback
+    from .pending import drop
+    from .planning import check_name, check_timeout
+    from .rollout import new_run, roll_out
     from .survey import ask
-    from .tables import dry_run_report, rollout_report
+    from .tables import dry_run_report, plan_report, rollout_report
 
+    check_timeout(confirm_timeout)
     machines = fleet(c, inventory)
     check_name(machines, "limit", limit)
     facts, skipped = ask(machines, skip_unreachable=skip_unreachable, limit=limit)
-    plan = plan_rollback(machines.cluster, facts, skipped)
+    if last and any(found.pending for found in facts.values()):
+        report(c, drop(machines, facts))
+        return
+    plan = (plan_last if last else plan_rollback)(machines.cluster, facts, skipped)
     plan = limited(plan, limit) if limit else plan
+    if plan.refused:
+        report(c, plan_report(plan))
+        raise Stop("refused: nothing was changed anywhere")
     if dry_run:
         report(c, dry_run_report(plan))
         return
-    rollout = roll_out(machines, plan, facts)
+    rollout = roll_out(machines, plan, facts, new_run(machines.cluster, confirm_timeout))
     report(c, rollout_report(plan, rollout))
     if not rollout.whole:
         raise Stop(status=rollout.status)
-    machines.ask({m.name: forget(m.forgets) for m in plan.machines if m.forgets})
     if plan.skipped:
         raise Stop(status=Status.NOT_WHOLE)

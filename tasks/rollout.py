@@ -1,27 +1,37 @@
-"""Carrying out a plan: one machine after the other, all of it or nothing."""
+"""A plan carried out: machine by machine, each change armed, and kept only when all are well."""
 
 import getpass
 import signal
 import socket
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from time import monotonic
 from types import FrameType
 from typing import Any
 
+from . import armed
 from .changes import MachinePlan, Plan
+from .cluster import Cluster
 from .exits import Status, Stop
-from .facts import Facts
+from .facts import Facts, last_lines
 from .fleet import Fleet
 from .route import Route
 from .shell import Trouble
-from .steps import Steps, carry_out, go_back, read_outcome, steps
+from .steps import Steps, steps
+
+NO_STEPS = Steps((), ())
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How one machine ended: done, as before, or unknown; and why."""
+    """How one machine ended, and why.
+
+    done: kept. held: armed, and waiting for `fab confirm`. as before: changed, and taken back.
+    untouched: never changed. unconfirmed: changed, and taking itself back. unknown: it cannot be
+    asked; armed or not, it is as before once the timeout has passed, or the plan is kept.
+    """
 
     name: str
     state: str
@@ -35,23 +45,23 @@ class Rollout:
     endings: tuple[Ending, ...]
     whole: bool  # the plan was carried out, all of it
     interrupted: bool = False
+    until: str = ""  # HH:MM:SS by which what is not confirmed has taken itself back
 
     @property
     def touched(self) -> bool:
         """Whether any table was changed, even if it is as before now."""
         return any(ending.state != "untouched" for ending in self.endings)
 
-    @property
-    def lost(self) -> list[str]:
-        """The machines of which it is not known how they are."""
-        return [ending.name for ending in self.endings if ending.state == "unknown"]
+    def named(self, state: str) -> list[str]:
+        """The machines that ended in one state."""
+        return [ending.name for ending in self.endings if ending.state == state]
 
     @property
     def status(self) -> Status:
         """The exit status that says so."""
         if self.whole:
             return Status.DONE
-        if self.lost:
+        if self.named("unknown") or self.named("unconfirmed"):
             return Status.NOT_WHOLE
         if self.interrupted:
             return Status.INTERRUPTED
@@ -77,91 +87,211 @@ class Interrupts:
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.seen = True
-        print("interrupted: taking back what this run changed …", file=sys.stderr)
+        print("interrupted: one moment, what is under way is ended properly …", file=sys.stderr)
 
 
-def roll_out(fleet: Fleet, plan: Plan, facts: Mapping[str, Facts]) -> Rollout:
-    """Carry out a plan in the cluster's order; at the first failure everything goes back."""
-    run = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
-    todo = {m.name: (m, steps(m, run)) for m in plan.machines if not m.empty}
-    pod_networks = fleet.cluster.pod_networks
+Check = Callable[[], str]  # why everything has to go back; empty if all is well
+
+
+def new_run(cluster: Cluster, timeout: int) -> armed.Run:
+    """A run that starts now."""
+    name = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
     who = f"{getpass.getuser()}@{socket.gethostname()}"
-    endings: list[Ending] = []
-    with Interrupts() as interrupts:
-        for connection in fleet.group(todo):
-            if interrupts.seen:
-                break
-            name = fleet.name_of(connection)
-            machine, lines = todo[name]
-            script = carry_out(lines, facts[name].snapshot, pod_networks, who)
+    return armed.Run(name, who, timeout, cluster.pod_networks)
+
+
+class _Rollout:
+    """One run under way."""
+
+    def __init__(
+        self, fleet: Fleet, plan: Plan, facts: Mapping[str, Facts], run: armed.Run
+    ) -> None:
+        self._fleet = fleet
+        self._facts = facts
+        self._run = run
+        self._todo = {m.name: (m, steps(m, run.id)) for m in plan.machines if not m.empty}
+        self._pushed = monotonic()
+        self.endings: list[Ending] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether every machine is changed and armed."""
+        return [e.state for e in self.endings] == ["done"] * len(self._todo)
+
+    def forward(self, interrupts: Interrupts) -> None:
+        """Change one machine after the other, until one fails."""
+        for connection in self._fleet.group(self._todo):
+            if interrupts.seen or (self.endings and self.endings[-1].state != "done"):
+                return
+            name = self._fleet.name_of(connection)
+            machine, lines = self._todo[name]
+            script = armed.carry_out(
+                lines, self._facts[name].snapshot, self._run, _changes(machine), _what(machine)
+            )
             try:
-                endings.append(_ending(machine, lines, fleet.run(connection, script)))
+                answer = self._fleet.run(connection, script)
+                self.endings.append(_ending(machine, lines, answer))
             except Trouble as trouble:
-                endings.append(Ending(name, "unknown", str(trouble)))
-            if endings[-1].state != "done":
-                break
-        if [e.state for e in endings] == ["done"] * len(todo):
-            return Rollout(tuple(endings), whole=True)
-        back = {
-            e.name: go_back(todo[e.name][1], facts[e.name].snapshot, pod_networks, who)
-            for e in endings
+                self.endings.append(Ending(name, "unknown", str(trouble)))
+            if monotonic() - self._pushed > self._run.timeout / 3:
+                self.push()
+
+    def push(self) -> str:
+        """Set all deadlines anew; why everything has to go back where an undo is not armed."""
+        self._pushed = monotonic()
+        done = [e.name for e in self.endings if e.state == "done"]
+        answers = self._fleet.ask(dict.fromkeys(done, armed.push(self._run)))
+        lost = [name for name, answer in answers.items() if _state(answer) != "armed"]
+        return f"the undo is not armed any more on {', '.join(lost)}" if lost else ""
+
+    def keep(self) -> None:
+        """Confirm every change; what cannot be confirmed takes itself back."""
+        scripts = {
+            name: armed.confirm(self._run, machine.forgets)
+            for name, (machine, _) in self._todo.items()
+        }
+        answers = self._fleet.ask(scripts)
+        self.endings = [
+            e if _state(answers[e.name]) == "kept" else _unconfirmed(e, answers[e.name])
+            for e in self.endings
+        ]
+
+    def back(self, why: str) -> None:
+        """Take back what was done, everywhere; what cannot be reached does it by itself."""
+        scripts = {
+            e.name: armed.go_back(self._facts[e.name].snapshot, self._run, why)
+            for e in self.endings
             if e.state in ("done", "unknown")
         }
-        answers = fleet.ask(back)
-        endings = [_gone_back(e, answers.get(e.name), todo[e.name][1]) for e in endings]
-        return Rollout(tuple(endings), whole=False, interrupted=interrupts.seen)
+        answers = self._fleet.ask(scripts)
+        self.endings = [_gone_back(e, answers.get(e.name)) for e in self.endings]
+
+    @property
+    def until(self) -> str:
+        """By when what is armed has taken itself back, with a moment to spare."""
+        passed = monotonic() - self._pushed
+        left = timedelta(seconds=self._run.timeout + 2 - passed)
+        return (datetime.now() + left).strftime("%H:%M:%S")
+
+
+def roll_out(
+    fleet: Fleet,
+    plan: Plan,
+    facts: Mapping[str, Facts],
+    run: armed.Run,
+    check: Check | None = None,
+    hold: bool = False,
+) -> Rollout:
+    """Carry out a plan in the cluster's order, all of it or nothing.
+
+    When every machine is changed, `check` says whether all is well; every undo must still be
+    armed then. From the first confirmation on the run is committed. With `hold` nothing is
+    confirmed: that is left to `fab confirm`.
+    """
+    with Interrupts() as interrupts:
+        under_way = _Rollout(fleet, plan, facts, run)
+        under_way.forward(interrupts)
+        why = ""
+        if under_way.complete:
+            why = under_way.push() or (check() if check else "") or under_way.push()
+        if not under_way.complete or why or interrupts.seen:
+            why = why or ("interrupted" if interrupts.seen else "another machine failed")
+            under_way.back(why)
+            endings = _explained(under_way.endings, why)
+            return Rollout(endings, False, interrupts.seen, under_way.until)
+        if hold:
+            held = tuple(replace(e, state="held") for e in under_way.endings)
+            return Rollout(held, True, until=under_way.until)
+        under_way.keep()
+        return Rollout(tuple(under_way.endings), under_way.complete, until=under_way.until)
+
+
+def _explained(endings: Iterable[Ending], why: str) -> tuple[Ending, ...]:
+    """Endings of which at least one says why they are what they are."""
+    found = tuple(endings)
+    if not found or any(e.why for e in found):
+        return found
+    return (*found[:-1], replace(found[-1], why=why))
+
+
+def _changes(machine: MachinePlan) -> list[str]:
+    """What `rollback --last` will need to know; nothing of what is itself a way back."""
+    if machine.way_back:
+        return []
+    puts = [c.put for c in machine.changes if c.put is not None]
+    return last_lines(puts, [r for c in machine.changes for r in c.take if r.owned])
+
+
+def _what(machine: MachinePlan) -> str:
+    """A machine's changes in a few words, for its history."""
+    counts = [(machine.count(verb), verb) for verb in ("add", "replace", "delete")]
+    counts.append((len(machine.restores), "restore"))
+    return ", ".join(f"{number} {verb}" for number, verb in counts if number) or "records only"
+
+
+def _state(answer: str | Trouble) -> str:
+    """The state that an answer names; empty where there is none."""
+    if isinstance(answer, Trouble):
+        return ""
+    try:
+        return armed.read_outcome(answer, NO_STEPS).state
+    except ValueError:
+        return ""
+
+
+def _unconfirmed(ending: Ending, answer: str | Trouble) -> Ending:
+    why = str(answer) if isinstance(answer, Trouble) else "its undo was carried out before"
+    return Ending(ending.name, "unconfirmed", f"not confirmed: {why}")
 
 
 def _ending(machine: MachinePlan, lines: Steps, answer: str) -> Ending:
     """What a machine's report means; what is not as planned has to go back."""
     try:
-        outcome = read_outcome(answer, lines)
+        outcome = armed.read_outcome(answer, lines)
     except ValueError as error:
         return Ending(machine.name, "unknown", str(error))
-    match outcome.state:
-        case "done":
-            wrong = _not_as_planned(machine, outcome.routes)
-            return Ending(machine.name, "unknown" if wrong else "done", wrong)
-        case "undone":
-            failed = f"{outcome.line}: " if outcome.line else ""
-            return Ending(machine.name, "as before", f"{failed}{outcome.words}")
-        case "broken":
-            return Ending(machine.name, "unknown", f"{outcome.line}: {outcome.words}")
-        case "locked":
-            return Ending(
-                machine.name, "untouched", f"another run is at work there: {outcome.words}"
-            )
-        case "changed":
-            return Ending(machine.name, "untouched", "its routes have changed since the plan")
+    failed = f"{outcome.line}: " if outcome.line else ""
+    untouched = {
+        "locked": f"another run is at work there: {outcome.words}",
+        "pending": f"a change waits for confirmation there: {outcome.words}",
+        "changed": "its routes have changed since the plan",
+        "unarmed": f"no undo could be armed: {outcome.words}",
+    }
+    if outcome.state in untouched:
+        return Ending(machine.name, "untouched", untouched[outcome.state])
+    if outcome.state == "undone":
+        return Ending(machine.name, "as before", f"{failed}{outcome.words}")
+    if outcome.state == "done":
+        wrong = _not_as_planned(machine, outcome)
+        return Ending(machine.name, "unknown" if wrong else "done", wrong)
+    return Ending(machine.name, "unknown", f"{failed}{outcome.words}")
 
 
-def _not_as_planned(machine: MachinePlan, routes: tuple[Route, ...]) -> str:
-    """What the table, read back, does not have or still has; empty if it is as planned."""
+def _not_as_planned(machine: MachinePlan, outcome: armed.Outcome) -> str:
+    """What the table, read back, does not have or still has, or where packets go instead."""
     puts = [change.put for change in machine.changes if change.put is not None]
-    there = {(r.key, r.hops, r.protocol) for r in routes}
-    texts = {r.text for r in routes}
-    missing = [r for r in puts if (r.key, r.hops, r.protocol) not in there]
+    there = {(r.key, r.hops, r.protocol) for r in outcome.routes}
+    texts = {r.text for r in outcome.routes}
+    missing: list[Route] = [r for r in puts if (r.key, r.hops, r.protocol) not in there]
     missing += [r for d in machine.restores for r in d.routes if r.text not in texts]
     left = [r for change in machine.changes for r in change.take if r.text in texts]
     words = [f"{r} is not there" for r in missing] + [f"{r} is still there" for r in left]
+    ways = dict(outcome.ways)
+    for put in puts:
+        asked = next((a for a in ways if a in put.prefix), None)
+        if asked is None or ways[asked] != put.next_hop:
+            words.append(f"packets to {put.prefix} do not go via {put.next_hop}")
     return f"read back: {', '.join(words)}" if words else ""
 
 
-def _gone_back(ending: Ending, answer: str | Trouble | None, lines: Steps) -> Ending:
-    """How a machine ended that was sent back, or none that was not."""
+def _gone_back(ending: Ending, answer: str | Trouble | None) -> Ending:
+    """How a machine ended that was sent back, or one that was not."""
     if answer is None:
         return ending
-    why = [ending.why] if ending.why else []
-    try:
-        if isinstance(answer, Trouble):
-            raise answer
-        outcome = read_outcome(answer, lines)
-        if outcome.state == "done":
-            return Ending(ending.name, "as before", ending.why)
-        why.append(f"going back failed: {outcome.state} {outcome.words}".strip())
-    except (Trouble, ValueError) as error:
-        why.append(f"going back failed: {error}")
-    return Ending(ending.name, "unknown", "; ".join(why))
+    if _state(answer) == "done":
+        return replace(ending, state="as before")
+    why = f"going back: {answer}" if isinstance(answer, Trouble) else "going back failed"
+    return replace(ending, state="unknown", why="; ".join(filter(None, (ending.why, why))))
 
 
 def agree(question: str, yes: bool) -> None:

@@ -1,19 +1,15 @@
 """What one machine is given to carry out its plan, all of it or nothing, and how to go back.
 
-The lines are those of `ip -batch`. Going back is repeatable: every line is forced, those that
-are already gone or there fail harmlessly, and the table's checksum says whether it worked.
+The lines are those of `ip -batch`; tasks/armed.py makes them a script that guards itself.
 """
 
-import re
 import shlex
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-from .answer import sections
 from .changes import Change, MachinePlan
 from .cluster import Network
-from .facts import STATE, Displaced, snapshot_function
-from .route import Route, parse
+from .facts import Displaced
+from .route import Route
 
 
 @dataclass(frozen=True)
@@ -37,13 +33,8 @@ class Steps:
     @property
     def lines(self) -> list[str]:
         """What a person would type for the same effect, for --dry-run."""
-        kept = [
-            f"ip -{k.prefix.version} route save table main exact {k.prefix} proto {k.protocol}"
-            f" >{k.file}.save"
-            for k in self.keeps
-        ]
-        back = [f"ip -{_family(d)} route restore <{d.file}.save" for d in self.restores]
-        return [*kept, *(f"ip {line}" for line in self.do), *back]
+        kept = [f"{save(k)} >{k.file}.save" for k in self.keeps]
+        return [*kept, *(f"ip {line}" for line in self.do), *map(restore, self.restores)]
 
 
 def steps(plan: MachinePlan, run: str) -> Steps:
@@ -87,130 +78,16 @@ def _replaced(change: Change) -> Route | None:
     return next((r for r in change.take if change.put and r.key == change.put.key), None)
 
 
-End = Literal["done", "undone", "broken", "locked", "changed"]
-ENDS: tuple[End, ...] = get_args(End)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a machine ended, as it reports itself.
-
-    done: carried out. undone: a line failed, and all is as before. broken: a line failed, and
-    the table is not as before. locked: another run is at work. changed: the table is no longer
-    the one planned on; nothing was done.
-    """
-
-    state: End
-    line: str = ""  # the line that failed
-    words: str = ""  # the kernel's own words, or who holds the lock
-    routes: tuple[Route, ...] = ()  # all tables afterwards
-
-
-def carry_out(steps: Steps, snapshot: str, pod_networks: tuple[Network, ...], who: str) -> str:
-    """The script that carries out the steps if the table is still that of `snapshot`."""
-    keeps = "\n".join(
-        f"  keep {k.prefix.version} {shlex.quote(k.file)} {k.prefix} {shlex.quote(k.protocol)}"
-        " || return"
-        for k in steps.keeps
-    )
-    restores = "\n".join(
-        f"  ip -{_family(d)} route restore <{shlex.quote(d.file)}.save || return"
-        for d in steps.restores
-    )
-    return f"""{_common(steps, snapshot, pod_networks, who)}
-keep() {{
-  ip -"$1" -details -oneline route show table all exact "$3" >"$2.text" &&
-    ip -"$1" route save table main exact "$3" proto "$4" >"$2.save"
-}}
-go() {{
-{keeps}
-  printf '%s\\n' {_batch(steps.do)} | ip -batch - || return
-{restores}
-}}
-main() {{
-  enter -n || return
-  [ "$(snapshot)" = "$before" ] || {{ echo "== changed"; return; }}
-  if words=$(go 2>&1); then echo "== done"; tables; return; fi
-  if back; then echo "== undone"; else echo "== broken"; fi
-  echo "$words"
-}}
-"""
-
-
-def go_back(steps: Steps, snapshot: str, pod_networks: tuple[Network, ...], who: str) -> str:
-    """The script that leads back to the table of `snapshot`, wherever the steps were left.
-
-    It waits for a run that is still at work there.
-    """
-    return f"""{_common(steps, snapshot, pod_networks, who)}
-main() {{
-  enter "-w 30" || return
-  if back; then echo "== done"; else echo "== broken"; fi
-  tables
-}}
-"""
-
-
-def forget(displaced: tuple[Displaced, ...]) -> str:
-    """The script that removes the records of displaced routes that are back in place."""
-    files = " ".join(shlex.quote(f"{d.file}.{end}") for d in displaced for end in ("text", "save"))
-    return f"main() {{ cd {STATE}/displaced && rm -f {files} && echo forgotten; }}"
-
-
-def _common(steps: Steps, snapshot: str, pod_networks: tuple[Network, ...], who: str) -> str:
-    restores = "\n".join(
-        f"  [ -s {shlex.quote(k.file)}.save ] &&"
-        f" ip -{k.prefix.version} route restore <{shlex.quote(k.file)}.save"
-        for k in steps.keeps
-    )
-    forgets = " ".join(f"{shlex.quote(k.file)}.*" for k in steps.keeps)
-    return f"""
-trap '' HUP INT TERM PIPE
-before={shlex.quote(snapshot)}
-{snapshot_function(pod_networks)}
-enter() {{
-  umask 077
-  mkdir -p {STATE}/displaced && cd {STATE}/displaced && exec 9>>../lock || {{
-    echo "== locked"; echo "cannot write {STATE}"; return 1
-  }}
-  flock $1 9 || {{ echo "== locked"; cat ../lock; return 1; }}
-  echo {shlex.quote(who)} "since $(date '+%H:%M:%S')" >../lock
-}}
-back() {{
-  [ "$(snapshot)" = "$before" ] || {{
-    printf '%s\\n' {_batch(steps.undo)} | ip -force -batch -
-{restores}
-  }} >/dev/null 2>&1
-  [ "$(snapshot)" = "$before" ] && rm -f {forgets}
-}}
-tables() {{
-  for family in 4 6; do
-    echo "== route $family"
-    ip -$family -details -oneline route show table all
-  done
-}}
-"""
-
-
-def _batch(lines: tuple[str, ...]) -> str:
-    return " ".join(shlex.quote(line) for line in lines) or "''"
-
-
 def _family(displaced: Displaced) -> int:
     return displaced.routes[0].prefix.version if displaced.routes else 4
 
 
-def read_outcome(answer: str, steps: Steps) -> Outcome:
-    """Read what `carry_out` or `go_back` printed; raises ValueError where it is neither."""
-    found = sections(answer)
-    for state in ENDS:
-        if (state, "") in found:
-            said = " ".join(found[state, ""])
-            break
-    else:
-        raise ValueError("the answer breaks off")
-    failed = re.search(r"\s*Command failed -:(\d+)", said)
-    number = int(failed[1]) if failed else 0
-    line = f"ip {steps.do[number - 1]}" if 0 < number <= len(steps.do) else ""
-    routes = [parse(text, f) for f in (4, 6) for text in found.get(("route", str(f)), [])]
-    return Outcome(state, line, said.replace(failed[0], "") if failed else said, tuple(routes))
+def restore(displaced: Displaced) -> str:
+    """The command that puts displaced routes back, run where their files are."""
+    return f"ip -{_family(displaced)} route restore <{shlex.quote(displaced.file)}.save"
+
+
+def save(keep: Keep) -> str:
+    """The command that keeps foreign routes as bytes, for stdout."""
+    selector = f"table main exact {keep.prefix} proto {shlex.quote(keep.protocol)}"
+    return f"ip -{keep.prefix.version} route save {selector}"

@@ -160,8 +160,11 @@ def _route_json(route: Route) -> dict[str, object]:
     }
 
 
-def rollout_report(plan: Plan, rollout: Rollout) -> str:
-    """How each machine ended, why where it matters, and one line that says it for all."""
+def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str]] = ()) -> str:
+    """How each machine ended, why where it matters, and one line that says it for all.
+
+    `silent` are pairs of workers whose pods have routes now and do not answer all the same.
+    """
     plans = {m.name: m for m in plan.machines}
     many = len(rollout.endings) > MANY
     rows = [
@@ -170,17 +173,26 @@ def rollout_report(plan: Plan, rollout: Rollout) -> str:
         if not (many and e.state == "done")
     ]
     whys = "\n".join(f"{e.name}: {e.why}" for e in rollout.endings if e.why)
+    quiet = [f"silent all the same: pods on {a} to those on {b}" for a, b in sorted(silent)]
     parts = [
         table(["machine", *VERBS, "now"], rows) if rows else "",
         whys,
+        "\n".join(quiet[:MANY]),
         _last_line(plan, rollout),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
 def _last_line(plan: Plan, rollout: Rollout) -> str:
-    if rollout.lost:
-        return f"unknown: {', '.join(rollout.lost)}; the others are as before. See `fab plan`"
+    unknown, unconfirmed = rollout.named("unknown"), rollout.named("unconfirmed")
+    if unconfirmed:
+        names = ", ".join(unconfirmed)
+        return f"committed, but {names} is as before by {rollout.until}: run apply-routes again"
+    if unknown:
+        names = ", ".join(unknown)
+        return f"unknown: {names}, as before by {rollout.until}; the others are as before"
+    if rollout.named("held"):
+        return f"held until {rollout.until}: `fab confirm` keeps it, `fab rollback --last` drops it"
     if not rollout.whole:
         return "all as before" if rollout.touched else "nothing was changed"
     skipped = f"; skipped {', '.join(plan.skipped)}" if plan.skipped else ""

@@ -1,0 +1,334 @@
+"""Changes that take themselves back: the scripts a machine is given, and what they report.
+
+A change is armed before it acts. In STATE/pending stand the undo, as a script of its own, and a
+deadline in seconds of uptime; a watchdog that no login session owns carries the undo out when the
+deadline passes. Whoever wants to keep the change or undo it has to rename that directory first,
+and a rename happens once (rename(2)). The undo can be repeated: its lines are forced, those that
+are already gone or there fail harmlessly, and the table's checksum says whether it worked.
+"""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Literal, get_args
+
+from .answer import sections
+from .cluster import Address, Network
+from .facts import LOG, STATE, Displaced, snapshot_function
+from .route import Route, parse
+from .steps import Steps, restore, save
+
+End = Literal[
+    "done", "undone", "broken", "locked", "pending", "changed", "unarmed", "armed", "fired", "kept"
+]
+ENDS: tuple[End, ...] = get_args(End)
+PATIENCE = 30  # seconds to wait for another command that is at work on the machine
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all machines are told of one run."""
+
+    id: str  # sorts by time
+    who: str  # user@host
+    timeout: int  # seconds until a change that nobody confirms takes itself back
+    pod_networks: tuple[Network, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a machine ended, as it reports itself.
+
+    done: carried out, and armed; or as before, where that was asked. undone: a line failed, and
+    all is as before. broken: the table is not as before. locked, pending, changed, unarmed:
+    nothing was done, since another run is at work, waits for confirmation, the table is no longer
+    the one planned on, or no undo could be armed. armed: the deadline was pushed. kept:
+    confirmed. fired: there is nothing to confirm any more.
+    """
+
+    state: End
+    line: str = ""  # the line that failed
+    words: str = ""  # the kernel's own words, or who holds the machine
+    routes: tuple[Route, ...] = ()  # all tables afterwards
+    ways: tuple[tuple[Address, Address | None], ...] = ()  # an address, and its next hop
+
+
+def carry_out(steps: Steps, snapshot: str, run: Run, changes: Sequence[str], what: str) -> str:
+    """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
+
+    `changes` is what `rollback --last` will read; `what` is a summary for the history.
+    """
+    keeps = "\n".join(
+        f"  ip -{k.prefix.version} -details -oneline route show table all exact {k.prefix}"
+        f" >{shlex.quote(k.file)}.text && {save(k)} >{shlex.quote(k.file)}.save || return"
+        for k in steps.keeps
+    )
+    restores = "\n".join(f"  {restore(d)} || return" for d in steps.restores)
+    return f"""{_library(run)}
+before={shlex.quote(snapshot)}
+undo={shlex.quote(_undo_script(steps, snapshot, run))}
+watch={shlex.quote(_WATCH)}
+{snapshot_function(run.pod_networks)}
+{_CARRY_OUT}
+arm() {{
+  rm -rf pending.new && mkdir pending.new && cd pending.new || return
+  echo {run.id} >run && echo {shlex.quote(run.who)} "${{client:+from $client}}" >who &&
+    echo {shlex.quote(what)} >what && date '+%H:%M:%S' >since &&
+    printf '%s\\n' {_quoted(changes)} >changes && printf '%s\\n' "$undo" >undo &&
+    printf '%s\\n' "$watch" >watch && echo $(($(uptime) + {run.timeout})) >deadline || return
+  cd .. && mv pending.new pending && start_watch
+}}
+go() {{
+  cd displaced || return
+{keeps}
+  printf '%s\\n' {_quoted(steps.do)} | ip -batch - || return
+{restores}
+}}
+resolve() {{
+  echo "== get"
+  printf '%s\\n' {_quoted(_questions(steps))} | ip -oneline -force -batch - 2>/dev/null
+}}
+"""
+
+
+def go_back(snapshot: str, run: Run, why: str) -> str:
+    """The script that leads back to before this run, however far it came on the machine."""
+    return f"""{_library(run)}
+{snapshot_function(run.pod_networks)}
+main() {{
+  enter -w {PATIENCE} || return
+  for place in pending undoing; do
+    if [ "$(cat $place/run 2>/dev/null)" = {run.id} ]; then take_back {shlex.quote(why)}; fi
+  done
+  if [ "$(snapshot)" = {shlex.quote(snapshot)} ]; then echo "== done"; else echo "== broken"; fi
+}}
+"""
+
+
+def take_back(run: Run, why: str) -> str:
+    """The script that drops the change of this run that waits for confirmation."""
+    return f"""{_library(run)}
+main() {{
+  enter -w {PATIENCE} || return
+  [ "$(cat pending/run undoing/run 2>/dev/null)" = {run.id} ] || {{ fired; return; }}
+  if take_back {shlex.quote(why)}; then echo "== done"; else echo "== broken"; fi
+}}
+"""
+
+
+def push(run: Run) -> str:
+    """The script that sets the deadline anew, and says whether the undo is still armed."""
+    return f"""{_library(run)}
+main() {{
+  enter -w {PATIENCE} || return
+  if [ "$(cat pending/run 2>/dev/null)" = {run.id} ] && kill -0 "$(cat pending/pid)" &&
+    echo $(($(uptime) + {run.timeout})) >pending/deadline.new &&
+    mv pending/deadline.new pending/deadline
+  then echo "== armed"; else fired; fi
+}}
+"""
+
+
+def confirm(run: Run, forgets: Sequence[Displaced] = ()) -> str:
+    """The script that keeps the change of this run; records of displaced routes may go with it."""
+    files = " ".join(f"displaced/{shlex.quote(d.file)}.{end}" for d in forgets for end in _FILES)
+    return f"""{_library(run)}
+main() {{
+  enter -w {PATIENCE} || return
+  [ "$(cat pending/run 2>/dev/null)" = {run.id} ] && mv pending kept || {{ fired; return; }}
+  record kept kept
+  rm -rf last {files}
+  mv kept last
+  echo "== kept"
+}}
+"""
+
+
+def recover(run: Run) -> str:
+    """The script that takes back a change whose deadline has passed and whose watchdog is dead."""
+    return f"{_library(run)}\nmain() {{ enter -w {PATIENCE} && recover; echo '== done'; }}"
+
+
+_FILES = ("text", "save")
+
+
+def _library(run: Run) -> str:
+    return f"""trap '' HUP INT TERM PIPE
+umask 077
+state={STATE} log={LOG}
+holder={shlex.quote(run.who)}
+{_LIBRARY}"""
+
+
+# enter: be the only one at work here. record: a line for the history. recover: undo what is
+# overdue, or was left half undone. fired: say how the change that was asked for has ended.
+_LIBRARY = r"""
+enter() {
+  client=${SSH_CONNECTION%% *}
+  mkdir -p "$state/displaced" && cd "$state" && : >>lock || {
+    echo "== locked"; echo "$state cannot be written"; return 1
+  }
+  exec 9>>lock
+  flock "$@" 9 || { echo "== locked"; cat lock; return 1; }
+  echo "$holder since $(date '+%H:%M:%S')" >lock
+}
+uptime() { read -r up _ </proc/uptime; echo "${up%.*}"; }
+record() {
+  mkdir -p "$log" && printf '%s\t%s\t%s\t%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" \
+    "$(cat "$1/run")" "$(cat "$1/who")" "$(cat "$1/what")" "$2" >>"$log/history"
+} 2>/dev/null
+take_back() {
+  if [ -d pending ]; then rm -rf undoing; mv pending undoing || return; fi
+  sh undoing/undo "$1" >/dev/null 2>&1 9>&- 3>&-
+}
+recover() {
+  if [ -d pending ]; then
+    kill -0 "$(cat pending/pid)" 2>/dev/null && return
+    [ "$(uptime)" -ge "$(cat pending/deadline)" ] || return
+  elif [ ! -d undoing ]; then
+    return
+  fi
+  take_back "overdue"
+}
+fired() { echo "== fired"; tail -n 1 "$log/history" 2>/dev/null; }
+"""
+
+_CARRY_OUT = r"""
+way() {
+  [ -z "$client" ] || ip -oneline route get "$client"
+  for word in $(ip -4 -oneline route show default; ip -6 -oneline route show default); do
+    [ "$previous" != via ] || ip -oneline route get "$word"
+    previous=$word
+  done
+} 2>/dev/null
+steady_way() { way | sed 's/ cache.*//; s/ expires [^ ]*//'; }
+start_watch() {
+  run=$(cat pending/run)
+  if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
+    systemd-run --quiet --collect --unit="pod-routes-$run" sh "$PWD/pending/watch" "$run" \
+      </dev/null 9>&- 3>&- || return
+  else
+    setsid sh "$PWD/pending/watch" "$run" </dev/null >/dev/null 2>&1 9>&- 3>&- &
+  fi
+  tries=0
+  until [ -s pending/pid ]; do
+    tries=$((tries + 1))
+    [ $tries -lt 200 ] || { echo "the watchdog does not start"; return 1; }
+    sleep 0.02
+  done
+}
+tables() {
+  for family in 4 6; do
+    echo "== route $family"
+    ip -$family -details -oneline route show table all
+  done
+}
+main() {
+  enter -n || return
+  recover
+  if [ -d pending ] || [ -d undoing ]; then
+    echo "== pending"; cat pending/who undoing/who 2>/dev/null; return
+  fi
+  [ "$(snapshot)" = "$before" ] || { echo "== changed"; return; }
+  words=$(arm 2>&1) || { rm -rf pending pending.new; echo "== unarmed"; echo "$words"; return; }
+  way_before=$(steady_way)
+  if words=$(go 2>&1); then
+    if [ "$(steady_way)" = "$way_before" ]; then echo "== done"; tables; resolve; return; fi
+    words="the way back to you, or to the gateway, was another one afterwards"
+  fi
+  if take_back "failed"; then echo "== undone"; else echo "== broken"; fi
+  echo "$words"
+}
+"""
+
+# Runs without a session; every second it looks whether it is still wanted.
+_WATCH = rf"""trap '' HUP INT PIPE
+cd {STATE} || exit
+echo $$ >pending/pid
+due() {{
+  [ "$(cat pending/run 2>/dev/null)" = "$1" ] && read -r deadline <pending/deadline &&
+    read -r up _ </proc/uptime && [ "${{up%.*}}" -ge "$deadline" ]
+}}
+while [ "$(cat pending/run 2>/dev/null)" = "$1" ]; do
+  if due "$1"; then
+    exec 9>>lock
+    flock 9
+    if due "$1"; then rm -rf undoing; mv pending undoing && sh undoing/undo "not confirmed" 9>&-; fi
+    exit
+  fi
+  sleep 1
+done"""
+
+
+def _undo_script(steps: Steps, snapshot: str, run: Run) -> str:
+    """The undo as a script of its own: run in STATE by whoever has renamed it to `undoing`."""
+    restores = "\n".join(
+        f"  [ ! -s displaced/{shlex.quote(k.file)}.save ] ||"
+        f" ip -{k.prefix.version} route restore <displaced/{shlex.quote(k.file)}.save"
+        for k in steps.keeps
+    )
+    forgets = " ".join(
+        f"displaced/{shlex.quote(k.file)}.{end}" for k in steps.keeps for end in _FILES
+    )
+    return f"""{_library(run)}
+export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
+cd "$state" || exit
+{snapshot_function(run.pod_networks)}
+before={shlex.quote(snapshot)}
+[ "$(snapshot)" = "$before" ] || {{
+  printf '%s\\n' {_quoted(steps.undo)} | ip -force -batch -
+{restores or "  :"}
+}}
+if [ "$(snapshot)" = "$before" ]; then
+  record undoing "undone: $1"
+  rm -rf undoing {forgets}
+else
+  record undoing "NOT undone: $1"
+  exit 1
+fi"""
+
+
+def _quoted(lines: Sequence[str]) -> str:
+    return " ".join(shlex.quote(line) for line in lines) or "''"
+
+
+def _questions(steps: Steps) -> list[str]:
+    """`ip route get` for the first address behind each route that is put."""
+    prefixes = [line.split()[2] for line in steps.do if line.split()[1] in ("add", "replace")]
+    return [f"route get {_first(prefix)}" for prefix in prefixes]
+
+
+def _first(prefix: str) -> str:
+    address, _, length = prefix.partition("/")
+    start = ip_address(address)
+    return str(start if int(length) == start.max_prefixlen else start + 1)
+
+
+def read_outcome(answer: str, steps: Steps) -> Outcome:
+    """Read what one of these scripts printed; raises ValueError where it is none of theirs."""
+    found = sections(answer)
+    for state in ENDS:
+        if (state, "") in found:
+            said = " ".join(found[state, ""])
+            break
+    else:
+        raise ValueError("the answer breaks off")
+    failed = re.search(r"\s*Command failed -:(\d+)", said)
+    number = int(failed[1]) if failed else 0
+    line = f"ip {steps.do[number - 1]}" if 0 < number <= len(steps.do) else ""
+    return Outcome(
+        state,
+        line,
+        said.replace(failed[0], "") if failed else said,
+        tuple(parse(text, f) for f in (4, 6) for text in found.get(("route", str(f)), [])),
+        tuple(map(_way, found.get(("get", ""), []))),
+    )
+
+
+def _way(line: str) -> tuple[Address, Address | None]:
+    """One line of `ip route get`: "10.200.1.1 via 10.240.0.7 dev enp6s0 src ..."."""
+    words = line.split()
+    address = ip_address(words[0] if words[0] not in ("unicast", "local") else words[1])
+    return address, ip_address(words[words.index("via") + 1]) if "via" in words else None

@@ -1,0 +1,45 @@
+"""`fab confirm`, `fab status`, `fab history`: what waits, what is owned, and what has happened."""
+
+from invoke import Context, task
+
+from .command import Command, fleet, help_for, report
+from .exits import Stop
+
+
+@task(klass=Command, help=help_for("inventory", "skip-unreachable", "yes"))
+def confirm(
+    c: Context, inventory: str = "", skip_unreachable: bool = False, yes: bool = False
+) -> None:
+    """Keep the change that `apply-routes --hold` left armed."""
+    from .history import ending_of_the_last
+    from .pending import keep
+    from .survey import ask
+
+    machines = fleet(c, inventory)
+    facts, _ = ask(machines, skip_unreachable=skip_unreachable)
+    if not any(found.pending for found in facts.values()):
+        raise Stop(f"there is nothing to confirm: {ending_of_the_last(machines)}")
+    report(c, keep(machines, facts))
+
+
+@task(klass=Command, help=help_for("inventory", "skip-unreachable"))
+def status(c: Context, inventory: str = "", skip_unreachable: bool = False) -> None:
+    """Show per machine what is owned, and what waits for confirmation until when."""
+    from .history import status_report
+    from .survey import ask
+
+    facts, _ = ask(fleet(c, inventory), skip_unreachable=skip_unreachable)
+    report(c, status_report(facts))
+
+
+@task(
+    klass=Command,
+    help={**help_for("inventory", "skip-unreachable"), "number": "how many runs (default: 20)"},
+)
+def history(
+    c: Context, inventory: str = "", skip_unreachable: bool = False, number: int = 20
+) -> None:
+    """Show the last runs: who, when, from where, what changed, how it ended."""
+    from .history import history_report
+
+    report(c, history_report(fleet(c, inventory), number, skip_unreachable))

@@ -1,0 +1,88 @@
+"""The trail of runs that each machine keeps, and the state of what waits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .exits import Stop
+from .facts import LOG, Facts
+from .fleet import Fleet
+from .shell import Trouble
+from .tables import counted, table
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run on one machine."""
+
+    time: str  # UTC, ISO 8601
+    run: str
+    who: str
+    what: str
+    ending: str
+
+
+_QUESTION = f"main() {{ tail -n 500 {LOG}/history 2>/dev/null; }}"
+
+
+def _entries(answer: str) -> list[Entry]:
+    """A machine's history: a line a run, its fields separated by tabs."""
+    fields = [line.split("\t") for line in answer.splitlines()]
+    return [Entry(*field) for field in fields if len(field) == 5]
+
+
+def _histories(fleet: Fleet, skip_unreachable: bool) -> dict[str, list[Entry]]:
+    names = [m.name for m in fleet.cluster.machines]
+    answers = fleet.ask(dict.fromkeys(names, _QUESTION))
+    troubles = {name: a for name, a in answers.items() if isinstance(a, Trouble)}
+    if troubles and not skip_unreachable:
+        lines = [f"  {name}: {trouble}" for name, trouble in troubles.items()]
+        raise Stop("\n".join(["these machines cannot be asked:", *lines]))
+    return {name: _entries(a) for name, a in answers.items() if isinstance(a, str)}
+
+
+def ending_of_the_last(fleet: Fleet) -> str:
+    """How the last run ended, in one line."""
+    every = [e for entries in _histories(fleet, True).values() for e in entries]
+    if not every:
+        return "no run has changed anything yet"
+    last = max(every, key=lambda e: (e.run, e.time))
+    return f"the last change, of {last.who}, ended at {last.time}: {last.ending}"
+
+
+def history_report(fleet: Fleet, number: int, skip_unreachable: bool) -> str:
+    """The last runs as one table for the cluster: machines that fared alike share a row."""
+    rows: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
+    for name, entries in _histories(fleet, skip_unreachable).items():
+        for e in entries:
+            rows.setdefault((e.run, e.who, e.what, e.ending), []).append((e.time, name))
+    if not rows:
+        return "no run has changed anything yet"
+    shown = sorted(rows.items())[-number:]
+    return table(
+        ["ended (UTC)", "who", "what", "ended", "on"],
+        [
+            [max(time for time, _ in where), who, what, ending, _names([n for _, n in where])]
+            for (_, who, what, ending), where in shown
+        ],
+    )
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else counted(len(names), "machine")
+
+
+def status_report(facts: Mapping[str, Facts]) -> str:
+    """Per machine what is owned, and what waits."""
+    rows = []
+    for name, found in facts.items():
+        waits = "-"
+        if found.pending is not None:
+            waits = f"{found.pending.what}, until {found.pending.until}"
+        kept = sum(len(d.routes) for d in found.displaced)
+        rows.append([name, len(found.owned), kept, waits])
+    waiting = sum(found.pending is not None for found in facts.values())
+    owned = sum(len(found.owned) for found in facts.values())
+    line = f"{counted(len(facts), 'machine')}: {owned} routes of ours"
+    more = f", {waiting} to be confirmed" if waiting else ", nothing waits for confirmation"
+    headers = ["machine", "owned", "displaced", "waits for confirmation"]
+    return f"{table(headers, rows)}\n\n{line}{more}"

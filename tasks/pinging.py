@@ -1,0 +1,119 @@
+"""All machines pinging each other at once: from probe to probe, every one kept until the end."""
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from fabric import Connection
+from invoke.watchers import StreamWatcher
+
+from . import shell
+from .exits import Stop
+from .fleet import Fleet
+from .probe import READY, SENT, Probe, Report, Target, probes, read_report, script
+from .shell import Trouble
+from .survey import Survey
+
+GATE_TIMEOUT = 60  # seconds to wait for the slowest machine
+TIMEOUT = 3 * GATE_TIMEOUT  # seconds for all of it
+
+
+class Gate:
+    """Where the machines wait for each other, or until the slowest is given up."""
+
+    def __init__(self, marker: str, machines: Iterable[str]) -> None:
+        """`marker`: what a machine prints when it has come here."""
+        self.marker = marker
+        self._awaited = set(machines)
+        self._changed = threading.Condition()
+
+    def pass_by(self, machine: str) -> None:
+        """Do not wait for this machine any more."""
+        with self._changed:
+            self._awaited.discard(machine)
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Return when every machine has come."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._awaited, GATE_TIMEOUT)
+
+
+class AtGates(StreamWatcher):
+    """Lets one machine's script through gate after gate, each when all machines are there."""
+
+    def __init__(self, machine: str, gates: Sequence[Gate]) -> None:
+        super().__init__()
+        self._machine = machine
+        self._gates = list(gates)
+
+    def submit(self, stream: str) -> list[str]:
+        """Invoke's question: what to send, given all that the script has printed."""
+        if not self._gates or self._gates[0].marker not in stream:
+            return []
+        gate = self._gates.pop(0)
+        gate.pass_by(self._machine)
+        gate.wait()
+        return ["go\n"]
+
+
+def ping_all(
+    machines: Fleet, found: Survey, pairs: Collection[tuple[str, str]] | None = None
+) -> dict[str, Report]:
+    """Wire a probe on every worker, ping all pairs at once; what each machine found out.
+
+    With `pairs` (from, to) only those are pinged, pod to pod; else all, and machine to pod too.
+    Raises Stop where a machine gives no report.
+    """
+    involved = None if pairs is None else {name for pair in pairs for name in pair}
+    own = {
+        m.name: probes(m, found.facts[m.name])
+        for m in found.cluster.machines
+        if m.name in found.facts and (involved is None or m.name in involved)
+    }
+    gates = [Gate(READY, own), Gate(SENT, own)]
+    scripts = {
+        name: script(own[name], _targets(name, own, pairs), found.facts[name]) for name in own
+    }
+
+    def job(name: str) -> Callable[[Connection], str]:
+        def run(connection: Connection) -> str:
+            try:
+                return shell.run(connection, scripts[name], [AtGates(name, gates)], TIMEOUT)
+            finally:
+                for gate in gates:
+                    gate.pass_by(name)
+
+        return run
+
+    reports: dict[str, Report] = {}
+    troubles = []
+    for name, answer in machines.each({name: job(name) for name in own}, everyone=True).items():
+        try:
+            if isinstance(answer, Trouble):
+                raise answer
+            reports[name] = read_report(answer)
+        except (Trouble, ValueError) as error:
+            troubles.append(f"  {name}: {error}")
+    if troubles:
+        raise Stop("\n".join(["these machines could not send their pings:", *troubles]))
+    return reports
+
+
+def _targets(
+    name: str,
+    own: Mapping[str, tuple[Probe, ...]],
+    pairs: Collection[tuple[str, str]] | None,
+) -> list[Target]:
+    """What one machine pings."""
+    sources = {probe.address.version: probe.address for probe in own[name]}
+    found = []
+    for worker, there in own.items():
+        if worker == name or (pairs is not None and (name, worker) not in pairs):
+            continue
+        for probe in there:
+            if pairs is None:
+                found.append(Target(worker, probe.address, None))
+            if probe.address.version in sources:
+                source = sources[probe.address.version]
+                found.append(Target(worker, probe.address, source))
+    return found

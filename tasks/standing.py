@@ -1,0 +1,100 @@
+"""Which pairs must go on answering: those that did before a run, and have routes after it."""
+
+from collections.abc import Mapping
+
+from .changes import Plan
+from .cluster import Cluster, Network
+from .exits import Stop
+from .facts import Facts
+from .fleet import Fleet
+from .pinging import ping_all
+from .probe import Report
+from .route import Route
+from .survey import Survey
+
+Pairs = frozenset[tuple[str, str]]  # from, to
+
+
+def standing(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None = None) -> Pairs:
+    """The pairs of workers with right routes both ways; with a plan, once it is carried out."""
+    tables = {name: _winners(found) for name, found in facts.items()}
+    for machine in plan.machines if plan else ():
+        table = tables[machine.name]
+        for route in (r for change in machine.changes for r in change.take):
+            table.pop(route.prefix, None)
+        table.update((c.put.prefix, c.put) for c in machine.changes if c.put is not None)
+        table.update((r.prefix, r) for d in machine.restores for r in d.routes)
+    workers = [w for w in cluster.workers if w.name in facts]
+
+    def leads(source: str, target: str) -> bool:
+        worker = cluster.machine(target)
+        return all(
+            prefix in tables[source]
+            and tables[source][prefix].next_hop == worker.internal_ip(prefix.version)
+            for prefix in worker.pod_cidrs
+        )
+
+    return frozenset(
+        (one.name, other.name)
+        for one in workers
+        for other in workers
+        if one is not other and leads(one.name, other.name) and leads(other.name, one.name)
+    )
+
+
+def _winners(facts: Facts) -> dict[Network, Route]:
+    winners: dict[Network, Route] = {}
+    for route in facts.routes:
+        if route.table == "main" and route.tos == "0":
+            held = winners.setdefault(route.prefix, route)
+            if route.metric < held.metric:
+                winners[route.prefix] = route
+    return winners
+
+
+class PairCheck:
+    """Pings before a rollout, and again when every machine is changed.
+
+    Made before: it asks the pairs whose routes stand before and after. Called after: why all has
+    to go back. What was silent before, or had no routes then, undoes nothing; it is in `silent`.
+    """
+
+    def __init__(self, fleet: Fleet, survey: Survey, plan: Plan) -> None:
+        self._fleet = fleet
+        self._survey = survey
+        self._after = standing(survey.cluster, survey.facts, plan)
+        before = standing(survey.cluster, survey.facts) & self._after
+        self._answered = before - self._silent(before)
+        self.silent: Pairs = frozenset()
+
+    def __call__(self) -> str:
+        """Why everything has to go back; empty where no pair has gone silent."""
+        try:
+            silent = self._silent(self._after)
+            gone = self._silent(silent & self._answered)
+        except Stop as stop:
+            return f"the pings after the change failed: {stop.message}"
+        self.silent = silent - self._answered
+        if not gone:
+            return ""
+        named = ", ".join(f"{one} to {other}" for one, other in sorted(gone)[:5])
+        more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
+        return f"pods that answered before have gone silent: {named}{more}"
+
+    def _silent(self, pairs: Pairs) -> Pairs:
+        """The pairs of which a ping, in any family, gets no answer."""
+        if not pairs:
+            return pairs
+        reports: Mapping[str, Report] = ping_all(self._fleet, self._survey, pairs)
+        answers = {
+            (name, ping.worker, ping.family)
+            for name, report in reports.items()
+            for ping in report.pings
+            if ping.answers
+        }
+        families = {w.name: [c.version for c in w.pod_cidrs] for w in self._survey.cluster.workers}
+        return frozenset(
+            (one, other)
+            for one, other in pairs
+            if any((one, other, family) not in answers for family in families[other])
+        )
