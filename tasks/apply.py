@@ -31,9 +31,10 @@ def apply_routes(
     hold: bool = False,
 ) -> None:
     """Give every machine its routes to the other workers' pod CIDRs."""
+    from .armed import new_run
     from .changes import Allowed
     from .planning import check_timeout, plan_cluster
-    from .rollout import agree, new_run, roll_out
+    from .rollout import agree, roll_out
     from .standing import PairCheck
     from .tables import dry_run_report, plan_report, rollout_report
 
@@ -56,7 +57,7 @@ def apply_routes(
         report(c, plan_report(plan))
         agree("Replace and delete as shown?", yes)
     check = None if no_ping or plan.empty else PairCheck(machines, found, plan)
-    run = new_run(machines.cluster, confirm_timeout)
+    run = new_run(machines.cluster.pod_networks, confirm_timeout)
     rollout = roll_out(machines, plan, found.facts, run, check, hold)
     silent = check.silent if check else frozenset()
     report(c, rollout_report(plan, rollout, silent))

@@ -7,10 +7,13 @@ and a rename happens once (rename(2)). The undo can be repeated: its lines are f
 are already gone or there fail harmlessly, and the table's checksum says whether it worked.
 """
 
+import getpass
 import re
 import shlex
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from ipaddress import ip_address
 from typing import Literal, get_args
 
@@ -35,6 +38,12 @@ class Run:
     who: str  # user@host
     timeout: int  # seconds until a change that nobody confirms takes itself back
     pod_networks: tuple[Network, ...]
+
+
+def new_run(pod_networks: tuple[Network, ...], timeout: int) -> Run:
+    """A run that starts now, of the user of this machine."""
+    name = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
+    return Run(name, f"{getpass.getuser()}@{socket.gethostname()}", timeout, pod_networks)
 
 
 @dataclass(frozen=True)
@@ -146,9 +155,13 @@ main() {{
 """
 
 
-def recover(run: Run) -> str:
-    """The script that takes back a change whose deadline has passed and whose watchdog is dead."""
-    return f"{_library(run)}\nmain() {{ enter -w {PATIENCE} && recover; echo '== done'; }}"
+def settle(run: Run) -> str:
+    """A shell function for `facts.question`: whoever touches a machine undoes what is overdue."""
+    return f"""{_library(run)}
+settle() {{
+  [ -d "$state/pending" ] || [ -d "$state/undoing" ] || return
+  (enter -n && recover) >/dev/null
+}}"""
 
 
 _FILES = ("text", "save")
@@ -167,12 +180,12 @@ holder={shlex.quote(run.who)}
 _LIBRARY = r"""
 enter() {
   client=${SSH_CONNECTION%% *}
-  mkdir -p "$state/displaced" && cd "$state" && : >>lock || {
+  mkdir -p "$state/displaced" && cd "$state" && true >>lock || {
     echo "== locked"; echo "$state cannot be written"; return 1
   }
   exec 9>>lock
   flock "$@" 9 || { echo "== locked"; cat lock; return 1; }
-  echo "$holder since $(date '+%H:%M:%S')" >lock
+  echo "$holder since $(date '+%H:%M:%S')" 2>/dev/null >lock || :
 }
 uptime() { read -r up _ </proc/uptime; echo "${up%.*}"; }
 record() {

@@ -1,6 +1,7 @@
 """Facts: what one machine says of itself in one answer, and how it is asked.
 
-Nothing here changes a machine. The answer is text in sections, parsed without trust.
+Nothing here changes a machine, but for what is overdue there. The answer is text in sections,
+parsed without trust.
 """
 
 import itertools
@@ -130,13 +131,20 @@ def snapshot_function(pod_networks: Sequence[Network]) -> str:
 }}"""
 
 
-def question(pod_networks: Sequence[Network], known: Iterable[Address], ask_strangers: bool) -> str:
+def question(
+    pod_networks: Sequence[Network],
+    known: Iterable[Address],
+    ask_strangers: bool,
+    settle: str = "settle() { :; }",
+) -> str:
     """The script that asks a machine for its facts, for `shell.ask`.
 
     `known` are the internal IPs of the cluster; with `ask_strangers`, every other next hop of
-    an owned route is pinged, to tell a worker that is gone from one that a file forgot.
+    an owned route is pinged, to tell a worker that is gone from one that a file forgot. `settle`
+    defines a shell function of that name, run before anything is asked.
     """
     return _QUESTION.format(
+        settle=settle,
         snapshot=snapshot_function(pod_networks),
         needed=" ".join(NEEDED),
         state=shlex.quote(STATE),
@@ -147,6 +155,7 @@ def question(pod_networks: Sequence[Network], known: Iterable[Address], ask_stra
 
 
 _QUESTION = r"""
+{settle}
 {snapshot}
 strangers() {{
   for hop in $(ip -4 -oneline route show proto {own}; ip -6 -oneline route show proto {own}); do
@@ -161,6 +170,7 @@ strangers() {{
   }}
 }}
 main() {{
+  settle
   echo "== missing"
   for program in {needed}; do command -v "$program" >/dev/null 2>&1 || echo "$program"; done
   case $(ip -V) in *BusyBox*) echo ip ;; esac

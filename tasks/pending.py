@@ -6,7 +6,7 @@ from . import armed
 from .exits import Status, Stop
 from .facts import Facts
 from .fleet import Fleet
-from .rollout import NO_STEPS, new_run
+from .rollout import NO_STEPS
 from .shell import Trouble
 from .tables import counted
 
@@ -33,7 +33,7 @@ def _each(
     done: str,
 ) -> str:
     waiting = {name: found.pending for name, found in facts.items() if found.pending}
-    ours = new_run(fleet.cluster, 0)
+    ours = armed.new_run(fleet.cluster.pod_networks, 0)
     scripts = {
         name: script(armed.Run(pending.run, ours.who, 0, ours.pod_networks))
         for name, pending in waiting.items()

@@ -24,10 +24,11 @@ def rollback(
     last: bool = False,
 ) -> None:
     """Delete our routes everywhere and put back what they displaced; does not ask."""
+    from .armed import new_run
     from .changes import limited, plan_last, plan_rollback
     from .pending import drop
     from .planning import check_name, check_timeout
-    from .rollout import new_run, roll_out
+    from .rollout import roll_out
     from .survey import ask
     from .tables import dry_run_report, plan_report, rollout_report
 
@@ -46,7 +47,8 @@ def rollback(
     if dry_run:
         report(c, dry_run_report(plan))
         return
-    rollout = roll_out(machines, plan, facts, new_run(machines.cluster, confirm_timeout))
+    run = new_run(machines.cluster.pod_networks, confirm_timeout)
+    rollout = roll_out(machines, plan, facts, run)
     report(c, rollout_report(plan, rollout))
     if not rollout.whole:
         raise Stop(status=rollout.status)

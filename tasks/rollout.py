@@ -1,19 +1,16 @@
 """A plan carried out: machine by machine, each change armed, and kept only when all are well."""
 
-import getpass
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from time import monotonic
 from types import FrameType
 from typing import Any
 
 from . import armed
 from .changes import MachinePlan, Plan
-from .cluster import Cluster
 from .exits import Status, Stop
 from .facts import Facts, last_lines
 from .fleet import Fleet
@@ -91,13 +88,6 @@ class Interrupts:
 
 
 Check = Callable[[], str]  # why everything has to go back; empty if all is well
-
-
-def new_run(cluster: Cluster, timeout: int) -> armed.Run:
-    """A run that starts now."""
-    name = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
-    who = f"{getpass.getuser()}@{socket.gethostname()}"
-    return armed.Run(name, who, timeout, cluster.pod_networks)
 
 
 class _Rollout:

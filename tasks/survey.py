@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from . import armed
 from .cluster import Cluster, Machine
 from .complete import complete
 from .exits import Stop
@@ -31,7 +32,8 @@ def ask(
     """
     cluster = fleet.cluster
     known = [ip for machine in cluster.machines for ip in machine.internal_ips]
-    script = question(cluster.pod_networks, known, strangers)
+    settle = armed.settle(armed.new_run(cluster.pod_networks, 0))
+    script = question(cluster.pod_networks, known, strangers, settle)
     names = [m.name for m in cluster.machines if not limit or m.name == limit or _lacking(m)]
     facts: dict[str, Facts] = {}
     troubles: dict[str, str] = {}
