@@ -197,8 +197,8 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
             if change.put is not None:
                 refusals += _shadows(change.put, facts, scope.cluster)
     for prefix in machine.pod_cidrs:
-        if scope.only:
-            break
+        if scope.only or not within(prefix, scope.cluster.pod_networks):
+            continue
         there = [*at.get(prefix, []), *inside.get(prefix, [])]
         own, blocks = _own_cidr(prefix, there, allowed)
         changes += own
@@ -228,21 +228,40 @@ def _settle(
 ) -> tuple[Change | None, list[Route], list[Obstacle]]:
     """One wanted route against what is there: at its prefix by metric, then inside it.
 
-    Gives the change, the routes that are right, and what stands in the way.
+    Gives the change, the route that is right, and what stands in the way.
     """
     exact = [r for r in there if r.prefix == wanted.prefix and r.tos == "0"]
-    winner = exact[0] if exact and _says(exact[0], wanted) else None
-    others = [r for r in there if r is not winner and not (r in exact and winner)]
-    own = [r for r in others if r.owned]
-    foreign = [r for r in others if not r.owned and not _says(r, wanted)]
-    blocks = [_route_in_the_way(wanted, r) for r in foreign if not _may_take(r, allowed)]
-    if winner is None:
-        return Change(wanted, (*own, *foreign)), [], blocks
-    if allowed.adopt and not winner.owned:
-        return Change(wanted, (winner, *own, *foreign)), [], blocks
-    if own or (foreign and allowed.replace):
-        return Change(None, (*own, *foreign)), [winner], blocks
-    return None, [winner], blocks
+    right = [r for r in exact if _says(r, wanted)]
+    wrong = [r for r in exact if r not in right]
+    take: list[Route] = []
+    if not _good_enough(exact, wrong, right, allowed):
+        adopted = [r for r in right if allowed.adopt and not r.owned and r.protocol != "kernel"]
+        take = [*wrong, *adopted]
+    take += [r for r in there if r not in exact and (r.owned or not _says(r, wanted))]
+    kept = [r for r in right if r not in take][:1]
+    blocks = [
+        _route_in_the_way(wanted, r)
+        for r in take
+        if not r.owned and r not in right and not _may_take(r, allowed)
+    ]
+    if blocks and exact[:1] != kept:
+        kept = []  # the kernel uses another one
+    change = Change(None if kept else wanted, tuple(take))
+    return (change if change.put or take else None), kept, blocks
+
+
+def _good_enough(
+    exact: list[Route], wrong: list[Route], right: list[Route], allowed: Allowed
+) -> bool:
+    """Whether the routes at a prefix can stay: the first is right, and ours or not to be adopted.
+
+    A foreign one is not adopted where another foreign one behind it would then win.
+    """
+    if not right or exact[0] is not right[0]:
+        return False
+    if right[0].owned or right[0].protocol == "kernel" or not allowed.adopt:
+        return True
+    return any(not r.owned and not _may_take(r, allowed) for r in wrong)
 
 
 def _may_take(route: Route, allowed: Allowed) -> bool:
@@ -270,7 +289,9 @@ def _own_cidr(
 
 
 def _says(found: Route, wanted: Route) -> bool:
-    """Whether a route leads where the wanted one does."""
+    """Whether a route leads where the wanted one does; ours by the very device, too."""
+    if found.owned and found.hops != wanted.hops:
+        return False
     return found.type == "unicast" and found.next_hop == wanted.next_hop
 
 
@@ -316,24 +337,24 @@ def _rule_in_the_way(wanted: Route, rule: Rule) -> Obstacle:
 
 def _rules_over(wanted: Route, facts: Facts, cluster: Cluster) -> list[Rule]:
     """The policy rules that would send packets for a wanted route elsewhere."""
-    found = []
-    for rule in facts.rules:
-        if rule.destination is not None and not _overlap(rule.destination, wanted.prefix):
-            continue
-        if rule.source is not None and not any(
-            _overlap(rule.source, network) for network in cluster.pod_networks
-        ):
-            continue
-        family = wanted.prefix.version
-        same_family = [n for n in (rule.source, rule.destination) if n and n.version == family]
-        if (rule.source or rule.destination) and not same_family:
-            continue
-        table = [r for r in facts.routes if r.table == rule.table and r.type != "throw"]
-        if not rule.table or any(
-            _overlap(r.prefix, wanted.prefix) and not _says(r, wanted) for r in table
-        ):
-            found.append(rule)
-    return found
+    return [
+        rule
+        for rule in facts.rules
+        if rule.family == wanted.prefix.version
+        and (rule.destination is None or _overlap(rule.destination, wanted.prefix))
+        and (rule.source is None or any(_overlap(rule.source, n) for n in cluster.pod_networks))
+        and (not rule.table or _leads_away(wanted, facts, rule.table))
+    ]
+
+
+def _leads_away(wanted: Route, facts: Facts, table: str) -> bool:
+    """Whether another table has a way for some of a prefix; `throw` goes back to the rules."""
+    prefix = wanted.prefix
+    there = [r for r in facts.routes if r.table == table and _overlap(r.prefix, prefix)]
+    over = [r for r in there if r.prefix.prefixlen <= prefix.prefixlen]
+    inside = [r for r in there if r.prefix.prefixlen > prefix.prefixlen]
+    best = max(over, key=lambda r: r.prefix.prefixlen, default=None)
+    return any(r.type != "throw" and not _says(r, wanted) for r in (best, *inside) if r)
 
 
 def _overlap(one: Network, other: Network) -> bool:

@@ -31,6 +31,7 @@ Interface = IPv4Interface | IPv6Interface
 class Rule:
     """A policy rule of ip-rule(8) that is looked up before the main table."""
 
+    family: int  # IP version
     text: str
     source: Network | None  # None: from all
     destination: Network | None  # None: to all
@@ -237,7 +238,7 @@ def read(answer: str) -> Facts:
         if name == "route":
             routes += [parse(line, int(detail)) for line in lines]
         elif name == "rule":
-            rules += _rules(lines)
+            rules += _rules(lines, int(detail))
         elif name == "kubelet":
             claims += _kubelet(detail, lines)
         elif name == "cni":
@@ -310,7 +311,7 @@ def last_lines(puts: Iterable[Route], takes: Iterable[Route]) -> list[str]:
     return [*(f"put {r.words}" for r in puts), *(f"took {r.words}" for r in takes)]
 
 
-def _rules(lines: list[str]) -> list[Rule]:
+def _rules(lines: list[str], family: int) -> list[Rule]:
     """The rules before `lookup main` that take whole prefixes; see ip-rule(8)."""
     rules = []
     for line in lines:
@@ -324,6 +325,7 @@ def _rules(lines: list[str]) -> list[Rule]:
             continue
         rules.append(
             Rule(
+                family,
                 " ".join(line.split()),
                 _selector(values.get("from")),
                 _selector(values.get("to")),

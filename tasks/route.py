@@ -130,6 +130,9 @@ def _parse(line: str, family: int) -> Route:
                 hops.append(Hop(via, dev))
             via, dev = None, ""
             at += 1
+        elif word == "encap":  # its own words, whatever they are, end where the way begins
+            while words[at] not in ("via", "dev", "nexthop"):
+                at += 1
         elif word == "via":
             at += 1 if words[at + 1] in ("inet", "inet6") else 0
             via = ip_address(words[at + 1])
