@@ -14,7 +14,6 @@ from tasks.steps import steps
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted
 
-
 NONE = Allowed()
 
 
