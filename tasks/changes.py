@@ -2,10 +2,20 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
 
 from .cluster import Address, Cluster, Machine, Network, within
-from .facts import Displaced, Facts, Rule
+from .facts import Displaced, Facts
+from .guards import (
+    Obstacle,
+    origin,
+    refusal,
+    route_in_the_way,
+    rule_in_the_way,
+    rules_over,
+    says,
+    shadows,
+    waiting,
+)
 from .lookup import Lookup
 from .route import Route, own_route
 
@@ -38,15 +48,6 @@ class Change:
     def prefix(self) -> Network:
         """The prefix it is about."""
         return (self.put or self.take[0]).prefix
-
-
-@dataclass(frozen=True)
-class Obstacle:
-    """What stands in the way of a wanted route, and what the operator can do about it."""
-
-    prefix: Network
-    what: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -156,17 +157,6 @@ class _Scope:
         }
 
 
-def waiting(facts: Facts) -> list[str]:
-    """Why a machine must be left alone until a change on it is confirmed or gone."""
-    pending = facts.pending
-    if pending is None:
-        return []
-    return [
-        f"a change of {pending.who} from {pending.since} waits for confirmation until"
-        f" {pending.until}: `fab confirm` keeps it, `fab rollback --last` drops it"
-    ]
-
-
 def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     machine = scope.machine
     main = [r for r in facts.routes if r.table == "main"]
@@ -185,17 +175,17 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         there = [*sorted(at.get(prefix, []), key=lambda r: r.metric), *inside.get(prefix, [])]
         dev = lookup.link_to(via) if via is not None else None
         if via is None or dev is None or not within(prefix, scope.cluster.pod_networks):
-            refusals.append(_refusal(worker, prefix, via, lookup, scope.cluster))
+            refusals.append(refusal(worker, prefix, via, lookup, scope.cluster))
             continue
         wanted = own_route(prefix, via, dev)
         change, kept, blocks = _settle(wanted, there, allowed)
-        blocks += [_rule_in_the_way(wanted, r) for r in _rules_over(wanted, facts, scope.cluster)]
+        blocks += [rule_in_the_way(wanted, r) for r in rules_over(wanted, facts, scope.cluster)]
         right += kept
         obstacles += blocks
         if change is not None and not blocks:
             changes.append(change)
             if change.put is not None:
-                refusals += _shadows(change.put, facts, scope.cluster)
+                refusals += shadows(change.put, facts, scope.cluster)
     for prefix in machine.pod_cidrs:
         if scope.only or not within(prefix, scope.cluster.pod_networks):
             continue
@@ -231,16 +221,16 @@ def _settle(
     Gives the change, the route that is right, and what stands in the way.
     """
     exact = [r for r in there if r.prefix == wanted.prefix and r.tos == "0"]
-    right = [r for r in exact if _says(r, wanted)]
+    right = [r for r in exact if says(r, wanted)]
     wrong = [r for r in exact if r not in right]
     take: list[Route] = []
     if not _good_enough(exact, wrong, right, allowed):
         adopted = [r for r in right if allowed.adopt and not r.owned and r.protocol != "kernel"]
         take = [*wrong, *adopted]
-    take += [r for r in there if r not in exact and (r.owned or not _says(r, wanted))]
+    take += [r for r in there if r not in exact and (r.owned or not says(r, wanted))]
     kept = [r for r in right if r not in take][:1]
     blocks = [
-        _route_in_the_way(wanted, r)
+        route_in_the_way(wanted, r)
         for r in take
         if not r.owned and r not in right and not _may_take(r, allowed)
     ]
@@ -277,7 +267,7 @@ def _own_cidr(
     blocks = [
         Obstacle(
             prefix,
-            f"{r} ({_origin(r)}) leads this machine's own pods away from it",
+            f"{r} ({origin(r)}) leads this machine's own pods away from it",
             "--replace takes it away and keeps it for rollback",
         )
         for r in away
@@ -286,13 +276,6 @@ def _own_cidr(
     if blocks or not away:
         return [], blocks
     return [Change(None, (r,)) for r in away], []
-
-
-def _says(found: Route, wanted: Route) -> bool:
-    """Whether a route leads where the wanted one does; ours by the very device, too."""
-    if found.owned and found.hops != wanted.hops:
-        return False
-    return found.type == "unicast" and found.next_hop == wanted.next_hop
 
 
 def _inside(
@@ -317,86 +300,6 @@ def _prefixes(targets: list[tuple[Machine, Network, Address | None]]) -> set[Net
     return {prefix for _, prefix, _ in targets}
 
 
-def _origin(route: Route) -> str:
-    return f"proto {route.protocol}"
-
-
-def _route_in_the_way(wanted: Route, route: Route) -> Obstacle:
-    remedy = "--replace takes it away and keeps it for rollback"
-    if route.protocol == "kernel":
-        dev = route.hops[0].dev if route.hops else "a device"
-        remedy = f"it belongs to an address of {dev}: take that address away, or rename the range"
-    return Obstacle(wanted.prefix, f"{route} ({_origin(route)})", remedy)
-
-
-def _rule_in_the_way(wanted: Route, rule: Rule) -> Obstacle:
-    return Obstacle(
-        wanted.prefix, f"policy rule {rule.text}", "see `ip rule`: whoever set it must exempt this"
-    )
-
-
-def _rules_over(wanted: Route, facts: Facts, cluster: Cluster) -> list[Rule]:
-    """The policy rules that would send packets for a wanted route elsewhere."""
-    return [
-        rule
-        for rule in facts.rules
-        if rule.family == wanted.prefix.version
-        and (rule.destination is None or _overlap(rule.destination, wanted.prefix))
-        and (rule.source is None or any(_overlap(rule.source, n) for n in cluster.pod_networks))
-        and (not rule.table or _leads_away(wanted, facts, rule.table))
-    ]
-
-
-def _leads_away(wanted: Route, facts: Facts, table: str) -> bool:
-    """Whether another table has a way for some of a prefix; `throw` goes back to the rules."""
-    prefix = wanted.prefix
-    there = [r for r in facts.routes if r.table == table and _overlap(r.prefix, prefix)]
-    over = [r for r in there if r.prefix.prefixlen <= prefix.prefixlen]
-    inside = [r for r in there if r.prefix.prefixlen > prefix.prefixlen]
-    best = max(over, key=lambda r: r.prefix.prefixlen, default=None)
-    return any(r.type != "throw" and not _says(r, wanted) for r in (best, *inside) if r)
-
-
-def _overlap(one: Network, other: Network) -> bool:
-    return within(one, (other,)) or within(other, (one,))
-
-
-def _refusal(
-    worker: Machine, prefix: Network, via: Address | None, lookup: Lookup, cluster: Cluster
-) -> str:
-    """Why there can be no route to a worker's pod CIDR."""
-    if not within(prefix, cluster.pod_networks):
-        networks = ", ".join(map(str, cluster.pod_networks))
-        return f"{worker.name}'s pod CIDR {prefix} is outside pod_networks ({networks})"
-    if via is None:
-        return f"{worker.name} has no internal IPv{prefix.version} address for {prefix}"
-    route = lookup.route_to(via)
-    way = f"goes by {route}" if route else "has no route"
-    return (
-        f"{worker.name}'s internal IP {via} is not on a link of this machine ({way});"
-        " a network that routes (Hetzner Cloud, GCP) wants a route in the provider's network"
-        " or by its gateway instead"
-    )
-
-
-def _shadows(put: Route, facts: Facts, cluster: Cluster) -> list[str]:
-    """Why a route would cut this machine off."""
-    gateways = [
-        (hop.via, "its default gateway")
-        for r in facts.routes
-        if r.prefix.prefixlen == 0 and r.table == "main"
-        for hop in r.hops
-        if hop.via is not None
-    ]
-    nodes = [(ip, f"{m.name}'s internal IP") for m in cluster.machines for ip in m.internal_ips]
-    client = [(facts.client, "your own ssh")] if facts.client else []
-    return [
-        f"a route to {put.prefix} would take away {what}, {address}"
-        for address, what in [*client, *gateways, *nodes]
-        if within(ip_network(address), (put.prefix,))
-    ]
-
-
 def _prune_refusals(stale: list[Route], scope: _Scope, facts: Facts, allowed: Allowed) -> list[str]:
     unknown = [w.name for w in scope.cluster.workers if w.name in scope.skipped and not w.pod_cidrs]
     if stale and unknown:
@@ -412,70 +315,6 @@ def _prune_refusals(stale: list[Route], scope: _Scope, facts: Facts, allowed: Al
         for r in stale
         if r.next_hop in facts.answering
     ]
-
-
-def plan_rollback(
-    cluster: Cluster, facts: Mapping[str, Facts], skipped: Mapping[str, str] | None = None
-) -> Plan:
-    """Plan the way back to before this tool first touched each machine."""
-    plans = []
-    for machine in cluster.machines:
-        if machine.name not in facts:
-            continue
-        found = facts[machine.name]
-        first: dict[str, Displaced] = {}
-        for kept in sorted(found.displaced, key=lambda d: d.run):
-            first.setdefault(kept.file.partition("_")[2], kept)
-        here = set(found.routes)
-        restores = tuple(k for k in first.values() if not here.issuperset(k.routes))
-        plans.append(
-            MachinePlan(
-                name=machine.name,
-                changes=tuple(Change(None, (r,)) for r in found.owned),
-                restores=restores,
-                forgets=found.displaced,
-                refusals=tuple(waiting(found)),
-                way_back=True,
-            )
-        )
-    return Plan(tuple(plans), skipped or {})
-
-
-def plan_last(
-    cluster: Cluster, facts: Mapping[str, Facts], skipped: Mapping[str, str] | None = None
-) -> Plan:
-    """Plan the way back to before the last run that changed something, wherever it did."""
-    kept = {name: found.last for name, found in facts.items() if found.last is not None}
-    latest = max((last.run for last in kept.values()), default="")
-    plans = []
-    for machine in cluster.machines:
-        last = kept.get(machine.name)
-        if last is None or last.run != latest:
-            continue
-        found = facts[machine.name]
-        displaced = tuple(d for d in found.displaced if d.run == latest)
-        there = {(r.key, r.hops, r.protocol): r for r in found.owned}
-        back = {r.prefix: r for r in last.takes}
-        changes = [
-            Change(back.pop(put.prefix, None), (there[put.key, put.hops, put.protocol],))
-            for put in last.puts
-            if (put.key, put.hops, put.protocol) in there
-        ]
-        changes += [Change(route) for route in back.values() if route.key not in _keys(found)]
-        plans.append(
-            MachinePlan(
-                machine.name,
-                tuple(changes),
-                restores=displaced,
-                forgets=displaced,
-                way_back=True,
-            )
-        )
-    return Plan(tuple(plans), skipped or {})
-
-
-def _keys(facts: Facts) -> set[tuple[Network, int, str, str]]:
-    return {r.key for r in facts.routes}
 
 
 def limited(plan: Plan, limit: str) -> Plan:

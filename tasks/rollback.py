@@ -25,12 +25,13 @@ def rollback(
 ) -> None:
     """Delete our routes everywhere and put back what they displaced; does not ask."""
     from .armed import new_run
-    from .changes import limited, plan_last, plan_rollback
+    from .changes import limited
     from .pending import drop
     from .planning import check_name, check_timeout
     from .rollout import roll_out
     from .survey import ask
     from .tables import dry_run_report, plan_report, rollout_report
+    from .wayback import plan_last, plan_rollback
 
     check_timeout(confirm_timeout)
     machines = fleet(c, inventory)

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.changes import Allowed, Change, MachinePlan, Plan, limited, plan_rollback, plan_routes
+from tasks.changes import Allowed, Change, MachinePlan, Plan, limited, plan_routes
 from tasks.cluster import Cluster, within
 from tasks.facts import Displaced, Facts, Rule
 from tasks.route import Route
 from tasks.steps import steps
+from tasks.wayback import plan_rollback
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted
 

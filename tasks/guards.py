@@ -1,0 +1,119 @@
+"""Guards: what stands in the way of a wanted route, and what must never be done. Pure."""
+
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from .cluster import Address, Cluster, Machine, Network, within
+from .facts import Facts, Rule
+from .lookup import Lookup
+from .route import Route
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What stands in the way of a wanted route, and what the operator can do about it."""
+
+    prefix: Network
+    what: str
+    remedy: str
+
+
+def says(found: Route, wanted: Route) -> bool:
+    """Whether a route leads where the wanted one does; ours by the very device, too."""
+    if found.owned and found.hops != wanted.hops:
+        return False
+    return found.type == "unicast" and found.next_hop == wanted.next_hop
+
+
+def origin(route: Route) -> str:
+    """Who put a route there, as far as the kernel knows."""
+    return f"proto {route.protocol}"
+
+
+def route_in_the_way(wanted: Route, route: Route) -> Obstacle:
+    """A foreign route in the way of a wanted one."""
+    remedy = "--replace takes it away and keeps it for rollback"
+    if route.protocol == "kernel":
+        dev = route.hops[0].dev if route.hops else "a device"
+        remedy = f"it belongs to an address of {dev}: take that address away, or rename the range"
+    return Obstacle(wanted.prefix, f"{route} ({origin(route)})", remedy)
+
+
+def rule_in_the_way(wanted: Route, rule: Rule) -> Obstacle:
+    """A policy rule in the way of a wanted route."""
+    return Obstacle(
+        wanted.prefix, f"policy rule {rule.text}", "see `ip rule`: whoever set it must exempt this"
+    )
+
+
+def rules_over(wanted: Route, facts: Facts, cluster: Cluster) -> list[Rule]:
+    """The policy rules that would send packets for a wanted route elsewhere."""
+    return [
+        rule
+        for rule in facts.rules
+        if rule.family == wanted.prefix.version
+        and (rule.destination is None or _overlap(rule.destination, wanted.prefix))
+        and (rule.source is None or any(_overlap(rule.source, n) for n in cluster.pod_networks))
+        and (not rule.table or _leads_away(wanted, facts, rule.table))
+    ]
+
+
+def _leads_away(wanted: Route, facts: Facts, table: str) -> bool:
+    """Whether another table has a way for some of a prefix; `throw` goes back to the rules."""
+    prefix = wanted.prefix
+    there = [r for r in facts.routes if r.table == table and _overlap(r.prefix, prefix)]
+    over = [r for r in there if r.prefix.prefixlen <= prefix.prefixlen]
+    inside = [r for r in there if r.prefix.prefixlen > prefix.prefixlen]
+    best = max(over, key=lambda r: r.prefix.prefixlen, default=None)
+    return any(r.type != "throw" and not says(r, wanted) for r in (best, *inside) if r)
+
+
+def _overlap(one: Network, other: Network) -> bool:
+    return within(one, (other,)) or within(other, (one,))
+
+
+def refusal(
+    worker: Machine, prefix: Network, via: Address | None, lookup: Lookup, cluster: Cluster
+) -> str:
+    """Why there can be no route to a worker's pod CIDR."""
+    if not within(prefix, cluster.pod_networks):
+        networks = ", ".join(map(str, cluster.pod_networks))
+        return f"{worker.name}'s pod CIDR {prefix} is outside pod_networks ({networks})"
+    if via is None:
+        return f"{worker.name} has no internal IPv{prefix.version} address for {prefix}"
+    route = lookup.route_to(via)
+    way = f"goes by {route}" if route else "has no route"
+    return (
+        f"{worker.name}'s internal IP {via} is not on a link of this machine ({way});"
+        " a network that routes (Hetzner Cloud, GCP) wants a route in the provider's network"
+        " or by its gateway instead"
+    )
+
+
+def shadows(put: Route, facts: Facts, cluster: Cluster) -> list[str]:
+    """Why a route would cut this machine off."""
+    gateways = [
+        (hop.via, "its default gateway")
+        for r in facts.routes
+        if r.prefix.prefixlen == 0 and r.table == "main"
+        for hop in r.hops
+        if hop.via is not None
+    ]
+    nodes = [(ip, f"{m.name}'s internal IP") for m in cluster.machines for ip in m.internal_ips]
+    client = [(facts.client, "your own ssh")] if facts.client else []
+    return [
+        f"a route to {put.prefix} would take away {what}, {address}"
+        for address, what in [*client, *gateways, *nodes]
+        if within(ip_network(address), (put.prefix,))
+    ]
+
+
+def waiting(facts: Facts) -> list[str]:
+    """Why a machine must be left alone until a change on it is confirmed or gone."""
+    pending = facts.pending
+    if pending is None:
+        return []
+    return [
+        f"a change of {pending.who} from {pending.since} waits for confirmation until"
+        f" {pending.until}: `fab confirm` keeps it, `fab rollback --last` drops it"
+    ]

@@ -1,0 +1,72 @@
+"""The way back, planned: to before the first apply, or to before the last run. Pure."""
+
+from collections.abc import Mapping
+
+from .changes import Change, MachinePlan, Plan
+from .cluster import Cluster, Network
+from .facts import Displaced, Facts
+from .guards import waiting
+
+
+def plan_rollback(
+    cluster: Cluster, facts: Mapping[str, Facts], skipped: Mapping[str, str] | None = None
+) -> Plan:
+    """Plan the way back to before this tool first touched each machine."""
+    plans = []
+    for machine in cluster.machines:
+        if machine.name not in facts:
+            continue
+        found = facts[machine.name]
+        first: dict[str, Displaced] = {}
+        for kept in sorted(found.displaced, key=lambda d: d.run):
+            first.setdefault(kept.file.partition("_")[2], kept)
+        here = set(found.routes)
+        restores = tuple(k for k in first.values() if not here.issuperset(k.routes))
+        plans.append(
+            MachinePlan(
+                name=machine.name,
+                changes=tuple(Change(None, (r,)) for r in found.owned),
+                restores=restores,
+                forgets=found.displaced,
+                refusals=tuple(waiting(found)),
+                way_back=True,
+            )
+        )
+    return Plan(tuple(plans), skipped or {})
+
+
+def plan_last(
+    cluster: Cluster, facts: Mapping[str, Facts], skipped: Mapping[str, str] | None = None
+) -> Plan:
+    """Plan the way back to before the last run that changed something, wherever it did."""
+    kept = {name: found.last for name, found in facts.items() if found.last is not None}
+    latest = max((last.run for last in kept.values()), default="")
+    plans = []
+    for machine in cluster.machines:
+        last = kept.get(machine.name)
+        if last is None or last.run != latest:
+            continue
+        found = facts[machine.name]
+        displaced = tuple(d for d in found.displaced if d.run == latest)
+        there = {(r.key, r.hops, r.protocol): r for r in found.owned}
+        back = {r.prefix: r for r in last.takes}
+        changes = [
+            Change(back.pop(put.prefix, None), (there[put.key, put.hops, put.protocol],))
+            for put in last.puts
+            if (put.key, put.hops, put.protocol) in there
+        ]
+        changes += [Change(route) for route in back.values() if route.key not in _keys(found)]
+        plans.append(
+            MachinePlan(
+                machine.name,
+                tuple(changes),
+                restores=displaced,
+                forgets=displaced,
+                way_back=True,
+            )
+        )
+    return Plan(tuple(plans), skipped or {})
+
+
+def _keys(facts: Facts) -> set[tuple[Network, int, str, str]]:
+    return {r.key for r in facts.routes}
