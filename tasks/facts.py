@@ -298,7 +298,9 @@ def _last(lines: list[str]) -> Last | None:
     if not lines:
         return None
     words = [line.partition(" ") for line in lines[1:]]
-    routes = [(kind, parse(text, 6 if ":" in text.split()[0] else 4)) for kind, _, text in words]
+    routes = [
+        (kind, parse(text, 6 if ":" in text.partition(" ")[0] else 4)) for kind, _, text in words
+    ]
     return Last(
         lines[0],
         tuple(route for kind, route in routes if kind == "put"),
@@ -374,7 +376,10 @@ def _subnets(plugin: dict[str, Any]) -> list[Network]:
 
 
 def _device(line: str) -> str:
-    return line.split()[1].rstrip(":").partition("@")[0]
+    words = line.split()
+    if len(words) < 2:
+        raise ValueError(f"cannot read this line of `ip`: {line!r}")
+    return words[1].rstrip(":").partition("@")[0]
 
 
 def _bridge(line: str) -> tuple[str, int]:

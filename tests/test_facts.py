@@ -1,0 +1,173 @@
+"""Facts: a machine's answer read without trust."""
+
+import contextlib
+from ipaddress import ip_address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.facts import Claim, Facts, Last, last_lines, read
+from tasks.route import parse
+
+ANSWER = """\
+== missing
+== client
+198.51.100.7 40022 203.0.113.10 22
+== route 4
+unicast default via 203.0.113.1 dev eth0 table main proto dhcp scope global metric 100
+unicast 10.200.1.0/24 via 10.240.0.7 dev enp6s0 table main proto 214 scope global
+local 10.240.0.6 dev enp6s0 table local proto kernel scope host src 10.240.0.6
+== rule 4
+0:\tfrom all lookup local
+100:\tfrom 10.0.0.0/8 to 10.200.4.0/24 lookup 100
+110:\tfrom all fwmark 0x1 lookup 200
+32766:\tfrom all lookup main
+32767:\tfrom all lookup default
+== route 6
+== rule 6
+== address
+1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
+3: enp6s0    inet 10.240.0.6/24 scope global enp6s0\\       valid_lft forever
+4: cnio0    inet 10.200.0.1/24 brd 10.200.0.255 scope global cnio0\\       valid_lft forever
+== bridge
+4: cnio0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 qdisc noqueue state UP mode DEFAULT
+== kubelet /var/lib/kubelet/kubelet-config.yaml
+"10.200.0.0/24"  # this worker's
+== cni /etc/cni/net.d/10-bridge.conf
+{"type": "bridge", "bridge": "cnio0", "ipMasq": true, "ipam": {"type": "host-local", \
+"ranges": [[{"subnet": "10.200.0.0/24"}]]}, "token": "fa1rly-secret"}
+== reserved
+10.200.0.2
+last_reserved_ip.0
+lock
+== displaced /run/pod-routes/displaced/20260101T000000.1_4_10.200.2.0-24_static.text
+unicast 10.200.2.0/24 via 10.240.0.99 dev enp6s0 table main proto static scope global metric 50
+unicast 10.200.2.0/24 via 10.240.0.98 dev enp6s0 table main proto 214 scope global
+== pending
+42
+20260102T000000.1
+14:03:20
+ann@desk from 198.51.100.7
+2 add
+== last
+20260101T000000.1
+put 10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214
+took 10.200.1.0/24 via 10.240.0.99 dev enp6s0 proto 214
+== answering
+10.240.0.15
+== snapshot
+3876684327 516
+"""
+
+
+def test_a_whole_answer() -> None:
+    facts = read(ANSWER)
+    assert [str(r.prefix) for r in facts.owned] == ["10.200.1.0/24"]
+    assert [(r.family, str(r.source), str(r.destination), r.table) for r in facts.rules] == [
+        (4, "10.0.0.0/8", "10.200.4.0/24", "100")
+    ]
+    subnet = (ip_network("10.200.0.0/24"),)
+    assert facts.claims == (
+        Claim("/var/lib/kubelet/kubelet-config.yaml", subnet),
+        Claim("/etc/cni/net.d/10-bridge.conf", subnet),
+        Claim("the address of cnio0", subnet),
+    )
+    assert (facts.pod_bridge, facts.pod_mtu, facts.masquerades) == ("cnio0", 1450, True)
+    assert facts.reserved == {ip_address("10.200.0.2")}
+    (displaced,) = facts.displaced
+    assert displaced.run == "20260101T000000.1"
+    assert [r.metric for r in displaced.routes] == [50]  # ours is not among them
+    assert facts.pending is not None
+    assert (facts.pending.who, facts.pending.seconds) == ("ann@desk from 198.51.100.7", 42)
+    assert facts.last is not None
+    assert [len(facts.last.puts), len(facts.last.takes)] == [1, 1]
+    assert facts.client == ip_address("198.51.100.7")
+    assert facts.answering == {ip_address("10.240.0.15")}
+    assert facts.snapshot == "3876684327 516"
+    assert "fa1rly-secret" not in repr(facts)
+
+
+@pytest.mark.parametrize(
+    ("text", "subnets"),
+    [
+        ('{"ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}}', ["10.1.0.0/24"]),
+        (
+            '{"plugins": [{"type": "bridge", "ipam": {"type": "host-local", "ranges":'
+            ' [[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd00::/64"}]]}}, {"type": "portmap"}]}',
+            ["10.1.0.0/24", "fd00::/64"],
+        ),
+        ('{"ipam": {"type": "host-local", "subnet": "usePodCidr"}}', []),
+        ('{"ipam": {"type": "dhcp", "subnet": "10.1.0.0/24"}}', []),
+        ('{"ipam": {"type": "host-local", "ranges": [null, 7, [8]]}}', []),
+        ('{"plugins": 7}', []),
+        ("[1, 2]", []),
+        ("{broken", []),
+    ],
+)
+def test_cni_configurations(text: str, subnets: list[str]) -> None:
+    facts = read(f"== cni /etc/cni/net.d/x.conf\n{text}\n== snapshot\n1 2\n")
+    assert [str(n) for claim in facts.claims for n in claim.networks] == subnets
+
+
+@pytest.mark.parametrize(
+    ("line", "networks"),
+    [
+        ("10.1.0.0/24", ["10.1.0.0/24"]),
+        ("'10.1.0.0/24,fd00::/64'", ["10.1.0.0/24", "fd00::/64"]),
+        ('""', []),
+    ],
+)
+def test_kubelets_pod_cidr(line: str, networks: list[str]) -> None:
+    facts = read(f"== kubelet /var/lib/kubelet/config.yaml\n{line}\n== snapshot\n1 2\n")
+    assert [str(n) for claim in facts.claims for n in claim.networks] == networks
+
+
+def test_what_a_run_changed_is_read_as_it_was_written() -> None:
+    puts = (parse("10.200.1.0/24 via 10.240.0.7 dev e0 proto 214", 4),)
+    takes = (parse("fd00:200:1::/64 via fd00::9 dev e0 proto 214 metric 1024", 6),)
+    lines = "\n".join(last_lines(puts, takes))
+    facts = read(f"== last\nrun-1\n{lines}\n== snapshot\n1 2\n")
+    assert facts.last is not None
+    bare = Last("run-1", *(tuple(r._replace(text="") for r in rs) for rs in (puts, takes)))
+    found = facts.last
+    assert bare == Last(
+        found.run,
+        tuple(r._replace(text="") for r in found.puts),
+        tuple(r._replace(text="") for r in found.takes),
+    )
+
+
+SECTIONS = st.sampled_from(
+    [
+        "route 4",
+        "route 6",
+        "rule 4",
+        "rule 6",
+        "address",
+        "bridge",
+        "kubelet /x",
+        "cni /x",
+        "client",
+        "reserved",
+        "displaced /a_4_b_c.text",
+        "displaced /x.text",
+        "pending",
+        "last",
+        "missing",
+    ]
+)
+LINES = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=4)
+
+
+@given(st.lists(st.tuples(SECTIONS, LINES), max_size=6))
+def test_nonsense_is_a_value_error_or_facts(found: list[tuple[str, list[str]]]) -> None:
+    answer = "".join(f"== {name}\n" + "\n".join(lines) + "\n" for name, lines in found)
+    with contextlib.suppress(ValueError):
+        assert isinstance(read(answer + "== snapshot\n1 2\n"), Facts)
+
+
+@given(st.text())
+def test_an_answer_that_breaks_off_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match="breaks off"):
+        read(text.replace("== snapshot", ""))

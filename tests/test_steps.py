@@ -1,0 +1,121 @@
+"""Steps: the lines for a machine, and the scripts around them."""
+
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import armed
+from tasks.changes import Change, MachinePlan
+from tasks.facts import Displaced, question
+from tasks.probe import Probe, Target, script
+from tasks.steps import Steps, steps
+
+from .builders import POD_NETWORKS, facts, node, pods, route, wanted
+
+OURS = route(wanted(1))
+OLD = route(f"{pods(1)} via {node(9)} dev enp6s0 proto 214")
+FOREIGN = route(f"{pods(1)} via {node(9)} dev enp6s0 proto static")
+WORSE = route(f"{pods(1)} via {node(9)} dev enp6s0 proto static metric 50")
+BLACKHOLE = route(f"blackhole {pods(1)} proto boot metric 9")
+MULTIPATH = route(f"{pods(1)} proto bird nexthop via {node(8)} dev a nexthop via {node(9)} dev b")
+
+PUT, TAKE = f"{pods(1)} via {node(1)} dev enp6s0", f"{pods(1)} via {node(9)} dev enp6s0"
+
+
+@pytest.mark.parametrize(
+    ("change", "do", "undo", "keeps"),
+    [
+        (Change(OURS), [f"route add {PUT} proto 214"], [f"route del {PUT} proto 214"], 0),
+        (
+            Change(OURS, (OLD,)),
+            [f"route replace {PUT} proto 214"],
+            [f"route replace {TAKE} proto 214"],
+            0,
+        ),
+        (
+            Change(OURS, (FOREIGN,)),
+            [f"route replace {PUT} proto 214"],
+            [f"route del {PUT} proto 214"],
+            1,
+        ),
+        (
+            Change(OURS, (WORSE,)),
+            [f"route add {PUT} proto 214", f"route del {TAKE} proto static metric 50"],
+            [f"route del {PUT} proto 214"],
+            1,
+        ),
+        (
+            Change(None, (OLD,)),
+            [f"route del {TAKE} proto 214"],
+            [f"route add {TAKE} proto 214"],
+            0,
+        ),
+        (
+            Change(OURS, (BLACKHOLE,)),
+            [f"route add {PUT} proto 214", f"route del blackhole {pods(1)} proto boot metric 9"],
+            [f"route del {PUT} proto 214"],
+            1,
+        ),
+        (Change(None, (MULTIPATH,)), [f"route del {pods(1)} proto bird"], [], 1),
+    ],
+)
+def test_lines(change: Change, do: list[str], undo: list[str], keeps: int) -> None:
+    made = steps(MachinePlan("worker-0", (change,)), "run")
+    assert (list(made.do), list(made.undo), len(made.keeps)) == (do, undo, keeps)
+
+
+def test_the_way_back_is_the_way_there_in_reverse() -> None:
+    other = route(wanted(2))
+    made = steps(MachinePlan("worker-0", (Change(OURS), Change(other))), "run")
+    assert [line.split()[2] for line in made.undo] == [pods(2), pods(1)]
+
+
+HOSTILE = "a'b; touch /tmp/x $(id) `id` \\ \"#"
+
+
+def scripts() -> list[str]:
+    """Every script that a machine is ever given, with names as bad as can be."""
+    run = armed.Run("20260101T000000.1", HOSTILE, 60, POD_NETWORKS)
+    taken = route(f"{pods(1)} via {node(9)} dev enp6s0")._replace(protocol=HOSTILE)
+    kept = Displaced(f"r_4_x_{HOSTILE}", (FOREIGN,))
+    made = steps(MachinePlan("worker-0", (Change(OURS, (taken,)),), restores=(kept,)), "run")
+    asked = facts(0, pod_bridge=HOSTILE)
+    probe = Probe(asked.addresses[0][1].ip, OURS.prefix, None)
+    return [
+        question(POD_NETWORKS, [probe.address], True, armed.settle(run)),
+        armed.carry_out(made, HOSTILE, run, [HOSTILE], HOSTILE),
+        armed.carry_out(Steps((), ()), "", run, [], ""),
+        armed.go_back(HOSTILE, run, HOSTILE),
+        armed.take_back(run, HOSTILE),
+        armed.push(run),
+        armed.confirm(run, [kept]),
+        armed._undo_script(made, HOSTILE, run),
+        script((probe,), [Target("worker-1", probe.address, probe.address)], asked),
+        script((), [], asked),
+    ]
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_every_script_is_a_script(shell: str) -> None:
+    for text in scripts():
+        done = subprocess.run(
+            [shell, "-n"], input=text, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr + text
+
+
+def test_what_failed_is_named_with_the_kernels_words() -> None:
+    made = steps(MachinePlan("worker-0", (Change(OURS), Change(route(wanted(2))))), "run")
+    said = "== undone\nRTNETLINK answers: File exists\nCommand failed -:2\n"
+    outcome = armed.read_outcome(said, made)
+    assert outcome.state == "undone"
+    assert outcome.line == f"ip {made.do[1]}"
+    assert outcome.words == "RTNETLINK answers: File exists"
+
+
+@given(st.text())
+def test_nonsense_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match="breaks off"):
+        armed.read_outcome(text.replace("== ", ""), Steps((), ()))
