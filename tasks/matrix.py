@@ -1,6 +1,7 @@
 """What verify prints: a matrix where it fits, else counts and every pair that fails."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 from .pairs import Pair
 from .probe import COUNT, Report
@@ -96,7 +97,7 @@ def _how(reports: Mapping[str, Report]) -> str:
 
 
 def totals(pairs: Sequence[Pair], skipped: Mapping[str, str]) -> str:
-    """One line of totals."""
+    """The totals: one line where it fits."""
     pods = [p for p in pairs if p.from_pod]
     hosts = [p for p in pairs if not p.from_pod]
     proven = sum(p.ok for p in pods)
@@ -110,4 +111,4 @@ def totals(pairs: Sequence[Pair], skipped: Mapping[str, str]) -> str:
         parts.append(f"slowest {max(rtts):.2f} ms")
     if skipped:
         parts.append(f"skipped {', '.join(skipped)}")
-    return "; ".join(parts)
+    return fill("; ".join(parts), max(width(), 80), break_on_hyphens=False)

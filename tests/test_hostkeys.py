@@ -1,0 +1,97 @@
+"""Host keys: what is known, learned and refused."""
+
+import base64
+import hashlib
+import hmac
+import stat
+from pathlib import Path
+
+import pytest
+from paramiko import Ed25519Key, PKey
+
+from tasks.cluster import HostKeys
+from tasks.hostkeys import HostKeyRefused, KnownHosts
+
+
+def key(number: int) -> PKey:
+    """One of any number of Ed25519 public keys, in the wire format of RFC 8709."""
+    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + hashlib.sha256(bytes([number])).digest()
+    return Ed25519Key(data=blob)
+
+
+GOOD, OTHER = key(1), key(2)
+HASHED = "|1|{}|{}".format(
+    base64.b64encode(b"salt").decode(),
+    base64.b64encode(hmac.new(b"salt", b"host", hashlib.sha1).digest()).decode(),
+)
+
+
+def known(tmp_path: Path, *lines: str, mode: HostKeys = "strict") -> KnownHosts:
+    (tmp_path / "theirs").write_text("\n".join(lines) + "\n")
+    return KnownHosts(mode, [tmp_path / "theirs", tmp_path / "none"], tmp_path / "known_hosts")
+
+
+def line(hosts: str, of: PKey = GOOD, marker: str = "") -> str:
+    return f"{marker} {hosts} {of.get_name()} {of.get_base64()} comment".strip()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "accepted"),
+    [
+        ("host", "host", True),
+        ("HOST,10.0.0.1", "host", True),
+        (HASHED, "host", True),
+        (HASHED, "other", False),
+        ("[host]:2222", "[host]:2222", True),
+        ("host", "[host]:2222", False),
+        ("*.example.com", "a.example.com", True),
+        ("*.example.com,!a.example.com", "a.example.com", False),
+        ("|1|broken", "host", False),
+    ],
+)
+def test_whom_a_line_names(tmp_path: Path, hosts: str, host: str, accepted: bool) -> None:
+    rule = known(tmp_path, "", "# comment", "too few", line(hosts))
+    if accepted:
+        rule.check(host, GOOD)
+    else:
+        with pytest.raises(HostKeyRefused, match="not known"):
+            rule.check(host, GOOD)
+
+
+def test_a_changed_key_is_refused_with_both_fingerprints(tmp_path: Path) -> None:
+    modes: tuple[HostKeys, ...] = ("strict", "accept-new")
+    for mode in modes:
+        with pytest.raises(HostKeyRefused, match="HAS CHANGED") as refused:
+            known(tmp_path, line("host", OTHER), mode=mode).check("host", GOOD)
+        assert str(refused.value).count("SHA256:") == 2
+        assert "theirs:1" in str(refused.value)
+    assert not (tmp_path / "known_hosts").exists()
+
+
+def test_a_revoked_key_is_refused_though_it_is_known(tmp_path: Path) -> None:
+    with pytest.raises(HostKeyRefused, match="revoked"):
+        known(tmp_path, line("host"), line("*", marker="@revoked")).check("host", GOOD)
+    known(tmp_path, line("host"), line("*", OTHER, "@revoked")).check("host", GOOD)
+
+
+def test_a_certificate_authority_is_refused_plainly(tmp_path: Path) -> None:
+    rule = known(tmp_path, line("*", marker="@cert-authority"), mode="accept-new")
+    with pytest.raises(HostKeyRefused, match="certificate authority"):
+        rule.check("host", GOOD)
+
+
+def test_accept_new_learns_once_and_then_insists(tmp_path: Path) -> None:
+    known(tmp_path, mode="accept-new").check("[host]:2222", GOOD)
+    learned = tmp_path / "known_hosts"
+    assert learned.read_text() == line("[host]:2222").removesuffix(" comment") + "\n"
+    assert stat.S_IMODE(learned.stat().st_mode) == 0o600
+    again = known(tmp_path, mode="accept-new")
+    again.check("[host]:2222", GOOD)
+    with pytest.raises(HostKeyRefused, match="HAS CHANGED"):
+        again.check("[host]:2222", OTHER)
+    assert again.types("[host]:2222") == ["ssh-ed25519"]
+
+
+def test_off_checks_nothing(tmp_path: Path) -> None:
+    known(tmp_path, line("host", OTHER), mode="off").check("host", GOOD)
+    assert not (tmp_path / "known_hosts").exists()

@@ -1,0 +1,109 @@
+"""Verdicts, the probes' addresses, and what verify prints."""
+
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from tasks.matrix import verify_report
+from tasks.pairs import Pair, judge
+from tasks.probe import Ping, Report, Wired, probes, read_report
+
+from .builders import cluster, facts, machine
+
+
+def report(*pings: Ping, wired: Wired = "bridge", forwards: bool = True) -> Report:
+    return Report(wired, "", {4: forwards, 6: forwards}, pings)
+
+
+def ping(to: int, received: int = 3, *, from_pod: bool = True, large: bool = True) -> Ping:
+    return Ping(f"worker-{to}", 4, from_pod, received, 0.1 if received else None, large)
+
+
+def verdict(
+    *pings: Ping, wired: Wired = "bridge", forwards: bool = True, masquerades: bool = False
+) -> str:
+    """What worker-0 of two learns of its way to worker-1's pods."""
+    asked = {f"worker-{n}": replace(facts(n), masquerades=masquerades) for n in range(2)}
+    reports = {
+        "worker-0": report(*pings, forwards=forwards),
+        "worker-1": report(wired=wired, forwards=forwards),
+    }
+    pairs = judge(cluster(2), asked, reports)
+    return next(p.verdict for p in pairs if p.from_pod and p.source == "worker-0")
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (verdict(ping(1)), "ok"),
+        (verdict(ping(1, received=1)), "ok"),
+        (verdict(ping(1, large=False)), "large lost"),
+        (verdict(ping(1, received=0)), "silent"),
+        (verdict(), "no probe"),
+        (verdict(ping(1, 0), ping(1, from_pod=False), masquerades=True), "masqueraded"),
+        (verdict(ping(1, 0), ping(1, from_pod=False)), "silent"),
+        (verdict(ping(1, 0), ping(1, 0, from_pod=False), masquerades=True), "silent"),
+        (
+            verdict(ping(1, 0), ping(1, from_pod=False), masquerades=True, forwards=False),
+            "silent",
+        ),
+        (verdict(ping(1), wired="lo"), "ok"),
+        (verdict(ping(1), wired="lo", forwards=False), "no forwarding"),
+    ],
+)
+def test_verdicts(found: str, expected: str) -> None:
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("cidr", "reserved", "expected"),
+    [
+        ("10.200.0.0/24", [], "10.200.0.254"),
+        ("10.200.0.0/24", ["10.200.0.254", "10.200.0.253"], "10.200.0.252"),
+        ("10.200.0.0/30", [], "10.200.0.2"),
+        ("10.200.0.0/30", ["10.200.0.2", "10.200.0.1"], None),
+        ("fd00:200::/64", [], "fd00:200::ffff:ffff:ffff:feff"),
+        ("fd00:200::/126", [], "fd00:200::2"),
+    ],
+)
+def test_a_probe_takes_a_free_address_at_the_top(
+    cidr: str, reserved: list[str], expected: str | None
+) -> None:
+    worker = replace(machine(0), pod_cidrs=(ip_network(cidr),))
+    asked = replace(facts(0), reserved=frozenset(map(ip_address, reserved)))
+    assert [str(p.address) for p in probes(worker, asked)] == ([expected] if expected else [])
+
+
+def test_a_report_is_read_from_what_ping_prints() -> None:
+    found = read_report(
+        "== forwarding 4\n1\n-P FORWARD DROP\n== forwarding 6\n1\n== ready bridge\n"
+        "== ping worker-1 4 pod yes PING 10.200.1.254 from 10.200.0.254 : 1472(1500) bytes of data."
+        " --- 10.200.1.254 ping statistics --- 3 packets transmitted, 2 received, 33% packet loss,"
+        " time 402ms rtt min/avg/max/mdev = 0.041/0.052/0.063/0.009 ms\n"
+    )
+    assert found == Report(
+        "bridge", "", {4: False, 6: True}, (Ping("worker-1", 4, True, 2, 0.052, True),)
+    )
+
+
+def pairs(workers: int, silent: int = 0) -> list[Pair]:
+    names = [f"worker-{n}" for n in range(workers)]
+    found = [Pair(a, b, 4, True, "ok", 3, 0.1) for a in names for b in names if a != b]
+    return [replace(p, verdict="silent", received=0, rtt=None) for p in found[:silent]] + found[
+        silent:
+    ]
+
+
+def test_three_workers_are_a_matrix_within_80_columns() -> None:
+    text = verify_report(pairs(3, silent=1), {}, {})
+    assert "SILENT" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_many_workers_are_a_summary_and_every_pair_that_fails() -> None:
+    text = verify_report(pairs(50, silent=3), {}, {})
+    assert text.count("worker-0 ") == 3
+    assert "2447 of 2450 pairs" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "worker" not in verify_report(pairs(50), {}, {})
