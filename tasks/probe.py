@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Literal
+from zlib import crc32
 
 from .answer import sections
 from .cluster import Address, Machine, Network
@@ -113,14 +114,14 @@ pings() {{
 """
     if not own:
         return f'{library}\nmain() {{ forwarding; echo "{READY} none"; await <&3 && pings <&3; }}'
-    wire = "\n".join(_wire(probe) for probe in own)
+    wire = "\n".join(_wire(probe, _mac(own[0].address)) for probe in own)
     bridged = any(probe.gateway for probe in own)
     inside = f"""{library}
 host() {{ nsenter --net="/proc/$outer/ns/net" "$@"; }}
 outer=$1 link=probe$1 bridge={shlex.quote(facts.pod_bridge)}
 wire() {{
   ip link set lo up || return
-  ip link add name eth0 mtu {facts.pod_mtu} {"" if bridged else f"address {_INNER_MAC}"} \\
+  ip link add name eth0 mtu {facts.pod_mtu} address {_mac(own[0].address)} \\
     type veth peer name "$link" mtu {facts.pod_mtu} {"" if bridged else f"address {_OUTER_MAC}"} \\
     netns "$outer" || return
   {'host ip link set "$link" master "$bridge" || return' if bridged else ":"}
@@ -152,7 +153,7 @@ main() {{
 """
 
 
-_INNER_MAC, _OUTER_MAC = "02:00:00:00:00:02", "02:00:00:00:00:01"  # they meet nobody else
+_OUTER_MAC = "02:00:00:00:00:01"  # on the machine's side of a routed probe: it meets nobody else
 _LINK_LOCAL = {4: "169.254.1.1", 6: "fe80::1"}
 
 _LIBRARY = rf"""set -f
@@ -195,7 +196,13 @@ def _pings(targets: Sequence[Target], mtu: int) -> str:
     return "\n".join(lines) or "  :"
 
 
-def _wire(probe: Probe) -> str:
+def _mac(address: Address) -> str:
+    """A hardware address that goes with an address, so that no neighbour's memory is ever stale."""
+    number = crc32(address.packed).to_bytes(4, "big")
+    return "02:70:" + ":".join(f"{byte:02x}" for byte in number)
+
+
+def _wire(probe: Probe, mac: str) -> str:
     """The addresses and routes of a probe, in its namespace and on the machine."""
     family = probe.address.version
     ip, nodad = f"ip -{family}", " nodad" if family == 6 else ""
@@ -209,7 +216,7 @@ def _wire(probe: Probe) -> str:
         f"  {ip} addr add {probe.address}/{probe.address.max_prefixlen} dev eth0{nodad} &&\n"
         f"  {ip} neigh add {via} lladdr {_OUTER_MAC} dev eth0 nud permanent &&\n"
         f"  {ip} route add default via {via} dev eth0 onlink &&\n"
-        f'  host {ip} neigh add {probe.address} lladdr {_INNER_MAC} dev "$link" nud permanent &&\n'
+        f'  host {ip} neigh add {probe.address} lladdr {mac} dev "$link" nud permanent &&\n'
         f'  host {ip} route add {probe.address} dev "$link" || return'
     )
 

@@ -48,6 +48,11 @@ def test_all_pairs_answer_and_nothing_is_left(lab: Lab) -> None:
     assert {name: on(lab, name, LEFT) for name in names} == before
 
 
+def test_a_second_look_meets_no_stale_neighbour(lab: Lab) -> None:
+    """The next probe has the address of the last one, which the machine remembers."""
+    assert "lost" not in ok(lab.fab("verify", "verify"))
+
+
 def test_before_apply_no_pair_is_proven_though_masquerading_hides_it(lab: Lab) -> None:
     on(lab, "worker-1", "ip route del 10.200.0.0/24")
     out = ok(lab.fab("verify"), status=5)
