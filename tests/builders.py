@@ -14,9 +14,8 @@ POD_NETWORKS: tuple[Network, ...] = (ip_network("10.200.0.0/16"), ip_network("fd
 
 
 def route(line: str) -> Route:
-    """A route from a line as `ip route` prints it, of the family that its addresses have."""
-    start = line if line.startswith("default") else line.partition(" via ")[0]
-    return parse(line, 6 if ":" in start else 4)
+    """A route from a line as `ip route` prints it, of the family that its prefix has."""
+    return parse(line, 6 if ":" in line.partition(" via ")[0] else 4)
 
 
 def node(number: int, family: int = 4) -> str:
