@@ -20,7 +20,7 @@ from typing import Literal, get_args
 from .answer import sections
 from .cluster import Address, Network
 from .facts import LOG, STATE, Displaced, snapshot_function
-from .route import Route, parse
+from .route import Route, parse_all
 from .steps import Steps, restore, save
 
 End = Literal[
@@ -335,7 +335,7 @@ def read_outcome(answer: str, steps: Steps) -> Outcome:
         state,
         line,
         said.replace(failed[0], "") if failed else said,
-        tuple(parse(text, f) for f in (4, 6) for text in found.get(("route", str(f)), [])),
+        tuple(r for f in (4, 6) for r in parse_all(found.get(("route", str(f)), []), f)),
         tuple(map(_way, found.get(("get", ""), []))),
     )
 

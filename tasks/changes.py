@@ -7,7 +7,6 @@ from .cluster import Address, Cluster, Machine, Network, within
 from .facts import Displaced, Facts
 from .guards import (
     Obstacle,
-    origin,
     refusal,
     route_in_the_way,
     rule_in_the_way,
@@ -267,7 +266,7 @@ def _own_cidr(
     blocks = [
         Obstacle(
             prefix,
-            f"{r} ({origin(r)}) leads this machine's own pods away from it",
+            f"{r} leads this machine's own pods away from it",
             "--replace takes it away and keeps it for rollback",
         )
         for r in away

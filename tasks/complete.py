@@ -1,6 +1,6 @@
 """Completing the cluster with what only its machines know; where they disagree. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import ip_network
 from itertools import pairwise
@@ -61,7 +61,7 @@ def _internal_ips(
     """A worker's internal IPs, one for each family of its pod CIDRs."""
     here = [interface.ip for _, interface in facts.addresses]
     if machine.internal_ips:
-        own = _listed(_nodes_own(cluster, facts))
+        own = _listed(_nodes_own(cluster, facts, {facts.pod_bridge}))
         return machine.internal_ips, [
             f"internal_ip {ip} is not an address of it (it has {own})"
             for ip in machine.internal_ips
@@ -70,9 +70,13 @@ def _internal_ips(
     chosen: list[Address] = []
     wrong = []
     for family in sorted({n.version for n in pod_cidrs}):
-        candidates = [ip for ip in _nodes_own(cluster, facts) if ip.version == family]
         ranges = [n for n in cluster.node_networks if n.version == family]
+        candidates = [
+            ip for ip in _nodes_own(cluster, facts, set(facts.bridges)) if ip.version == family
+        ]
         if ranges:
+            # With the range known it may well be on a bridge of its own, such as vmbr0.
+            candidates = _nodes_own(cluster, facts, {facts.pod_bridge})
             candidates = [ip for ip in candidates if any(ip in n for n in ranges)]
         elif len(candidates) > 1:
             candidates = [ip for ip in candidates if ip.is_private] or candidates
@@ -87,12 +91,12 @@ def _internal_ips(
     return tuple(chosen), wrong
 
 
-def _nodes_own(cluster: Cluster, facts: Facts) -> list[Address]:
-    """The addresses that a node has for itself: not its pods', not loopback or link-local."""
+def _nodes_own(cluster: Cluster, facts: Facts, pods: Collection[str]) -> list[Address]:
+    """The addresses that a node has for itself: not on its pods' links, loopback or link-local."""
     return [
         i.ip
         for dev, i in facts.addresses
-        if dev not in facts.bridges
+        if dev not in pods
         and not (i.is_loopback or i.is_link_local or within(ip_network(i.ip), cluster.pod_networks))
     ]
 

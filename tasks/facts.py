@@ -16,13 +16,15 @@ from typing import Any
 
 from .answer import sections
 from .cluster import Address, Network
-from .route import OWN_PROTOCOL, Route, parse
+from .route import OWN_PROTOCOL, Route, parse, parse_all
 
 STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
 LOG = "/var/lib/pod-routes"  # where it keeps the history of runs, across reboots
 NEEDED = ("ip", "ping", "flock", "cksum")
 
 _PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux", "cksum": "coreutils"}
+
+SHORTEST = 8  # no pod CIDR has a shorter prefix
 
 Interface = IPv4Interface | IPv6Interface
 
@@ -236,19 +238,20 @@ def read(answer: str) -> Facts:
     cni: list[dict[str, Any]] = []
     for (name, detail), lines in found.items():
         if name == "route":
-            routes += [parse(line, int(detail)) for line in lines]
+            routes += parse_all(lines, int(detail))
         elif name == "rule":
             rules += _rules(lines, int(detail))
         elif name == "kubelet":
             claims += _kubelet(detail, lines)
-        elif name == "cni":
-            plugins = _plugins("".join(lines))
-            networks = tuple(n for plugin in plugins for n in _subnets(plugin))
-            if networks and not cni:  # the runtime uses the first file in name order
-                claims.append(Claim(detail, networks))
-                cni = plugins
         elif name == "displaced":
             displaced.append(_displaced(detail.rpartition("/")[2].removesuffix(".text"), lines))
+    for detail in sorted(detail for name, detail in found if name == "cni"):
+        plugins = _plugins("".join(found["cni", detail]))
+        networks = tuple(n for plugin in plugins for n in _subnets(plugin))
+        if networks:  # the runtime uses the first file in name order
+            claims.append(Claim(detail, networks))
+            cni = plugins
+            break
     bridge = next((p for p in cni if p.get("type") == "bridge"), {})
     addresses = tuple(_address(line) for line in found.get(("address", ""), []))
     pod_bridge = str(bridge.get("bridge") or "cni0")
@@ -282,7 +285,7 @@ def read(answer: str) -> Facts:
 def _displaced(file: str, lines: list[str]) -> Displaced:
     """The routes in a file of those taken away: its lines hold all of the same prefix."""
     _run, family, _prefix, protocol = file.split("_", 3)
-    found = [parse(line, 6 if family == "6" else 4) for line in lines]
+    found = parse_all(lines, 6 if family == "6" else 4)
     return Displaced(file, tuple(r for r in found if r.table == "main" and r.protocol == protocol))
 
 
@@ -320,17 +323,19 @@ def _rules(lines: list[str], family: int) -> list[Rule]:
         words = line.partition(":")[2].split()
         values = dict(itertools.pairwise(words))
         table = values.get("lookup", "")
-        if table == "main" and "suppress_prefixlength" not in values:
+        if table == "main" and int(values.get("suppress_prefixlength", "-1")) < SHORTEST:
             break
-        partial = {"fwmark", "uidrange", "ipproto", "sport", "dport", "not"} & set(words)
-        if partial or table in ("local", "main") or table.startswith("["):
+        negated = "not" in words
+        partial = {"fwmark", "uidrange", "ipproto", "sport", "dport", "oif"} & set(words)
+        goes_on = {"goto", "nop"} & set(words) or table in ("local", "main")
+        if (partial and not negated) or goes_on or table.startswith("["):
             continue
         rules.append(
             Rule(
                 family,
                 " ".join(line.split()),
-                _selector(values.get("from")),
-                _selector(values.get("to")),
+                None if negated else _selector(values.get("from")),
+                None if negated else _selector(values.get("to")),
                 table,
             )
         )
@@ -343,7 +348,8 @@ def _selector(word: str | None) -> Network | None:
 
 def _kubelet(file: str, lines: list[str]) -> list[Claim]:
     words = " ".join(line.partition("#")[0] for line in lines).replace(",", " ").split()
-    networks = [ip_network(word.strip("\"'")) for word in words if word.strip("\"'")]
+    named = [word.strip("\"'") for word in words]
+    networks = [ip_network(word) for word in named if word not in ("", "null", "~")]
     return [Claim(file, tuple(networks))] if networks else []
 
 
@@ -351,7 +357,7 @@ def _plugins(text: str) -> list[dict[str, Any]]:
     """The plugins of a CNI network configuration or list (CNI spec 0.3.1 to 1.0)."""
     try:
         config = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []  # not ours to judge: the container runtime passes over it too
     if not isinstance(config, dict):
         return []

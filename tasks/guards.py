@@ -25,18 +25,13 @@ def says(found: Route, wanted: Route) -> bool:
     return found.type == "unicast" and found.next_hop == wanted.next_hop
 
 
-def origin(route: Route) -> str:
-    """Who put a route there, as far as the kernel knows."""
-    return f"proto {route.protocol}"
-
-
 def route_in_the_way(wanted: Route, route: Route) -> Obstacle:
     """A foreign route in the way of a wanted one."""
     remedy = "--replace takes it away and keeps it for rollback"
     if route.protocol == "kernel":
         dev = route.hops[0].dev if route.hops else "a device"
         remedy = f"it belongs to an address of {dev}: take that address away, or rename the range"
-    return Obstacle(wanted.prefix, f"{route} ({origin(route)})", remedy)
+    return Obstacle(wanted.prefix, str(route), remedy)
 
 
 def rule_in_the_way(wanted: Route, rule: Rule) -> Obstacle:

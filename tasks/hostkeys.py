@@ -52,7 +52,7 @@ def _hash_matches(hashed: str, host: str) -> bool:
     try:
         _, _, salt, digest = hashed.split("|")
         wanted = base64.b64decode(digest)
-        found = hmac.new(base64.b64decode(salt), host.encode(), hashlib.sha1).digest()
+        found = hmac.new(base64.b64decode(salt), host.lower().encode(), hashlib.sha1).digest()
     except (ValueError, binascii.Error):
         return False
     return hmac.compare_digest(wanted, found)
@@ -131,9 +131,11 @@ class KnownHosts:
     def _add(self, host: str, key: PKey) -> None:
         text = f"{host} {key.get_name()} {key.get_base64()}\n"
         try:
-            descriptor = os.open(self._learn, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(text)
+            descriptor = os.open(self._learn, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "rb+") as file:
+                held = file.read()
+                torn = b"\n" if held and not held.endswith(b"\n") else b""
+                file.write(torn + text.encode())
         except OSError as error:
             raise HostKeyRefused(
                 f"its host key cannot be kept in {self._learn}: {error}"

@@ -4,6 +4,7 @@ One parser serves every version of iproute2: the words are those of ip-route(8),
 line is a type, a prefix, and then pairs of a keyword and its value among single-word flags.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple
@@ -110,6 +111,22 @@ def parse(line: str, family: int) -> Route:
         return _parse(line, family)
     except (ValueError, IndexError) as error:
         raise Unreadable(f"cannot read this line of `ip route`: {line!r}") from error
+
+
+def parse_all(lines: Iterable[str], family: int) -> list[Route]:
+    """Read the lines of `ip -FAMILY -details -oneline route`; raises Unreadable.
+
+    Since iproute2 6.1 a line that starts with a blank tells more of the next hop object of the
+    route before: of a single one what that line has too, of a group the next hops.
+    """
+    whole: list[str] = []
+    for line in lines:
+        if not line[:1].isspace():
+            whole.append(line)
+        elif whole and " group " in line:
+            _, hop, hops = line.partition("\\\tnexthop")
+            whole[-1] += hop + hops
+    return [parse(line, family) for line in whole]
 
 
 def _parse(line: str, family: int) -> Route:

@@ -79,7 +79,7 @@ def _replaced(change: Change) -> Route | None:
 
 
 def _family(displaced: Displaced) -> int:
-    return displaced.routes[0].prefix.version if displaced.routes else 4
+    return 6 if displaced.file.split("_")[1] == "6" else 4
 
 
 def restore(displaced: Displaced) -> str:

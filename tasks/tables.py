@@ -78,7 +78,7 @@ def _change_rows(name: str, change: Change) -> list[list[object]]:
     if change.put is None:
         return [[name, "delete", route] for route in change.take]
     rows: list[list[object]] = [[name, change.verb, change.put]]
-    return rows + [["", "instead of", f"{r} proto {r.protocol}"] for r in change.take]
+    return rows + [["", "instead of", r] for r in change.take]
 
 
 def _notes(plan: Plan) -> Iterable[str]:

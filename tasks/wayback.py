@@ -1,11 +1,13 @@
 """The way back, planned: to before the first apply, or to before the last run. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from .changes import Change, MachinePlan, Plan
 from .cluster import Cluster, Network
 from .facts import Displaced, Facts
 from .guards import waiting
+from .route import Route
 
 
 def plan_rollback(
@@ -21,7 +23,7 @@ def plan_rollback(
         for kept in sorted(found.displaced, key=lambda d: d.run):
             first.setdefault(kept.file.partition("_")[2], kept)
         here = set(found.routes)
-        restores = tuple(k for k in first.values() if not here.issuperset(k.routes))
+        restores = tuple(_gone(k, here) for k in first.values() if not here.issuperset(k.routes))
         plans.append(
             MachinePlan(
                 name=machine.name,
@@ -48,6 +50,7 @@ def plan_last(
             continue
         found = facts[machine.name]
         displaced = tuple(d for d in found.displaced if d.run == latest)
+        here = set(found.routes)
         there = {(r.key, r.hops, r.protocol): r for r in found.owned}
         back = {r.prefix: r for r in last.takes}
         changes = [
@@ -60,7 +63,7 @@ def plan_last(
             MachinePlan(
                 machine.name,
                 tuple(changes),
-                restores=displaced,
+                restores=tuple(_gone(d, here) for d in displaced),
                 forgets=displaced,
                 way_back=True,
             )
@@ -70,3 +73,8 @@ def plan_last(
 
 def _keys(facts: Facts) -> set[tuple[Network, int, str, str]]:
     return {r.key for r in facts.routes}
+
+
+def _gone(kept: Displaced, here: set[Route]) -> Displaced:
+    """A record with those of its routes that are not there: what an undo may take away again."""
+    return replace(kept, routes=tuple(r for r in kept.routes if r not in here))

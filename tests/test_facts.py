@@ -171,3 +171,21 @@ def test_nonsense_is_a_value_error_or_facts(found: list[tuple[str, list[str]]]) 
 def test_an_answer_that_breaks_off_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="breaks off"):
         read(text.replace("== snapshot", ""))
+
+
+@pytest.mark.parametrize(
+    ("rules", "tables"),
+    [
+        ("100:\tnot from 10.99.0.0/16 lookup 100", ["100"]),
+        ("100:\tnot from all fwmark 0xca6c lookup 51820", ["51820"]),
+        ("100:\tfrom all fwmark 0xca6c lookup 51820", []),
+        ("100:\tfrom all goto 32766", []),
+        ("100:\tfrom all nop", []),
+        ("100:\tfrom all oif eth9 lookup 100", []),
+        ("100:\tfrom all lookup main suppress_prefixlength 0\n101:\tfrom all lookup 100", []),
+        ("100:\tfrom all lookup main suppress_prefixlength 24\n101:\tfrom all lookup 100", ["100"]),
+    ],
+)
+def test_policy_rules_that_come_before_the_main_table(rules: str, tables: list[str]) -> None:
+    facts = read(f"== rule 4\n{rules}\n32766:\tfrom all lookup main\n== snapshot\n1 2\n")
+    assert [rule.table for rule in facts.rules] == tables

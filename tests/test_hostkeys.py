@@ -95,3 +95,15 @@ def test_accept_new_learns_once_and_then_insists(tmp_path: Path) -> None:
 def test_off_checks_nothing(tmp_path: Path) -> None:
     known(tmp_path, line("host", OTHER), mode="off").check("host", GOOD)
     assert not (tmp_path / "known_hosts").exists()
+
+
+def test_a_learned_key_leaves_a_last_line_without_its_end_alone(tmp_path: Path) -> None:
+    (tmp_path / "known_hosts").write_text(line("old"))
+    known(tmp_path, mode="accept-new").check("new", OTHER)
+    again = known(tmp_path)
+    again.check("old", GOOD)
+    again.check("new", OTHER)
+
+
+def test_a_hashed_name_is_found_however_it_is_written(tmp_path: Path) -> None:
+    known(tmp_path, line(HASHED)).check("Host", GOOD)

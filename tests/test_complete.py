@@ -1,0 +1,168 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import ip_interface, ip_network
+
+import pytest
+
+from tasks.cluster import Cluster
+from tasks.complete import complete
+from tasks.facts import Claim, Facts, read
+
+from .builders import cluster, facts, node, pods
+
+
+def bare(of: Cluster, *, ips: bool = True, cidrs: bool = True) -> Cluster:
+    """A cluster whose file leaves out what is on the machines."""
+    return replace(
+        of,
+        machines=tuple(
+            replace(
+                m,
+                internal_ips=() if ips else m.internal_ips,
+                pod_cidrs=() if cidrs else m.pod_cidrs,
+            )
+            for m in of.machines
+        ),
+    )
+
+
+def claim(*networks: str, place: str = "kubelet") -> Claim:
+    return Claim(place, tuple(map(ip_network, networks)))
+
+
+def having(*addresses: tuple[str, str], claims: Sequence[Claim] = ()) -> Facts:
+    """A machine that has these addresses, each with its device."""
+    on = tuple((dev, ip_interface(address)) for dev, address in addresses)
+    return facts(0, addresses=on, claims=tuple(claims))
+
+
+@pytest.mark.parametrize("families", [(4,), (6,), (4, 6)])
+def test_what_the_file_leaves_out_is_found_on_the_machines(families: tuple[int, ...]) -> None:
+    whole = cluster(3, controllers=1, families=families)
+    asked = {
+        m.name: facts(
+            i, families=families, claims=(claim(*(pods(i, f) for f in families)),) if i < 3 else ()
+        )
+        for i, m in enumerate(whole.machines)
+    }
+    of = replace(bare(whole), machines=(*bare(whole).machines[:3], whole.machines[3]))
+    assert complete(of, asked) == (whole, [])
+
+
+def test_a_machine_that_was_not_asked_stays_as_the_file_has_it() -> None:
+    of = cluster(2)
+    assert complete(of, {}) == (of, [])
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ([], []),
+        ([claim(pods(0))], []),
+        ([claim(pods(0), pods(0, 6))], []),
+        ([claim("10.200.0.0/25")], []),  # a share of it, as host-local's ranges may name
+        ([claim("10.200.9.0/24", place="cni0")], [pods(0), "hosts.toml", "10.200.9.0/24", "cni0"]),
+        ([claim(pods(0)), claim("10.200.9.0/24", place="cni0")], ["10.200.9.0/24", "cni0"]),
+        ([claim("10.200.0.0/16")], ["10.200.0.0/16"]),
+    ],
+)
+def test_a_pod_cidr_must_be_the_machines_own(claims: list[Claim], said: list[str]) -> None:
+    of = cluster(1)
+    completed, mistakes = complete(of, {"worker-0": facts(0, claims=tuple(claims))})
+    assert completed == of
+    assert len(mistakes) == bool(said)
+    assert all(word in " ".join(mistakes) for word in ["worker-0", *said] if said)
+
+
+def test_places_on_a_machine_that_disagree_are_both_named() -> None:
+    of = bare(cluster(1), ips=False)
+    claims = (claim(pods(0)), claim("10.200.9.0/24", place="the address of cni0"))
+    _, (mistake,) = complete(of, {"worker-0": facts(0, claims=claims)})
+    for word in ("worker-0", pods(0), "kubelet", "10.200.9.0/24", "the address of cni0"):
+        assert word in mistake
+
+
+def test_a_worker_that_names_no_pod_cidr_says_where_it_could() -> None:
+    _, mistakes = complete(bare(cluster(1), ips=False), {"worker-0": facts(0)})
+    assert len(mistakes) == 1
+    assert "pod_cidr" in mistakes[0]
+
+
+def test_the_pod_cidr_is_that_of_the_configuration_that_the_runtime_uses() -> None:
+    """It is the first file in name order (libcni's ConfFiles), whatever its ending."""
+    ipam = '"ipam": {"type": "host-local", "subnet": "%s"}'
+    answer = "\n".join(
+        [
+            "== cni /etc/cni/net.d/87-podman.conf",
+            '{"type": "bridge", "bridge": "podman0", ' + ipam % "10.88.0.0/16" + "}",
+            "== cni /etc/cni/net.d/10-bridge.conflist",
+            '{"plugins": [{"type": "bridge", ' + ipam % pods(0) + "}]}",
+            "== snapshot",
+            "1 2",
+        ]
+    )
+    claims = read(answer).claims
+    completed, mistakes = complete(
+        bare(cluster(1), ips=False), {"worker-0": facts(0, claims=claims)}
+    )
+    assert mistakes == []
+    assert [str(n) for n in completed.machines[0].pod_cidrs] == [pods(0)]
+
+
+INSIDE = ("eth1", f"{node(0)}/24")
+NAT = ("eth0", "10.0.2.15/24")
+PUBLIC = ("eth0", "8.8.4.4/24")  # is_private is true of addresses for documentation
+POD = ("cni0", "10.200.0.1/24")
+V6 = ("eth1", f"{node(0, 6)}/64")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "bridges", "node_networks", "found"),
+    [
+        ([INSIDE], {}, [], node(0)),
+        ([PUBLIC, INSIDE], {}, [], node(0)),  # the private one of two
+        ([PUBLIC], {}, [], "8.8.4.4"),
+        ([NAT, INSIDE], {}, [], None),  # Vagrant: two private ones
+        ([NAT, INSIDE], {}, ["10.240.0.0/24"], node(0)),
+        ([NAT], {}, ["10.240.0.0/24"], None),
+        ([INSIDE, ("eth2", "10.240.0.99/24")], {}, ["10.240.0.0/24"], None),
+        ([INSIDE, POD], {}, [], node(0)),  # the pods' own
+        ([INSIDE, ("docker0", "172.17.0.1/16")], {"docker0": 1500}, [], node(0)),
+        ([INSIDE, ("lo", "127.0.0.1/8"), ("eth0", "169.254.7.7/16")], {}, [], node(0)),
+        ([INSIDE, V6], {}, [], node(0)),
+        ([V6], {}, [], None),
+        # Proxmox, libvirt and others have the machine's own address on a bridge.
+        ([("vmbr0", f"{node(0)}/24")], {"vmbr0": 1500}, ["10.240.0.0/24"], node(0)),
+    ],
+)
+def test_the_internal_ip_is_the_one_that_leaves_no_doubt(
+    addresses: list[tuple[str, str]],
+    bridges: dict[str, int],
+    node_networks: list[str],
+    found: str | None,
+) -> None:
+    of = replace(bare(cluster(1), cidrs=False), node_networks=tuple(map(ip_network, node_networks)))
+    asked = replace(having(*addresses), bridges=bridges)
+    completed, mistakes = complete(of, {"worker-0": asked})
+    assert [str(ip) for ip in completed.machines[0].internal_ips] == ([found] if found else [])
+    assert len(mistakes) == (found is None)
+    assert all("worker-0" in line and "internal_ip" in line for line in mistakes)
+
+
+def test_an_internal_ip_that_the_machine_does_not_have_is_shown_with_those_it_has() -> None:
+    asked = having(PUBLIC, ("eth1", "10.240.0.77/24"))
+    _, (mistake,) = complete(cluster(1), {"worker-0": asked})
+    for word in ("worker-0", node(0), "8.8.4.4", "10.240.0.77"):
+        assert word in mistake
+
+
+def test_workers_that_turn_out_to_have_the_same_are_both_named() -> None:
+    of = bare(cluster(2))
+    asked = {
+        "worker-0": having(INSIDE, claims=[claim("10.200.0.0/23")]),
+        "worker-1": having(INSIDE, claims=[claim(pods(1))]),
+    }
+    _, mistakes = complete(of, asked)
+    assert len(mistakes) == 2
+    for words, line in zip(([node(0)], ["10.200.0.0/23", pods(1)]), mistakes, strict=True):
+        assert all(word in line for word in ["worker-0", "worker-1", *words])

@@ -1,0 +1,103 @@
+import json
+
+import pytest
+
+from tasks.changes import Allowed, Plan, plan_routes
+from tasks.tables import dry_run_report, plan_json, plan_report, table
+
+from .builders import DEV, cluster, facts, node, pods, wanted
+
+ALL = Allowed(replace=True, prune=True)
+FOREIGN = f"{pods(1)} via {node(9)} dev {DEV} proto static"
+STALE = f"{pods(7)} via {node(7)} dev {DEV} proto 214"
+
+
+def planned(workers: int, *lines: str, allowed: Allowed = ALL) -> Plan:
+    """A plan of which the first worker has these routes, and the others none."""
+    of = cluster(workers)
+    asked = {m.name: facts(i, *(lines if i == 0 else ())) for i, m in enumerate(of.machines)}
+    return plan_routes(of, asked, allowed)
+
+
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_a_table_has_words_to_the_left_and_numbers_to_the_right() -> None:
+    assert table(["name", "count"], [["a", 1], ["bcdef", 100]]).splitlines() == [
+        "name      count",
+        "------  -------",
+        "a             1",
+        "bcdef       100",
+    ]
+
+
+def test_a_plan_lists_every_change_within_80_columns_and_ends_in_totals() -> None:
+    report = plan_report(planned(3, FOREIGN, STALE))
+    lines = report.splitlines()
+    assert max(map(len, lines)) <= 80
+    listed = [line.split() for line in lines]
+    assert ["worker-0", "replace", pods(1), "via", node(1), "dev", DEV] in listed
+    assert ["worker-0", "delete", pods(7), "via", node(7), "dev", DEV] in listed
+    assert ["worker-2", "add", pods(0), "via", node(0), "dev", DEV] in listed
+    assert lines[-1] == "3 machines: 5 to add, 1 to replace, 1 to delete, 0 right, 0 in the way"
+
+
+def test_a_replaced_route_is_shown_with_who_put_it_there_once() -> None:
+    (line,) = [line for line in plan_report(planned(2, FOREIGN)).splitlines() if "instead" in line]
+    assert line.split("instead of")[1].split() == FOREIGN.split()
+
+
+def test_what_is_in_the_way_is_shown_with_who_put_it_there_once_and_what_to_do() -> None:
+    report = plan_report(planned(2, FOREIGN, STALE, allowed=Allowed()))
+    (line,) = [line for line in report.splitlines() if "in the way of" in line]
+    assert "worker-0" in line
+    assert line.count("static") == 1
+    assert "--replace" in report
+    assert "--prune" in report
+    assert report.splitlines()[-1].endswith("0 right, 1 in the way")
+
+
+def test_many_adds_are_counted_and_what_takes_away_is_listed() -> None:
+    lines = plan_report(planned(8, FOREIGN)).splitlines()
+    assert not [line for line in lines if line.startswith("worker") and " add " in line]
+    assert [line for line in lines if line.startswith("worker-0") and " replace " in line]
+    assert [line for line in lines if "55 adds not listed" in line]
+    assert lines[-1].startswith("8 machines: 55 to add, 1 to replace,")
+
+
+def test_of_many_machines_those_with_nothing_to_do_are_counted() -> None:
+    of = cluster(50)
+    asked = {
+        m.name: facts(i, *(wanted(j) for j in range(50) if j not in (i, 49 if i == 0 else i)))
+        for i, m in enumerate(of.machines)
+    }
+    lines = plan_report(plan_routes(of, asked, Allowed())).splitlines()
+    assert [line.split() for line in lines if line.startswith("worker")] == [
+        ["worker-0", "1", "0", "0", "48", "0"],
+        ["worker-0", "add", pods(49), "via", node(49), "dev", DEV],
+    ]
+    assert [line for line in lines if "49 other machines with nothing to do" in line]
+
+
+def test_a_plan_for_programs_says_what_the_tables_say() -> None:
+    of = cluster(2)
+    document = json.loads(plan_json(planned(2, FOREIGN, STALE), of))
+    assert document["totals"] == {"add": 1, "replace": 1, "delete": 1, "right": 0, "in_the_way": 0}
+    first = document["machines"][0]
+    assert [(c["change"], c["prefix"]) for c in first["changes"]] == [
+        ("replace", pods(1)),
+        ("delete", pods(7)),
+    ]
+    assert first["changes"][0]["put"]["hops"] == [{"via": node(1), "dev": DEV}]
+    assert first["changes"][0]["take"][0]["protocol"] == "static"
+    assert first["changes"][1]["put"] is None
+
+
+def test_a_dry_run_prints_the_very_lines() -> None:
+    lines = dry_run_report(planned(2, FOREIGN)).splitlines()
+    assert f"ip route replace {wanted(1)}" in lines
+    assert f"ip route add {wanted(0)}" in lines
+    assert [line for line in lines if "route save" in line and "proto static" in line]
+    assert lines.index("# worker-0") < lines.index("# worker-1")
