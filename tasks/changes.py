@@ -13,6 +13,7 @@ from .guards import (
     rules_over,
     says,
     shadows,
+    twin_in_the_way,
     waiting,
 )
 from .lookup import Lookup
@@ -233,6 +234,10 @@ def _settle(
         for r in take
         if not r.owned and r not in right and not _may_take(r, allowed)
     ]
+    twins = [
+        r for r in take if not r.owned and sum(t.key == r.key for t in there if not t.owned) > 1
+    ]
+    blocks += [twin_in_the_way(wanted, r) for r in twins if _may_take(r, allowed) or r in right]
     if blocks and exact[:1] != kept:
         kept = []  # the kernel uses another one
     change = Change(None if kept else wanted, tuple(take))

@@ -34,6 +34,15 @@ def route_in_the_way(wanted: Route, route: Route) -> Obstacle:
     return Obstacle(wanted.prefix, str(route), remedy)
 
 
+def twin_in_the_way(wanted: Route, route: Route) -> Obstacle:
+    """A foreign route that shares its key with another one, as `ip route append` makes them.
+
+    `ip route restore` would put them back in another order, and the first one counts.
+    """
+    remedy = "several routes have its metric, and their order cannot be kept: leave one of them"
+    return Obstacle(wanted.prefix, str(route), remedy)
+
+
 def rule_in_the_way(wanted: Route, rule: Rule) -> Obstacle:
     """A policy rule in the way of a wanted route."""
     return Obstacle(

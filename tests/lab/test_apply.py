@@ -139,8 +139,6 @@ FOREIGN = {
     "unreachable": "ip route add unreachable 10.200.1.0/24 metric 9",
     "multipath": "ip route add 10.200.1.0/24 proto static mtu lock 1400"
     " nexthop via 10.240.0.98 weight 3 nexthop via 10.240.0.99 weight 1",
-    "two of one key": "ip route add 10.200.1.0/24 via 10.240.0.98; "
-    "ip route append 10.200.1.0/24 via 10.240.0.99",
     "another TOS": "ip route add 10.200.1.0/24 tos 0x10 via 10.240.0.99",
 }
 
@@ -163,6 +161,19 @@ def test_what_is_foreign_and_in_the_way(lab: Lab, command: str) -> None:
     ok(lab.fab("rollback"))
     assert lab.tables() == before
     assert on(lab, "worker-0", "ls /run/pod-routes/displaced") == ""
+
+
+def test_two_routes_of_one_key_are_never_taken(lab: Lab) -> None:
+    """What `ip route save` keeps of them comes back in another order, and the first counts."""
+    on(
+        lab,
+        "worker-0",
+        "ip route add 10.200.1.0/24 via 10.240.0.98; ip route append 10.200.1.0/24 via 10.240.0.99",
+    )
+    before = on(lab, "worker-0", "ip route")
+    refused = lab.fab("apply-routes", "--replace", "--yes")
+    assert "their order cannot be kept" in ok(refused, status=1)
+    assert on(lab, "worker-0", "ip route") == before
 
 
 FOREIGN_IPV6 = {
