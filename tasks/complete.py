@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from itertools import pairwise
 
 from .cluster import Address, Cluster, Machine, Network, within
-from .facts import Facts
+from .facts import Facts, Interface
 
 
 def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, list[str]]:
@@ -31,28 +31,36 @@ def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, lis
 
 def _pod_cidrs(machine: Machine, facts: Facts) -> tuple[tuple[Network, ...], list[str]]:
     """A worker's pod CIDRs, by hosts.toml, else by the first place on it that names one."""
-    claimed = {(place.place, n) for place in facts.claims for n in place.networks}
-    taken = machine.pod_cidrs
-    if not taken:
-        by_family: dict[int, Network] = {}
-        for claim in facts.claims:
-            for network in claim.networks:
-                by_family.setdefault(network.version, network)
-        taken = tuple(by_family.values())
+    taken = machine.pod_cidrs or tuple(network for _, network in claimed(facts))
     if not taken:
         return (), [
             "pod_cidr is not in hosts.toml, and neither kubelet nor a CNI config on it names one"
         ]
     source = "hosts.toml" if machine.pod_cidrs else facts.claims[0].place
-    wrong = []
-    for mine in taken:
-        others = [(p, n) for p, n in sorted(claimed, key=str) if n.version == mine.version]
-        wrong += [
-            f"pod CIDR is {mine} in {source}, but {network} in {place}"
-            for place, network in others
-            if not within(network, (mine,))
-        ]
-    return taken, wrong
+    return taken, [
+        f"pod CIDR is {mine} in {source}, but {network} in {place}"
+        for mine in taken
+        for place, network in contradictions(facts, mine)
+    ]
+
+
+def claimed(facts: Facts) -> list[tuple[str, Network]]:
+    """A machine's pod CIDR of each family by the first place on it that names one."""
+    by_family: dict[int, tuple[str, Network]] = {}
+    for claim in facts.claims:
+        for network in claim.networks:
+            by_family.setdefault(network.version, (claim.place, network))
+    return list(by_family.values())
+
+
+def contradictions(facts: Facts, mine: Network) -> list[tuple[str, Network]]:
+    """The places on a machine that name another pod CIDR of the family, not one inside this."""
+    claims = {(claim.place, network) for claim in facts.claims for network in claim.networks}
+    return [
+        (place, network)
+        for place, network in sorted(claims, key=str)
+        if network.version == mine.version and not within(network, (mine,))
+    ]
 
 
 def _internal_ips(
@@ -61,7 +69,7 @@ def _internal_ips(
     """A worker's internal IPs, one for each family of its pod CIDRs."""
     here = [interface.ip for _, interface in facts.addresses]
     if machine.internal_ips:
-        own = _listed(_nodes_own(cluster, facts, {facts.pod_bridge}))
+        own = _listed(i.ip for _, i in own_addresses(cluster, facts, {facts.pod_bridge}))
         return machine.internal_ips, [
             f"internal_ip {ip} is not an address of it (it has {own})"
             for ip in machine.internal_ips
@@ -71,12 +79,10 @@ def _internal_ips(
     wrong = []
     for family in sorted({n.version for n in pod_cidrs}):
         ranges = [n for n in cluster.node_networks if n.version == family]
-        candidates = [
-            ip for ip in _nodes_own(cluster, facts, set(facts.bridges)) if ip.version == family
-        ]
+        # With the range known it may well be on a bridge of its own, such as vmbr0.
+        pods = {facts.pod_bridge} if ranges else set(facts.bridges)
+        candidates = [i.ip for _, i in own_addresses(cluster, facts, pods) if i.version == family]
         if ranges:
-            # With the range known it may well be on a bridge of its own, such as vmbr0.
-            candidates = _nodes_own(cluster, facts, {facts.pod_bridge})
             candidates = [ip for ip in candidates if any(ip in n for n in ranges)]
         elif len(candidates) > 1:
             candidates = [ip for ip in candidates if ip.is_private] or candidates
@@ -91,10 +97,12 @@ def _internal_ips(
     return tuple(chosen), wrong
 
 
-def _nodes_own(cluster: Cluster, facts: Facts, pods: Collection[str]) -> list[Address]:
-    """The addresses that a node has for itself: not on its pods' links, loopback or link-local."""
+def own_addresses(
+    cluster: Cluster, facts: Facts, pods: Collection[str]
+) -> list[tuple[str, Interface]]:
+    """A node's own addresses by device: not on its pods' links, not loopback or link-local."""
     return [
-        i.ip
+        (dev, i)
         for dev, i in facts.addresses
         if dev not in pods
         and not (i.is_loopback or i.is_link_local or within(ip_network(i.ip), cluster.pod_networks))

@@ -103,6 +103,7 @@ class Facts:
     client: Address | None = None  # where the operator's ssh comes from
     answering: frozenset[Address] = frozenset()  # unknown next hops that answered a ping
     missing: tuple[str, ...] = ()  # programs
+    maker: str = ""  # of the machine, virtual or not, by its DMI
     pending: Pending | None = None
     last: Last | None = None
     snapshot: str = ""
@@ -189,6 +190,8 @@ main() {{
   ip -oneline address show
   echo "== bridge"
   ip -oneline link show type bridge
+  echo "== maker"
+  (cd /sys/class/dmi/id && cat sys_vendor product_name chassis_asset_tag)
   for file in /var/lib/kubelet/kubelet-config.yaml /var/lib/kubelet/config.yaml; do
     [ -r "$file" ] || continue
     echo "== kubelet $file"
@@ -276,6 +279,7 @@ def read(answer: str) -> Facts:
         client=ip_address(client[0].partition("%")[0]) if client else None,
         answering=frozenset(_addresses(found.get(("answering", ""), []))),
         missing=tuple(found.get(("missing", ""), [])),
+        maker=" ".join(found.get(("maker", ""), [])),
         pending=_pending(found.get(("pending", ""), [])),
         last=_last(found.get(("last", ""), [])),
         snapshot=" ".join(found.get(("snapshot", ""), [])),

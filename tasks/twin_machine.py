@@ -159,6 +159,9 @@ def _file_system(home: Path, plugins: Path) -> None:
         _overlay(extra, separate, root / separate.lstrip("/"))
     mount("proc", root / "proc", "proc")
     mount("sysfs", root / "sys", "sysfs")
+    maker = root / "sys/class/dmi/id"
+    if maker.is_dir():  # this computer's, which says nothing of the network it plays
+        mount("tmpfs", maker, "tmpfs")
     mount(str(HOME / "dev"), root / "dev", flags=BIND_ALL)
     mount("tmpfs", root / "run", "tmpfs", NOSUID_NODEV, "mode=755")
     for name in ("lock", "sshd"):

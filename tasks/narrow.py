@@ -1,0 +1,84 @@
+"""Which of the addresses found is a machine's internal IP; what several sources agree on. Pure."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+
+from .cluster import Network
+from .found import Found, Value
+
+
+def without_shared(
+    by_name: Mapping[str, list[Found]],
+) -> tuple[dict[str, list[Found]], list[str]]:
+    """The machines without internal IPs that two of them have, and a note for each such."""
+    owners: dict[str, dict[str, None]] = defaultdict(dict)
+    for name, found in by_name.items():
+        for one in found:
+            for value in one.values:
+                if value.field == "internal_ip":
+                    owners[value.text][name] = None
+    shared = {text: list(names) for text, names in owners.items() if len(names) > 1}
+    kept = {
+        name: [
+            replace(
+                one,
+                values=tuple(
+                    v for v in one.values if v.field != "internal_ip" or v.text not in shared
+                ),
+            )
+            for one in found
+        ]
+        for name, found in by_name.items()
+    }
+    return kept, [_shared_note(text, names) for text, names in shared.items()]
+
+
+def _shared_note(text: str, names: Sequence[str]) -> str:
+    who = f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''}"
+    return (
+        f"{text} is on {who} alike, as Vagrant's NAT has it: not taken. Give each kubelet"
+        " --node-ip with its address on the network that the machines share"
+    )
+
+
+def shared_links(by_name: Mapping[str, list[Found]]) -> set[Network]:
+    """The networks on which the most machines have an address; none where those are few."""
+    owners: dict[Network, set[str]] = defaultdict(set)
+    for name, found in by_name.items():
+        for one in found:
+            for value in one.values:
+                if value.network is not None:
+                    owners[value.network].add(name)
+    most = max(map(len, owners.values()), default=0)
+    return {network for network, names in owners.items() if len(names) == most > 1}
+
+
+def likely_internal(
+    values: list[Value], ranges: Sequence[Network], public: set[str], links: set[Network]
+) -> list[Value]:
+    """The addresses of one source that may be the internal IP: by node_networks, else those
+    that are private, not where ssh goes, and on the network that the machines share.
+    """
+    of_family = [n for n in ranges if values and n.version == values[0].family]
+    if of_family:
+        return [v for v in values if any(ip_address(v.text) in n for n in of_family)] or values
+    for better in (
+        [v for v in values if ip_address(v.text).is_private],
+        [v for v in values if v.text not in public],
+        [v for v in values if v.network in links],
+    ):
+        both = [v for v in values if v in better]
+        values = both or values
+    return values
+
+
+def agreed(sets: Sequence[list[Value]]) -> list[Value]:
+    """What all sources say, else everything that any says; the same text once."""
+    common = set.intersection(*({v.text for v in values} for values in sets)) if sets else set()
+    by_text: dict[str, Value] = {}
+    for value in (value for values in sets for value in values):
+        if not common or value.text in common:
+            by_text.setdefault(value.text, value)
+    return list(by_text.values())

@@ -1,0 +1,36 @@
+"""Where machines can be found: a module for each source, `--from` its name."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from importlib import import_module
+from pkgutil import iter_modules
+
+from ..exits import Stop
+from ..found import Found, Request
+
+
+def names() -> list[str]:
+    """The sources that there are."""
+    return [module.name for module in iter_modules(__path__)]
+
+
+def chosen(text: str) -> list[str]:
+    """The sources in a list with commas; Stop where one does not exist."""
+    wanted = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in wanted:
+        if name not in names():
+            near = get_close_matches(name, names(), 1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(names())}"
+            raise Stop(f"--from {name}: no such source; {hint}")
+    if not wanted:
+        raise Stop(f"--from: choose from {', '.join(names())}, joined by commas")
+    return wanted
+
+
+def machines(name: str, request: Request) -> Iterator[Found]:
+    """The machines that a source knows of; Stop where it cannot say."""
+    source = import_module(f".{name}", __name__)
+    try:
+        yield from source.machines(request)
+    except ValueError as error:  # an address that is none
+        raise Stop(f"{name}: its answer cannot be read: {error}") from None

@@ -1,0 +1,50 @@
+"""DigitalOcean's droplets, by doctl.
+
+`compute droplet list --output json` prints an array of the API's own droplets, all pages of it
+(https://docs.digitalocean.com/reference/api/digitalocean/#tag/Droplets).
+"""
+
+from collections.abc import Iterator
+
+from ..found import Found, Request, internal_ips, public_ips
+from ..program import Answer, answer_of
+
+
+class _Address(Answer):
+    ip_address: str = ""
+    type: str = ""
+
+
+class _Networks(Answer):
+    v4: list[_Address] | None = None
+    v6: list[_Address] | None = None
+
+
+class _Droplet(Answer):
+    name: str = ""
+    networks: _Networks | None = None
+    tags: list[str] | None = None
+
+
+def machines(request: Request) -> Iterator[Found]:
+    """Every droplet of the account."""
+    droplets = answer_of(
+        request.c,
+        ["doctl", "compute", "droplet", "list", "--output", "json"],
+        list[_Droplet],
+        key="DIGITALOCEAN_ACCESS_TOKEN",
+        missing="see https://docs.digitalocean.com/reference/doctl/how-to/install/",
+    )
+    for droplet in droplets:
+        networks = droplet.networks or _Networks()
+        addresses = [*(networks.v4 or []), *(networks.v6 or [])]
+        public = [a.ip_address for a in addresses if a.type == "public"]
+        private = [a.ip_address for a in addresses if a.type == "private"]
+        yield Found(
+            droplet.name,
+            "doctl",
+            (*public_ips("doctl", *public), *internal_ips("doctl", *private)),
+            member=False,
+            tags=tuple(droplet.tags or ()),
+            provider="digitalocean",
+        )

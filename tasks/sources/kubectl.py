@@ -1,0 +1,68 @@
+"""The cluster's nodes, by kubectl.
+
+`get nodes -o json` prints a NodeList
+(https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/node-v1/).
+"""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from ..found import Found, Request, internal_ips, pod_cidrs, public_ips
+from ..program import Answer, answer_of
+
+
+class _Meta(Answer):
+    name: str
+    labels: dict[str, str] | None = None
+
+
+class _Spec(Answer):
+    pod_cidr: str = Field(default="", alias="podCIDR")
+    pod_cidrs: list[str] | None = Field(default=None, alias="podCIDRs")
+
+
+class _Address(Answer):
+    type: str
+    address: str
+
+
+class _Status(Answer):
+    addresses: list[_Address] | None = None
+
+
+class _Node(Answer):
+    metadata: _Meta
+    spec: _Spec = _Spec()
+    status: _Status = _Status()
+
+
+class _Nodes(Answer):
+    items: list[_Node]
+
+
+def machines(request: Request) -> Iterator[Found]:
+    """Every node; one with a pod CIDR is a worker whatever its taints."""
+    context = [f"--context={request.context}"] if request.context else []
+    wait = ["--request-timeout=30s"]
+    nodes = answer_of(
+        request.c,
+        ["kubectl", *context, *wait, "get", "nodes", "-o", "json"],
+        _Nodes,
+        key="",
+        missing="apt-get install kubernetes-client",
+    )
+    for node in nodes.items:
+        addresses = node.status.addresses or []
+        external = [a.address for a in addresses if a.type == "ExternalIP"]
+        internal = [a.address for a in addresses if a.type == "InternalIP"]
+        cidrs = pod_cidrs("kubectl", *(node.spec.pod_cidrs or [node.spec.pod_cidr]))
+        labels = node.metadata.labels or {}
+        yield Found(
+            node.metadata.name,
+            "kubectl",
+            (*public_ips("kubectl", *external), *internal_ips("kubectl", *internal), *cidrs),
+            role="worker" if cidrs else None,
+            tags=(*labels, *(f"{key}={value}" for key, value in labels.items())),
+            notes=() if cidrs else ("has no podCIDR yet",),
+        )

@@ -1,0 +1,39 @@
+"""A machines.txt, as the hard-way tutorial keeps it since 2023.
+
+A line a machine: IPV4_ADDRESS FQDN HOSTNAME POD_SUBNET, where a machine without pods has no
+subnet (https://github.com/kelseyhightower/kubernetes-the-hard-way, docs/03-compute-resources.md).
+The one address is where ssh goes and what the others use as next hop.
+"""
+
+from collections.abc import Iterator
+
+from ..exits import Stop
+from ..found import Found, Request, internal_ips, pod_cidrs, public_ips
+
+
+def machines(request: Request) -> Iterator[Found]:
+    """Every line's machine; one without a subnet is a controller."""
+    try:
+        text = request.file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        hint = "name another with --file"
+        raise Stop(f"{request.file}: cannot be read: {error.strerror}; {hint}") from None
+    except UnicodeDecodeError:
+        raise Stop(f"{request.file}: not UTF-8; save it as UTF-8") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        place = f"{request.file.name}:{number}"
+        if len(words) not in (3, 4):
+            raise Stop(f"{place}: must be IPV4_ADDRESS FQDN HOSTNAME [POD_SUBNET]")
+        address, _fqdn, name, *subnet = words
+        try:
+            values = (
+                *public_ips(place, address),
+                *internal_ips(place, address),
+                *pod_cidrs(place, *subnet),
+            )
+        except ValueError as error:
+            raise Stop(f"{place}: {error}") from None
+        yield Found(name, "machines", values, role="worker" if subnet else "controller")

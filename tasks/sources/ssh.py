@@ -1,0 +1,57 @@
+"""The machines themselves, asked over ssh, in the one trip that every verb makes.
+
+A pod CIDR is that of the kubelet config, else of the CNI config, checked against the address of
+the pod bridge; every address of its own may be a machine's internal IP.
+"""
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import PurePosixPath
+
+from ..cluster import Cluster, within
+from ..complete import claimed, contradictions, own_addresses
+from ..facts import Facts
+from ..found import Found, Request, Value
+from ..providers import provider_of, routed
+from ..survey import ask
+
+
+def machines(request: Request) -> Iterator[Found]:
+    """Every machine that is known so far, by what it says of itself."""
+    assert request.fleet is not None
+    fleet = request.fleet()
+    facts, troubles = ask(fleet, skip_unreachable=request.skip_unreachable)
+    for machine in fleet.cluster.machines:
+        found = facts.get(machine.name)
+        if found is None:
+            yield Found(machine.name, "ssh", trouble=troubles[machine.name])
+            continue
+        yield Found(
+            machine.name,
+            "ssh",
+            (
+                *_internal_ips(fleet.cluster, found),
+                *(() if machine.role == "controller" else _pod_cidrs(found)),
+            ),
+            provider=provider_of(found),
+            notes=tuple(routed(found)),
+        )
+
+
+def _internal_ips(cluster: Cluster, facts: Facts) -> Iterator[Value]:
+    pods = tuple(network for claim in facts.claims for network in claim.networks)
+    bridges = {facts.pod_bridge} if cluster.node_networks else set(facts.bridges)
+    for device, own in own_addresses(cluster, facts, bridges):
+        if not within(ip_network(own.ip), pods):
+            yield Value("internal_ip", own.version, str(own.ip), device, own.network)
+
+
+def _pod_cidrs(facts: Facts) -> Iterator[Value]:
+    for place, mine in claimed(facts):
+        for named, network in ((place, mine), *contradictions(facts, mine)):
+            yield Value("pod_cidr", network.version, str(network), _short(named))
+
+
+def _short(place: str) -> str:
+    """A file by its own name; the address of a bridge by that of the bridge."""
+    return PurePosixPath(place).name if place.startswith("/") else place.rsplit(maxsplit=1)[-1]

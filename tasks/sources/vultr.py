@@ -1,0 +1,80 @@
+"""Vultr's instances, by vultr-cli.
+
+`instance list --output json` prints the API's own instances and paging
+(https://www.vultr.com/api/#tag/instances/operation/list-instances): an address that there is not
+is "" or "0.0.0.0", and a next cursor that there is not is "".
+"""
+
+from collections.abc import Iterator
+
+from ..exits import Stop
+from ..found import Found, Request, internal_ips, public_ips
+from ..program import Answer, answer_of
+
+PAGE = "500"  # the most that the API gives at once
+
+
+class _Instance(Answer):
+    label: str = ""
+    hostname: str = ""
+    main_ip: str = ""
+    v6_main_ip: str = ""
+    internal_ip: str = ""
+    vpc_only: bool = False
+    tags: list[str] | None = None
+
+
+class _Links(Answer):
+    next: str = ""
+
+
+class _Meta(Answer):
+    links: _Links | None = None
+
+
+class _Page(Answer):
+    instances: list[_Instance] | None
+    meta: _Meta | None = None
+
+
+def machines(request: Request) -> Iterator[Found]:
+    """Every instance of the account, page after page."""
+    cursors = [""]
+    while True:
+        argv = ["vultr-cli", "instance", "list", "--output", "json", "--per-page", PAGE]
+        page = answer_of(
+            request.c,
+            [*argv, *(["--cursor", cursors[-1]] if cursors[-1] else [])],
+            _Page,
+            key="VULTR_API_KEY",
+            missing="see https://github.com/vultr/vultr-cli",
+        )
+        for instance in page.instances or []:
+            yield _found(instance)
+        following = page.meta.links.next if page.meta and page.meta.links else ""
+        if not following:
+            return
+        if following in cursors:
+            raise Stop("vultr-cli: its pages go round in a circle; try again")
+        cursors.append(following)
+
+
+def _found(instance: _Instance) -> Found:
+    internal = internal_ips("vultr", instance.internal_ip)
+    notes = []
+    if not internal:
+        notes.append(
+            "Vultr names no internal IP: attach a VPC; an address in a VPC 2.0 only the machine"
+            " itself knows: --from vultr,ssh"
+        )
+    if instance.vpc_only:
+        notes.append("has no public IP (vpc_only): ssh has to reach it by its internal one")
+    return Found(
+        instance.label or instance.hostname,
+        "vultr",
+        (*public_ips("vultr", instance.main_ip, instance.v6_main_ip), *internal),
+        member=False,
+        tags=tuple(instance.tags or ()),
+        provider="vultr",
+        notes=tuple(notes),
+    )
