@@ -2,10 +2,11 @@
 
 from invoke import Collection
 
-from tasks import apply, confirm, lab, plan, rehearse, rollback, verify
+from tasks import apply, confirm, discover, lab, plan, rehearse, rollback, verify
 from tasks.command import CommandLine
 
 namespace = Collection(
+    discover.discover,
     plan.plan,
     apply.apply_routes,
     verify.verify,

@@ -20,13 +20,13 @@ FIELDS: tuple[Field, ...] = ("public_ip", "internal_ip", "pod_cidr")
 class Selection:
     """Which machines of a source are meant; names are exact, or patterns as the shell has them."""
 
-    known: frozenset[str] = frozenset()  # the names in hosts.toml, which are always meant
+    cluster: Cluster | None  # those in hosts.toml are always meant
     match: tuple[str, ...] = ()
     tag: str = ""
 
     def takes(self, found: Found) -> bool:
         """Whether this machine is meant."""
-        if found.name in self.known:
+        if self.cluster and any(found.name == machine.name for machine in self.cluster.machines):
             return True
         if not (self.match or self.tag):
             return found.member
@@ -57,9 +57,14 @@ class Discovery:
 
     rows: tuple[Row, ...]
     roles: Mapping[str, Role]  # of every machine that has rows
-    new: tuple[str, ...] = ()  # machines that are not in hosts.toml
-    gone: Mapping[str, tuple[str, ...]] | None = None  # from hosts.toml; the sources without it
-    notes: tuple[str, ...] = ()
+    new: tuple[str, ...]  # machines that are not in hosts.toml
+    gone: Mapping[str, tuple[str, ...]]  # machines of hosts.toml, and the sources without them
+    listed: tuple[str, ...]  # the sources that list machines
+    notes: tuple[str, ...]
+
+    def absent(self, name: str) -> bool:
+        """Whether a machine of hosts.toml has disappeared from every source that lists any."""
+        return name in self.gone and self.gone[name] == self.listed
 
     @property
     def open(self) -> tuple[Row, ...]:
@@ -119,7 +124,7 @@ def combine(
         roles[name] = role
         rows += _rows(name, role, here, machine, ranges, links)
     gone = {name: absent for name in held if (absent := _absent(name, listed))}
-    return Discovery(tuple(rows), roles, tuple(new), gone, tuple(notes))
+    return Discovery(tuple(rows), roles, tuple(new), gone, tuple(listed), tuple(notes))
 
 
 def _in_order(by_name: Iterable[str], held: Mapping[str, Machine]) -> list[str]:

@@ -57,6 +57,17 @@ class CommandLine:
         self._twin = twin
         self._rehearsed = inventory
 
+    @property
+    def rehearsing(self) -> bool:
+        """Whether the machines are a twin's."""
+        return self._twin is not None
+
+    def forget(self, inventory: Path) -> None:
+        """Have the tasks that follow read a hosts.toml anew: it has been written."""
+        held = self._fleets.pop(inventory, None)
+        if held is not None:
+            held.close()
+
     def report(self, text: str) -> None:
         """Print a task's results, apart from those of the task before."""
         if self._reported:

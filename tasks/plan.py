@@ -31,6 +31,7 @@ def plan(
     """Show what apply-routes would change on each machine; change nothing."""
     from .changes import Allowed
     from .planning import plan_cluster
+    from .providers import machine_notes
     from .tables import plan_json, plan_report
 
     if format not in ("table", "json"):
@@ -42,7 +43,11 @@ def plan(
         limit=limit,
         skip_unreachable=skip_unreachable,
     )
-    report(c, plan_json(planned, found.cluster) if format == "json" else plan_report(planned))
+    notes = machine_notes(found.facts, found.cluster.pod_networks)
+    if format == "json":
+        report(c, plan_json(planned, found.cluster, notes))
+    else:
+        report(c, plan_report(planned, notes))
     if planned.refused:
         raise Stop(status=Status.ERROR)
     if planned.skipped:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from .changes import Change, MachinePlan, Plan
@@ -33,9 +34,21 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def plan_report(plan: Plan) -> str:
-    """A plan as tables: counts per machine, the changes, what stands in the way, one total."""
-    parts = [_counts(plan), _changes(plan), *_notes(plan), totals(plan)]
+def wrapped(lines: Iterable[str]) -> list[str]:
+    """Lines broken at the screen's width, what continues one set in; the same line once."""
+    return [
+        textwrap.fill(line, width(), subsequent_indent="  ", break_on_hyphens=False)
+        for line in dict.fromkeys(lines)
+    ]
+
+
+def plan_report(plan: Plan, notes: Sequence[str] = ()) -> str:
+    """A plan as tables: counts per machine, the changes, what stands in the way, one total.
+
+    `notes` are what to know of the machines' networks, a line each.
+    """
+    known = "\n".join(wrapped(notes))
+    parts = [_counts(plan), _changes(plan), *_notes(plan), known, totals(plan)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -114,7 +127,7 @@ def totals(plan: Plan) -> str:
     return f"{counted(len(plan.machines), 'machine')}{skipped}: {', '.join(numbers)}"
 
 
-def plan_json(plan: Plan, cluster: Cluster) -> str:
+def plan_json(plan: Plan, cluster: Cluster, notes: Sequence[str] = ()) -> str:
     """A plan for programs: one JSON object; `version` changes when a field's meaning does."""
     machines = [
         {
@@ -145,6 +158,7 @@ def plan_json(plan: Plan, cluster: Cluster) -> str:
         "inventory": str(cluster.path),
         "machines": machines,
         "skipped": dict(plan.skipped),
+        "notes": list(notes),
         "totals": totals,
     }
     return json.dumps(document, indent=2)

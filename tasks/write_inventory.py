@@ -68,6 +68,8 @@ def edited(text: str, edit: Edit) -> str:
 
     Lines end as they did, and what is not edited stays as it is, to the byte.
     """
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    text = text.removeprefix(mark)
     crlf = "\r\n" in text and not re.search(r"(?<!\r)\n", text)
     plain = text.replace("\r\n", "\n") if crlf else text
     try:
@@ -80,7 +82,7 @@ def edited(text: str, edit: Edit) -> str:
             "hosts.toml is not written: it is in a form that cannot be edited without changing"
             " more; give each machine a [[workers]] or [[controllers]] table"
         )
-    return result.replace("\n", "\r\n") if crlf else result
+    return mark + (result.replace("\n", "\r\n") if crlf else result)
 
 
 def _edited(text: str, edit: Edit) -> Iterator[str]:

@@ -1,0 +1,152 @@
+"""Asking the sources, and what is to be written of what they found."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
+from pathlib import Path
+
+from . import sources
+from .cluster import Cluster, Machine, Network, Ssh, within
+from .combine import Discovery, Row, Selection, combine, shared_names
+from .exits import Stop
+from .fleet import Fleet
+from .found import Found, Request
+from .write_inventory import Edit, new_file
+
+SSH = "ssh"  # the one source that lists no machines: it asks those that are known
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the sources gave."""
+
+    discovery: Discovery
+    providers: tuple[str, ...]
+    others: Mapping[str, int]  # by source, how many machines it has that nobody chose or refused
+    skipped: Mapping[str, str]  # machines that could not be asked, and why
+
+
+def gather(
+    names: Sequence[str],
+    request: Request,
+    path: Path,
+    cluster: Cluster | None,
+    selection: Selection,
+    controllers: Sequence[str],
+    reach: Callable[[Cluster], Fleet],
+) -> Gathered:
+    """Ask each source; `reach` connects to the machines of a cluster, for ssh.
+
+    Raises Stop where a source cannot say, or gives one name to several machines that are meant.
+    """
+    found: list[Found] = []
+    listed: dict[str, frozenset[str]] = {}
+    others: dict[str, int] = {}
+    discovery = combine(found, cluster, listed)
+    for name in sorted(names, key=SSH.__eq__):  # last: it goes to what the others found
+        if name == SSH:
+            draft = drafted(discovery, path, cluster)
+            request = replace(request, fleet=lambda draft=draft: reach(draft))  # type: ignore[misc]
+            found += sources.machines(name, request)
+        else:
+            every = list(sources.machines(name, request))
+            meant = [one for one in every if one.name and selection.takes(one)]
+            if not meant and cluster is None:
+                raise Stop(_none_meant(name, every))
+            found += meant
+            listed[name] = frozenset(one.name for one in every)
+            if not (selection.match or selection.tag):
+                others[name] = len(every) - len(meant)
+        twice = shared_names(found)
+        if twice:
+            raise Stop("\n".join(twice))
+        discovery = combine(found, cluster, listed, controllers)
+    return Gathered(
+        discovery,
+        tuple(dict.fromkeys(one.provider for one in found if one.provider)),
+        others,
+        {one.name: one.trouble for one in found if one.trouble},
+    )
+
+
+def _none_meant(source: str, every: Sequence[Found]) -> str:
+    names = ", ".join(one.name for one in every[:20]) or "none at all"
+    return (
+        f"{source}: which machines? --match 'worker-*' chooses by name, --tag TAG by tag;"
+        f" there are: {names}{', ...' if len(every) > 20 else ''}"
+    )
+
+
+def drafted(discovery: Discovery, path: Path, cluster: Cluster | None) -> Cluster:
+    """The cluster as it is known so far: enough to log in on its machines."""
+    base = cluster or Cluster(path, (), (), ssh=Ssh(known_hosts=path.parent / "known_hosts"))
+    held = {machine.name: machine for machine in base.machines}
+    ways = {row.machine: row.values[0].text for row in discovery.rows if row.field == "public_ip"}
+    machines = [
+        replace(held[name], public_ip=ways.get(name, held[name].public_ip))
+        if name in held
+        else Machine(name, role, ways[name])
+        for name, role in discovery.roles.items()
+        if not discovery.absent(name)
+    ]
+    return replace(base, machines=tuple(machines))
+
+
+def edit_of(discovery: Discovery, cluster: Cluster | None, prune: bool) -> Edit:
+    """What is to be changed in hosts.toml; rows that are open change nothing."""
+    held = {machine.name: machine for machine in cluster.machines} if cluster else {}
+    changes: dict[str, dict[str, tuple[str, ...]]] = {}
+    for row in discovery.rows:
+        if row.state in ("new", "differs"):
+            fields = changes.setdefault(row.machine, {})
+            before = fields.get(row.field, _held(held.get(row.machine), row.field))
+            fields[row.field] = _with(before, row)
+    removes = frozenset(n for n in held if prune and discovery.absent(n))
+    return Edit(
+        sets={n: fields for n, fields in changes.items() if n in held and n not in removes},
+        adds=[(n, discovery.roles[n], changes.get(n, {})) for n in discovery.new],
+        removes=removes,
+    )
+
+
+def _held(machine: Machine | None, field: str) -> tuple[str, ...]:
+    if machine is None or field == "public_ip":
+        return ()
+    values = machine.internal_ips if field == "internal_ip" else machine.pod_cidrs
+    return tuple(map(str, values))
+
+
+def _with(before: tuple[str, ...], row: Row) -> tuple[str, ...]:
+    """A field's values with that of one address family put in, each in its place."""
+    text = row.values[0].text
+    if row.held in before:
+        return tuple(text if value == row.held else value for value in before)
+    return (*before, text)
+
+
+def new_text(pod_networks: Sequence[str], rows: Sequence[Row], path: Path) -> str:
+    """The beginning of a new hosts.toml; Stop where nothing tells its pod networks."""
+    found = tuple(pod_networks) or tuple(map(str, _around(rows)))
+    if not found:
+        raise Stop(
+            f"{path} is not written: no source names a pod CIDR. Say what holds them all,"
+            " --pod-networks 10.200.0.0/16, or add a source that knows: ssh, kubectl"
+        )
+    return new_file(found)
+
+
+def _around(rows: Sequence[Row]) -> tuple[Network, ...]:
+    """The smallest network of each family that holds all pod CIDRs found."""
+    found = [
+        ip_network(row.values[0].text)
+        for row in rows
+        if row.field == "pod_cidr" and row.state != "open"
+    ]
+    outers = []
+    for version in sorted({network.version for network in found}):
+        inner = [network for network in found if network.version == version]
+        outer = inner[0]
+        while not all(within(network, (outer,)) for network in inner):
+            outer = outer.supernet()
+        outers.append(outer)
+    return tuple(outers)

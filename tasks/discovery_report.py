@@ -1,0 +1,107 @@
+"""What discovery prints, and what it asks."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from .cluster import Cluster
+from .combine import Discovery, Row, State
+from .discovery import Gathered
+from .providers import notes as provider_notes
+from .tables import MANY, counted, table, wrapped
+from .write_inventory import Edit
+
+
+def discovery_report(gathered: Gathered, cluster: Cluster | None, path: Path) -> str:
+    """What was found as a table, what to know of it, and a line of totals."""
+    discovery = gathered.discovery
+    shown = [r for r in discovery.rows if len(discovery.rows) <= MANY or r.state != "same"]
+    headers = ["machine", "field", "found", "from", path.name]
+    notes = provider_notes(gathered.providers, cluster.pod_networks if cluster else ())
+    parts = [
+        table(headers, [cells for row in shown for cells in _cells(row)]) if shown else "",
+        "\n".join(wrapped([*_gone(discovery, path), *discovery.notes, *notes])),
+        _totals(discovery),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _cells(row: Row) -> Iterable[list[str]]:
+    first, *others = row.values
+    state = "choose" if row.state == "open" else row.state
+    yield [row.machine, row.field, first.text, first.place, state]
+    for value in others:
+        yield ["", "or", value.text, value.place, ""]
+    if row.state == "differs" or (row.state == "open" and row.held):
+        yield ["", "instead of", row.held, "", ""]
+
+
+def _gone(discovery: Discovery, path: Path) -> list[str]:
+    return [
+        f"{name}: in {path.name}, but not in {', '.join(sources)}: kept"
+        + ("; --prune removes it" if discovery.absent(name) else "")
+        for name, sources in discovery.gone.items()
+    ]
+
+
+def _totals(discovery: Discovery) -> str:
+    states = Counter(row.state for row in discovery.rows)
+    words: dict[State, str] = {"new": "new", "differs": "other", "open": "to choose"}
+    numbers = [
+        f"{counted(states['same'], 'value')} the same",
+        *(f"{states[state]} {word}" for state, word in words.items() if states[state]),
+    ]
+    return f"{counted(len(discovery.roles), 'machine')}: {', '.join(numbers)}"
+
+
+def asked(discovery: Discovery) -> Discovery:
+    """The same with a person's answers, where there is a terminal to ask in."""
+    if not (discovery.open and sys.stdin.isatty()):
+        return discovery
+    return replace(
+        discovery,
+        rows=tuple(_answered(row) if row.state == "open" else row for row in discovery.rows),
+    )
+
+
+def _answered(row: Row) -> Row:
+    print(f"{row.machine}: which {row.field}?", file=sys.stderr)
+    for number, value in enumerate(row.values, 1):
+        print(f"  {number}  {value.text}  ({value.place})", file=sys.stderr)
+    print("number, or nothing to leave it open: ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline().strip()
+    if answer.isdecimal() and 1 <= int(answer) <= len(row.values):
+        return row.settled(row.values[int(answer) - 1])
+    return row
+
+
+def hints(gathered: Gathered, edit: Edit, path: Path, write: bool) -> list[str]:
+    """What a person can do next."""
+    discovery = gathered.discovery
+    lines = [
+        f"{source} has {counted(number, 'other machine')}; --match and --tag take machines in"
+        for source, number in gathered.others.items()
+        if number
+    ]
+    if discovery.open:
+        lines += ["several values are possible; write the right one into " + str(path) + ":"]
+        lines += [f"  {line}" for row in discovery.open for line in _to_write(row, discovery)]
+    if edit.empty:
+        lines += [] if discovery.open else [f"nothing to write: {path} says all this"]
+    elif not write:
+        lines += [f"nothing was written; --write puts this into {path}"]
+    return lines
+
+
+def _to_write(row: Row, discovery: Discovery) -> list[str]:
+    choice = " or ".join(f'"{value.text}"' for value in row.values)
+    role = discovery.roles[row.machine]
+    table_name = f"[[{role}s]]" if row.machine not in discovery.new else f"a new [[{role}s]]"
+    lines = [f"{row.machine}, {table_name}: {row.field} = {choice}"]
+    networks = dict.fromkeys(str(value.network) for value in row.values if value.network)
+    if networks:
+        choice = " or ".join(f'"{network}"' for network in networks)
+        lines.append(f"or, for all machines, [cluster]: node_networks = [{choice}]")
+    return lines
