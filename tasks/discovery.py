@@ -10,7 +10,7 @@ from .cluster import Cluster, Machine, Network, Ssh, within
 from .combine import Discovery, Row, Selection, combine, shared_names
 from .exits import Stop
 from .fleet import Fleet
-from .found import Found, Request
+from .found import Found, Request, Role
 from .write_inventory import Edit, new_file
 
 SSH = "ssh"  # the one source that lists no machines: it asks those that are known
@@ -47,9 +47,9 @@ def gather(
         if name == SSH:
             draft = drafted(discovery, path, cluster)
             request = replace(request, fleet=lambda draft=draft: reach(draft))  # type: ignore[misc]
-            found += sources.machines(name, request)
+            found += sources.ask(name, request)
         else:
-            every = list(sources.machines(name, request))
+            every = list(sources.ask(name, request))
             meant = [one for one in every if one.name and selection.takes(one)]
             if not meant and cluster is None:
                 raise Stop(_none_meant(name, every))
@@ -101,10 +101,16 @@ def edit_of(discovery: Discovery, cluster: Cluster | None, prune: bool) -> Edit:
             fields = changes.setdefault(row.machine, {})
             before = fields.get(row.field, _held(held.get(row.machine), row.field))
             fields[row.field] = _with(before, row)
+    roles: tuple[Role, ...] = ("worker", "controller")
     removes = frozenset(n for n in held if prune and discovery.absent(n))
     return Edit(
         sets={n: fields for n, fields in changes.items() if n in held and n not in removes},
-        adds=[(n, discovery.roles[n], changes.get(n, {})) for n in discovery.new],
+        adds=[
+            (name, role, changes.get(name, {}))
+            for role in roles
+            for name in discovery.new
+            if discovery.roles[name] == role
+        ],
         removes=removes,
     )
 

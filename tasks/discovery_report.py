@@ -48,7 +48,7 @@ def _gone(discovery: Discovery, path: Path) -> list[str]:
 
 def _totals(discovery: Discovery) -> str:
     states = Counter(row.state for row in discovery.rows)
-    words: dict[State, str] = {"new": "new", "differs": "other", "open": "to choose"}
+    words: dict[State, str] = {"new": "new", "differs": "different", "open": "to choose"}
     numbers = [
         f"{counted(states['same'], 'value')} the same",
         *(f"{states[state]} {word}" for state, word in words.items() if states[state]),

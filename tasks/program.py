@@ -1,6 +1,7 @@
 """A program of the operator's own, run on this machine for what it prints as JSON."""
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -103,7 +104,10 @@ def _quoted(words: str, secret: str) -> str:
     """A program's last words on one line, printable, without its API key."""
     if secret:
         words = words.replace(secret, "***")
-    line = "; ".join(line.strip() for line in words.splitlines() if line.strip())
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    # Among usage and log lines, programs of cobra and kubectl begin theirs with "Error".
+    told = [line for line in lines if re.match(r"error\b", line, re.IGNORECASE)] or lines[-3:]
+    line = "; ".join(dict.fromkeys(told))
     text = "".join(char if char.isprintable() else "?" for char in line)
     text = text if len(text) <= LONGEST else f"...{text[-LONGEST:]}"
     encoding = sys.stderr.encoding or "ascii"

@@ -88,22 +88,26 @@ def edited(text: str, edit: Edit) -> str:
 def _edited(text: str, edit: Edit) -> Iterator[str]:
     pieces = _pieces(text)
     kinds = [match[1] if (match := MACHINES.match(piece)) else "" for piece in pieces]
-    last = {kind: at for at, kind in enumerate(kinds) if kind}
-    after: dict[int, list[str]] = {}
-    for name, role, fields in edit.adds:
-        at = last.get(f"{role}s", max(last.values(), default=len(pieces) - 1))
-        after.setdefault(at, []).append(_table(f"{role}s", name, fields))
     names = [_name(piece, kind) if kind else "" for piece, kind in zip(pieces, kinds, strict=True)]
+    last = {kind: at for at, kind in enumerate(kinds) if kind}
+    added: dict[int, str] = {}
+    for name, role, fields in edit.adds:
+        at = last.get(f"{role}s", max(last.values(), default=len(pieces)))
+        added[at] = added.get(at, "") + "\n" + _table(f"{role}s", name, fields)
     for at, (piece, kind, name) in enumerate(zip(pieces, kinds, names, strict=True)):
         body, rest = _body(piece)
-        if at + 1 < len(pieces) and names[at + 1] in edit.removes and kinds[at + 1]:
-            rest = _without_heading(rest)
         if kind and name in edit.removes:
             body = ""
         elif kind and name in edit.sets:
             body = _set(body, kind, edit.sets[name])
-        added = "".join(f"\n{table}" for table in after.get(at, ()))
-        yield (f"{body}\n" if added and body and not body.endswith("\n") else body) + added + rest
+        if at + 1 < len(pieces) and kinds[at + 1] and names[at + 1] in edit.removes:
+            rest = _without_heading(rest)
+        yield _ended(body) + added[at] + rest if at in added else body + rest
+    yield added.get(len(pieces), "")
+
+
+def _ended(body: str) -> str:
+    return f"{body}\n" if body and not body.endswith("\n") else body
 
 
 def _pieces(text: str) -> list[str]:
@@ -142,8 +146,7 @@ def _name(piece: str, kind: str) -> str:
 
 
 def _set(body: str, kind: str, fields: Fields) -> str:
-    ends = body.endswith("\n")
-    document = tomlkit.parse(body if ends else f"{body}\n")
+    document = tomlkit.parse(_ended(body))
     table: Any = document[kind][0]
     for key, values in fields.items():
         old = table.get(key)
@@ -154,7 +157,7 @@ def _set(body: str, kind: str, fields: Fields) -> str:
         else:
             table[key] = _value(values, isinstance(old, Array))
     text = tomlkit.dumps(document)
-    return text if ends else text.removesuffix("\n")
+    return text if body.endswith("\n") else text.removesuffix("\n")
 
 
 def _value(values: Sequence[str], listed: bool = False) -> str | list[str]:

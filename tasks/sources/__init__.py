@@ -27,7 +27,7 @@ def chosen(text: str) -> list[str]:
     return wanted
 
 
-def machines(name: str, request: Request) -> Iterator[Found]:
+def ask(name: str, request: Request) -> Iterator[Found]:
     """The machines that a source knows of; Stop where it cannot say."""
     source = import_module(f".{name}", __name__)
     try:

@@ -39,14 +39,14 @@ def machines(request: Request) -> Iterator[Found]:
     )
     for server in servers:
         public = server.public_net or _Public()
-        first = _first(public.ipv6.ip) if public.ipv6 else None
-        private = [net.ip for net in server.private_net or []]
+        four, six = (_given(address) for address in (public.ipv4, public.ipv6))
+        private = [_given(address) for address in server.private_net or []]
         labels = server.labels or {}
         yield Found(
             server.name,
             "hcloud",
             (
-                *public_ips("hcloud", public.ipv4.ip if public.ipv4 else None, first),
+                *public_ips("hcloud", four, _first(six) if six else None),
                 *internal_ips("hcloud", *private),
             ),
             member=False,
@@ -55,9 +55,12 @@ def machines(request: Request) -> Iterator[Found]:
         )
 
 
-def _first(text: str | None) -> str | None:
-    """The address that a server has of its IPv6 network."""
-    if not text or text.startswith("<"):  # Go prints <nil> for none
-        return None
-    interface = ip_interface(text)
-    return str(interface.network[1]) if interface.network.num_addresses > 1 else str(interface.ip)
+def _given(address: _Address | None) -> str | None:
+    """An address's text; older hcloud prints Go's <nil> where there is none."""
+    return None if address is None or address.ip == "<nil>" else address.ip
+
+
+def _first(text: str) -> str:
+    """The address that a server has of its IPv6 network, a /64 that is printed with or without."""
+    address = ip_interface(text).ip
+    return str(address if int(address) % (1 << 64) else address + 1)

@@ -1,0 +1,400 @@
+"""Each source by itself: real kubectl and hcloud, stand-ins for vultr-cli and doctl."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invoke import Config, Context
+
+from tasks import sources
+from tasks.exits import Status, Stop
+from tasks.found import Found, Request
+
+from . import api
+
+NONE = str(ip_address(0))  # what Vultr gives for an address that there is not
+
+
+@pytest.fixture(autouse=True)
+def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody with a home of their own, in which the programs find no configuration."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name in ("KUBECONFIG", "HCLOUD_TOKEN", "HCLOUD_CONTEXT", "VULTR_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def found(source: str, timeout: int | None = None, **options: Any) -> list[Found]:
+    c = Context(Config(overrides={"timeouts": {"command": timeout}}))
+    return list(sources.ask(source, Request(c, **options)))
+
+
+def said(machine: Found, field: str) -> list[str]:
+    return [value.text for value in machine.values if value.field == field]
+
+
+def stopped(source: str, **options: Any) -> str:
+    with pytest.raises(Stop) as stop:
+        found(source, **options)
+    assert stop.value.code == Status.ERROR
+    lines = str(stop.value).splitlines()
+    assert len(lines) == 1
+    assert "fa1rly-secret" not in lines[0]
+    return lines[0]
+
+
+# kubectl, the real one
+
+
+def test_kubectl_gives_nodes_of_both_families_with_their_pod_cidrs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [
+        api.node(
+            "worker-0.example.com",
+            ["10.200.0.0/24", "fd00:200::/64"],
+            InternalIP=["10.240.0.6", "fd00:240::6"],
+            ExternalIP=["2001:db8::6", "203.0.113.10"],
+        ),
+        api.node("worker-1", ["10.200.1.0/24"], InternalIP=["10.240.0.7"]),
+        api.node("worker-2", [], InternalIP=["10.240.0.8"]),
+    ]
+    with api.served(api.kubernetes(nodes, page=2)) as url:
+        monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path, here=url)))
+        first, second, third = found("kubectl")
+    assert (first.name, first.role, first.member) == ("worker-0.example.com", "worker", True)
+    assert said(first, "public_ip") == ["203.0.113.10", "2001:db8::6"]
+    assert said(first, "internal_ip") == ["10.240.0.6", "fd00:240::6"]
+    assert said(first, "pod_cidr") == ["10.200.0.0/24", "fd00:200::/64"]
+    assert [value.family for value in first.values] == [0, 0, 4, 6, 4, 6]
+    assert said(second, "public_ip") == []
+    assert (third.role, third.notes) == (None, ("has no podCIDR yet",))
+    assert {"role", "role=worker", "zone"} <= set(third.tags)
+
+
+def test_kubectl_honours_a_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        api.served(api.kubernetes([api.node("here", ["10.200.0.0/24"])])) as here,
+        api.served(api.kubernetes([api.node("there", ["10.200.0.0/24"])])) as there,
+    ):
+        monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path, here=here, there=there)))
+        assert [one.name for one in found("kubectl")] == ["here"]
+        assert [one.name for one in found("kubectl", context="there")] == ["there"]
+        assert "nowhere" in stopped("kubectl", context="nowhere")
+
+
+def test_kubectl_that_is_refused_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = {"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden"}
+    message = 'nodes is forbidden: User "operator" cannot list resource "nodes"'
+    ready = api.kubernetes([])
+
+    def answer(path: str, query: dict[str, str]) -> tuple[int, Any]:
+        forbidden = 403, {**refusal, "apiVersion": "v1", "metadata": {}, "message": message}
+        return forbidden if path.endswith("nodes") else ready(path, query)
+
+    with api.served(answer) as url:
+        monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path, here=url)))
+        assert stopped("kubectl") == f"kubectl fails: Error from server (Forbidden): {message}"
+
+
+def test_kubectl_whose_server_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with api.served(api.kubernetes([])) as url:
+        monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path, here=url)))
+    assert "refused" in stopped("kubectl")
+
+
+def test_a_large_cluster_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        {
+            **api.node(f"n{i}", [f"10.{i // 256}.{i % 256}.0/24"]),
+            "images": "x" * 5000,
+        }
+        for i in range(1000)
+    ]
+    with api.served(api.kubernetes(nodes)) as url:
+        monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path, here=url)))
+        assert len(found("kubectl")) == 1000
+
+
+# hcloud, the real one
+
+
+def server(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "id": number,
+        "name": f"worker-{number}",
+        "status": "running",
+        "public_net": {
+            "ipv4": {"ip": f"203.0.113.{10 + number}", "blocked": False, "dns_ptr": ""},
+            "ipv6": {"ip": f"2001:db8:{number}::/64", "blocked": False, "dns_ptr": []},
+            "floating_ips": [],
+        },
+        "private_net": [{"network": 4711, "ip": f"10.0.0.{2 + number}", "alias_ips": []}],
+        "labels": {"role": "worker", "ready": ""},
+        "created": "2016-01-30T23:50:00+00:00",
+        **more,
+    }
+
+
+def test_hcloud_gives_servers_page_after_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = server(2, public_net={"ipv4": None, "ipv6": None, "floating_ips": []}, private_net=[])
+    with api.served(api.hetzner([server(0), server(1), bare], page=2)) as url:
+        monkeypatch.setenv("HCLOUD_ENDPOINT", f"{url}/v1")
+        monkeypatch.setenv("HCLOUD_TOKEN", "fa1rly-secret")
+        machines = found("hcloud")
+    assert [one.name for one in machines] == ["worker-0", "worker-1", "worker-2"]
+    first = machines[0]
+    assert said(first, "public_ip") == ["203.0.113.10", "2001:db8::1"]
+    assert said(first, "internal_ip") == ["10.0.0.2"]
+    assert set(first.tags) == {"role", "role=worker", "ready", "ready="}
+    assert (first.provider, first.member) == ("hetzner-cloud", False)
+    assert machines[2].values == ()
+
+
+def test_hcloud_without_a_token() -> None:
+    assert stopped("hcloud").startswith("hcloud fails: ")
+
+
+def test_hcloud_with_a_token_that_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = {"error": {"code": "unauthorized", "message": "unable to authenticate fa1rly-secret"}}
+    with api.served(lambda *_: (401, error)) as url:
+        monkeypatch.setenv("HCLOUD_ENDPOINT", f"{url}/v1")
+        monkeypatch.setenv("HCLOUD_TOKEN", "fa1rly-secret")
+        assert "unable to authenticate ***" in stopped("hcloud")
+
+
+# vultr-cli and doctl, by stand-ins
+
+
+def test_vultr_pages_through_cursors(tmp_path: Path) -> None:
+    api.stand_in(
+        tmp_path,
+        "vultr-cli",
+        api.vultr_pages(
+            [api.instance("worker-1", "203.0.113.11", "10.240.0.7", tags=["worker"])],
+            [api.instance("", NONE, "", hostname="worker-2", v6_main_ip="2001:db8::2")],
+            [api.instance("worker-3", "", "10.240.0.9", vpc_only=True, tags=None)],
+        ),
+    )
+    first, second, third = found("vultr")
+    assert (first.name, first.tags, first.notes) == ("worker-1", ("worker",), ())
+    assert said(first, "public_ip") == ["203.0.113.11"]
+    assert said(first, "internal_ip") == ["10.240.0.7"]
+    assert (second.name, said(second, "public_ip")) == ("worker-2", ["2001:db8::2"])
+    assert "names no internal IP" in second.notes[0]
+    assert "vpc_only" in third.notes[0]
+    assert "fa1rly-secret" not in repr([first, second, third])
+
+
+def test_vultr_pages_that_go_round(tmp_path: Path) -> None:
+    page = json.dumps({"instances": [], "meta": {"total": 0, "links": {"next": "again"}}})
+    api.stand_in(tmp_path, "vultr-cli", f"print({page!r})")
+    assert "in a circle" in stopped("vultr")
+
+
+@pytest.mark.parametrize("meta", [None, {"total": 0, "links": None}])
+def test_vultr_with_nothing(tmp_path: Path, meta: object) -> None:
+    page = json.dumps({"instances": None, "meta": meta})
+    api.stand_in(tmp_path, "vultr-cli", f"print({page!r})")
+    assert found("vultr") == []
+
+
+def test_doctl(tmp_path: Path) -> None:
+    droplets = [
+        api.droplet(
+            "worker-0",
+            tags=["worker"],
+            v4_private="10.110.0.2",
+            v4_public="203.0.113.10",
+            v6_public="2001:db8::10",
+        ),
+        {"id": 2, "name": "worker-1", "networks": {}, "tags": None},
+    ]
+    api.stand_in(
+        tmp_path,
+        "doctl",
+        "assert arguments == ['compute', 'droplet', 'list', '--output', 'json']\n"
+        f"print({json.dumps(droplets)!r})",
+    )
+    first, second = found("doctl")
+    assert said(first, "public_ip") == ["203.0.113.10", "2001:db8::10"]
+    assert said(first, "internal_ip") == ["10.110.0.2"]
+    assert (first.tags, first.provider) == (("worker",), "digitalocean")
+    assert second.values == ()
+
+
+# What goes wrong with any program
+
+FAILS = {
+    "no API key": (
+        "print(\"Error: set VULTR_API_KEY as an environment variable or add 'api-key' to your"
+        ' config file"); sys.exit(1)',
+        "vultr-cli fails: Error: set VULTR_API_KEY as an environment variable or add 'api-key' to"
+        " your config file",
+    ),
+    "an error on stderr": (
+        "print('Invalid API token.', file=sys.stderr); print('{\"default_password\":"
+        ' "fa1rly-secret"}\'); sys.exit(1)',
+        "vultr-cli fails: Invalid API token.",
+    ),
+    "an error with control characters": (
+        r"print('\033[31mno\007 way\n\nat all', file=sys.stderr); sys.exit(3)",
+        "vultr-cli fails: ?[31mno? way; at all",
+    ),
+    "an error as JSON": (
+        'print(\'{"errors": [{"detail": "access token is required"}]}\'); sys.exit(1)',
+        "vultr-cli fails: access token is required",
+    ),
+    "an error among usage": (
+        "print('Error: bad\\nUsage:\\n  vultr-cli [flags]', file=sys.stderr); sys.exit(1)",
+        "vultr-cli fails: Error: bad",
+    ),
+    "no reason": ("sys.exit(9)", "vultr-cli fails: it does not say why"),
+    "no JSON": (
+        "print('ID  LABEL  fa1rly-secret')",
+        "vultr-cli: its answer cannot be read: it prints no JSON",
+    ),
+    "nothing": ("", "vultr-cli: its answer cannot be read: it prints no JSON"),
+    "JSON of another shape": (
+        "print('[1, 2]')",
+        "vultr-cli: its answer cannot be read: it prints no JSON",
+    ),
+    "a field of another kind": (
+        'print(\'{"instances": [{"label": {"default_password": "fa1rly-secret"}}]}\')',
+        "vultr-cli: its answer cannot be read: instances.0.label: Input should be a valid string",
+    ),
+    "an address that is none": (
+        'print(\'{"instances": [{"label": "w", "main_ip": "203.0.113"}]}\')',
+        "vultr: its answer cannot be read: '203.0.113' does not appear to be an IPv4 or IPv6"
+        " address",
+    ),
+    "a prompt": (
+        "import json\njson.loads(sys.stdin.read() or sys.exit('no password given'))",
+        "vultr-cli fails: no password given",
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "line"), FAILS.values(), ids=FAILS.keys())
+def test_a_program_that_fails_gets_one_plain_line(tmp_path: Path, body: str, line: str) -> None:
+    api.stand_in(tmp_path, "vultr-cli", body)
+    assert stopped("vultr") == line
+
+
+@pytest.mark.parametrize("source", ["vultr", "doctl", "hcloud", "kubectl"])
+def test_a_program_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "is not on this machine's PATH: " in stopped(source)
+
+
+def test_a_program_that_hangs_is_ended(tmp_path: Path) -> None:
+    api.stand_in(
+        tmp_path,
+        "vultr-cli",
+        "import os, signal\nopen('pid', 'w').write(str(os.getpid()))\nsignal.pause()",
+    )
+    line = stopped_in(tmp_path, "vultr", timeout=1)
+    assert line.startswith("vultr-cli gives no answer within 1 s")
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
+
+
+def stopped_in(directory: Path, source: str, **options: Any) -> str:
+    before = Path.cwd()
+    os.chdir(directory)
+    try:
+        return stopped(source, **options)
+    finally:
+        os.chdir(before)
+
+
+def test_ctrl_c_ends_a_program_and_the_task(tmp_path: Path) -> None:
+    api.stand_in(
+        tmp_path,
+        "vultr-cli",
+        "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "open('pid.new', 'w').write(str(os.getpid()))\nos.rename('pid.new', 'pid')\n"
+        "signal.pause()",
+    )
+    fab = subprocess.Popen(
+        [
+            *(Path(sys.executable).with_name("fab"), "--search-root", Path(__file__).parent.parent),
+            *("discover", "--from", "vultr"),
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    waiting = threading.Event()
+    while not (tmp_path / "pid").exists() and fab.poll() is None:
+        waiting.wait(0.01)
+    fab.send_signal(signal.SIGINT)
+    _, errors = fab.communicate(timeout=30)
+    assert (fab.returncode, errors) == (Status.INTERRUPTED, "interrupted: nothing was changed\n")
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
+
+
+# machines.txt
+
+
+def test_machines_txt(tmp_path: Path) -> None:
+    file = tmp_path / "machines.txt"
+    file.write_text(
+        "# the lab\n10.240.0.4 server.kubernetes.local server\n\n"
+        "10.240.0.6 node-0.kubernetes.local node-0 10.200.0.0/24  # the first\n"
+    )
+    server, node = found("machines", file=file)
+    assert (server.name, server.role) == ("server", "controller")
+    assert [value.text for value in server.values] == ["10.240.0.4", "10.240.0.4"]
+    assert (node.name, node.role) == ("node-0", "worker")
+    assert said(node, "pod_cidr") == ["10.200.0.0/24"]
+    assert node.values[0].place == "machines.txt:4"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("10.0.0.1 node-0", "machines.txt:1: must be IPV4_ADDRESS FQDN HOSTNAME [POD_SUBNET]"),
+        (
+            "# x\n10.0.0 a.b a",
+            "machines.txt:2: '10.0.0' does not appear to be an IPv4 or IPv6 address",
+        ),
+        (
+            "10.0.0.1 a.b a 10.200.0.0/99",
+            "machines.txt:1: '10.200.0.0/99' does not appear to be an IPv4 or IPv6 interface",
+        ),
+        ("\udcff", "{file}: not UTF-8; save it as UTF-8"),
+        (None, "{file}: cannot be read: No such file or directory; name another with --file"),
+    ],
+)
+def test_a_machines_txt_that_cannot_be_used(tmp_path: Path, text: str | None, line: str) -> None:
+    file = tmp_path / "machines.txt"
+    if text is not None:
+        file.write_bytes(text.encode(errors="surrogateescape"))
+    assert stopped("machines", file=file) == line.format(file=file)
+
+
+# Their names
+
+
+def test_sources_are_the_files_that_there_are() -> None:
+    assert sources.names() == ["doctl", "hcloud", "kubectl", "machines", "ssh", "vultr"]
+    assert sources.chosen("vultr, ssh,vultr") == ["vultr", "ssh"]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("vulter", "did you mean vultr?"), ("zzz", "choose from doctl"), (",", "choose from doctl")],
+)
+def test_a_source_that_does_not_exist(text: str, hint: str) -> None:
+    with pytest.raises(Stop, match=hint):
+        sources.chosen(text)
