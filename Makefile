@@ -1,13 +1,16 @@
 # make demo: set up, then plan, apply, prove and take back routes on a copy of hosts.toml's cluster.
 # make test: set up, then everything that says whether a change is sound.
+# make soak: set up, then faults by the hundred, counted in docs/reliability.md.
 
 PYTHON = python3
 BIN = .venv/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI="$(CI)"
 PACKAGES =
+ROUNDS = 220
+SEED = 1
 
-.PHONY: demo test setup system clean
+.PHONY: demo test soak setup system clean
 
 demo: setup
 	$(AS_ROOT) $(BIN)/fab rehearse apply-routes verify rollback
@@ -18,6 +21,11 @@ test: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(AS_ROOT) $(BIN)/python -m pytest
+
+soak: PACKAGES = test
+soak: setup
+	$(AS_ROOT) $(BIN)/python -m tests.lab.soak --rounds $(ROUNDS) --seed $(SEED) \
+		--write docs/reliability.md
 
 setup: .venv/made
 

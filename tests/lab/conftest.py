@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import pytest
 
@@ -131,8 +131,15 @@ def _list(values: Collection[object]) -> str:
 MakeLab = Callable[..., Lab]
 
 
+class MakeDirectory(Protocol):
+    """What makes directories, as pytest's own factory does."""
+
+    def mktemp(self, basename: str) -> Path:
+        """A new directory."""
+
+
 @contextmanager
-def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeLab]:
+def labs(tmp_path_factory: MakeDirectory) -> Iterator[MakeLab]:
     """A function `(cluster, pods=None) -> Lab`, whose twins end with the block.
 
     Its hosts.toml says what the cluster says, with the twin's key as key_file. `pods` names the

@@ -1,51 +1,12 @@
-"""The operator is killed at many moments of a run; every machine ends whole all the same."""
+"""The short form of `make soak`: each kind of fault once, and every machine ends whole."""
 
-import os
-import signal
-import subprocess
-import time
-
-import pytest
-
-from .conftest import Lab, MakeLab, tutorial
-from .kit import ok, on
-
-ROUNDS = 8
-IDLE = "! [ -d /run/pod-routes/pending ] && ! [ -d /run/pod-routes/undoing ]"
+from .conftest import MakeLab
+from .faults import FAULTS
+from .soak import VERBS, soak
 
 
-def settled(lab: Lab) -> None:
-    """Wait until nothing is armed anywhere: five seconds after the run at the latest, or so."""
-    for machine in lab.cluster.machines:
-        on(lab, machine.name, f"timeout 40 sh -c 'until {IDLE}; do sleep 0.1; done'")
-
-
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
-def test_a_run_that_is_killed_leaves_every_machine_whole(
-    make_lab: MakeLab, sent: signal.Signals
-) -> None:
-    lab = make_lab(tutorial())
-    before = lab.tables()
-    started = time.monotonic()
-    ok(lab.fab("apply-routes", "--no-ping"))
-    length = time.monotonic() - started
-    wanted = lab.tables()
-    ok(lab.fab("rollback"))
-    assert lab.tables() == before
-    for number in range(ROUNDS):
-        with lab.popen("apply-routes", "--no-ping", "--confirm-timeout", "5") as run:
-            try:
-                run.wait(length * (number + 1) / ROUNDS)
-            except subprocess.TimeoutExpired:
-                os.kill(run.pid, sent)
-            out, errors = run.communicate(timeout=60)
-        settled(lab)
-        now = lab.tables()
-        for name, table in now.items():
-            assert table in (before[name], wanted[name]), (number, name, table)
-        if sent == signal.SIGTERM and run.returncode == 130:
-            assert now == before, out + errors
-        if run.returncode == 0:
-            assert now == wanted, out + errors
-        ok(lab.fab("rollback"))
-        assert lab.tables() == before
+def test_every_kind_of_fault_leaves_every_machine_whole(make_lab: MakeLab) -> None:
+    kinds = [(fault, VERBS[number % 2]) for number, fault in enumerate(FAULTS)]
+    results = soak(make_lab, kinds, seed=4, twins=4)
+    assert len(results) == len(FAULTS)
+    assert not [result for result in results if result.complaints]
