@@ -26,7 +26,8 @@ class Ending:
     """How one machine ended, and why.
 
     done: kept. held: armed, and waiting for `fab confirm`. as before: changed, and taken back.
-    untouched: never changed. unconfirmed: changed, and taking itself back. unknown: it cannot be
+    untouched: never changed. unconfirmed: changed, and taking itself back. in doubt: told to keep
+    it, and the answer did not come: kept, or taking itself back. unknown: it cannot be
     asked; armed or not, it is as before once the timeout has passed, or the plan is kept.
     """
 
@@ -58,7 +59,7 @@ class Rollout:
         """The exit status that says so."""
         if self.whole:
             return Status.DONE
-        if self.named("unknown") or self.named("unconfirmed"):
+        if self.named("unknown") or self.named("unconfirmed") or self.named("in doubt"):
             return Status.NOT_WHOLE
         if self.interrupted:
             return Status.INTERRUPTED
@@ -230,8 +231,11 @@ def _state(answer: str | Trouble) -> str:
 
 
 def _unconfirmed(ending: Ending, answer: str | Trouble) -> Ending:
-    why = str(answer) if isinstance(answer, Trouble) else "its undo was carried out before"
-    return Ending(ending.name, "unconfirmed", f"not confirmed: {why}")
+    """A confirmation that was refused, or of which nobody knows whether it came in time."""
+    if _state(answer):
+        return Ending(ending.name, "unconfirmed", "not confirmed: its undo was carried out before")
+    why = str(answer) if isinstance(answer, Trouble) else "the answer breaks off"
+    return Ending(ending.name, "in doubt", f"confirmed or not: {why}")
 
 
 def _ending(machine: MachinePlan, lines: Steps, answer: str) -> Ending:

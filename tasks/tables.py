@@ -199,6 +199,13 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
 
 def _last_line(plan: Plan, rollout: Rollout) -> str:
     unknown, unconfirmed = rollout.named("unknown"), rollout.named("unconfirmed")
+    if doubtful := rollout.named("in doubt"):
+        late = f"; {', '.join(unconfirmed)} is as before by then" if unconfirmed else ""
+        names = ", ".join(doubtful)
+        return (
+            f"committed, but {names} is in doubt: kept, or as before by {rollout.until}{late};"
+            " run apply-routes again"
+        )
     if unconfirmed:
         names = ", ".join(unconfirmed)
         return f"committed, but {names} is as before by {rollout.until}: run apply-routes again"
