@@ -141,7 +141,11 @@ class _Judge:
             yield "not as before"
         if status == 3 and last != "all as before":
             yield "not the line for it"
-        if status == 4 and last.startswith("committed, but "):
+        if status == 4 and " is in doubt: " in last:
+            named = last.removeprefix("committed, but ").partition(" is in doubt")[0].split(", ")
+            if "is as before by then" not in last and not self._others - set(named) <= self._wanted:
+                yield "others than those in doubt are as before"
+        elif status == 4 and last.startswith("committed, but "):
             named = last.removeprefix("committed, but ").partition(" is as before")[0].split(", ")
             late = set(named) & self._others
             if not late <= self._before or not self._others - late <= self._wanted:
@@ -212,8 +216,8 @@ machine's whole kernel table is compared with those before and those wanted, def
 
 Promised, and counted as not as promised where it is not so: every machine is as before or as
 wanted, never a mix; the cluster is so as a whole, unless the first machine had been confirmed (its
-history says so); exit status and last line say nothing else; nothing is left behind. "Never changed"
-and "taken back" are both as before; "some" are runs that were cut off while they confirmed, so that
+history says so); exit status and last line say nothing else; nothing is left behind. "Never
+changed" and "taken back" are both as before; "some" are runs that were cut off while they confirmed, so that
 some machines are as wanted and some as before. A worker that was rebooted comes up without routes
 of this tool; it may not be a mix either, and the rest of its row is about the other workers.
 
