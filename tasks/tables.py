@@ -198,17 +198,9 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
 
 
 def _last_line(plan: Plan, rollout: Rollout) -> str:
-    unknown, unconfirmed = rollout.named("unknown"), rollout.named("unconfirmed")
-    if doubtful := rollout.named("in doubt"):
-        late = f"; {', '.join(unconfirmed)} is as before by then" if unconfirmed else ""
-        names = ", ".join(doubtful)
-        return (
-            f"committed, but {names} is in doubt: kept, or as before by {rollout.until}{late};"
-            " run apply-routes again"
-        )
-    if unconfirmed:
-        names = ", ".join(unconfirmed)
-        return f"committed, but {names} is as before by {rollout.until}: run apply-routes again"
+    unknown = rollout.named("unknown")
+    if rollout.named("unconfirmed") or rollout.named("in doubt"):
+        return _committed(rollout)
     if unknown:
         names = ", ".join(unknown)
         return f"unknown: {names}, as before by {rollout.until}; the others are as before"
@@ -226,6 +218,18 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
     did = ", ".join(f"{number} {done}" for number, done in past if number)
     return (
         f"done: {did or 'records removed'} on {counted(len(rollout.endings), 'machine')}{skipped}"
+    )
+
+
+def _committed(rollout: Rollout) -> str:
+    """The last line of a run that not every machine is known to have kept."""
+    doubtful, back = (", ".join(rollout.named(state)) for state in ("in doubt", "unconfirmed"))
+    if not doubtful:
+        return f"committed, but {back} is as before by {rollout.until}: run apply-routes again"
+    late = f"; {back} is as before by then" if back else ""
+    return (
+        f"committed, but {doubtful} is in doubt: kept, or as before by {rollout.until}{late};"
+        " run apply-routes again"
     )
 
 
