@@ -217,9 +217,10 @@ machine's whole kernel table is compared with those before and those wanted, def
 Promised, and counted as not as promised where it is not so: every machine is as before or as
 wanted, never a mix; the cluster is so as a whole, unless the first machine had been confirmed (its
 history says so); exit status and last line say nothing else; nothing is left behind. "Never
-changed" and "taken back" are both as before; "some" are runs that were cut off while they confirmed, so that
-some machines are as wanted and some as before. A worker that was rebooted comes up without routes
-of this tool; it may not be a mix either, and the rest of its row is about the other workers.
+changed" and "taken back" are both as before; "some" are runs that were cut off while they
+confirmed, so that some machines are as wanted and some as before. A worker that was rebooted comes
+up without routes of this tool; it may not be a mix either, and the rest of its row is about the
+other workers.
 
 {table(results)}
 
