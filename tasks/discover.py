@@ -55,6 +55,8 @@ def discover(
     if command_line.rehearsing and (write or names != [SSH]):
         raise Stop("a rehearsal asks its own machines only, and writes nothing of them anywhere")
     before = write_inventory.current(path)
+    if before is None and names == [SSH]:
+        raise Stop(f"{path}: there is none yet; --from another source finds machines for a new one")
     cluster = _cluster(c, inventory, path, names)
     if cluster and pod_networks:
         raise Stop(f"--pod-networks is for a new file; {path} has pod_networks: edit them there")

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,12 @@ from hypothesis import strategies as st
 
 from tasks.exits import Stop
 from tasks.inventory import read
-from tasks.write_inventory import Edit, edited, new_file, tomllib, write
+from tasks.write_inventory import Edit, edited, new_file, write
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 TEXT = """\
 # Ours; ask Ann.

@@ -1,0 +1,302 @@
+"""`fab discover` as an operator runs it, with programs that answer as providers do."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.inventory import read
+
+from . import api
+
+FAB = (
+    str(Path(sys.executable).with_name("fab")),
+    *("--search-root", str(Path(__file__).parent.parent)),
+)
+HOSTS = """\
+# Ours.
+[cluster]
+pod_networks = ["10.200.0.0/16"]
+
+[[workers]]
+name = "worker-1"            # the first
+public_ip = "203.0.113.11"
+internal_ip = "10.240.0.7"
+pod_cidr = "10.200.1.0/24"
+
+[[workers]]
+name = "worker-2"
+public_ip = "203.0.113.12"
+"""
+ACCOUNT = [
+    api.instance("worker-1", "203.0.113.11", "10.240.0.7", tags=["worker"]),
+    api.instance("worker-10", "203.0.113.20", "10.240.0.16", tags=["worker"]),
+    api.instance("database", "203.0.113.30", "10.240.0.30"),
+]
+
+
+class Operator:
+    """A directory to work in, with programs of its own in front of the PATH."""
+
+    def __init__(self, directory: Path) -> None:
+        self.dir = directory
+        self.hosts = directory / "work" / "hosts.toml"
+        self.hosts.parent.mkdir()
+        self.environment = {
+            "HOME": str(directory),
+            "PATH": f"{directory}:{os.environ['PATH']}",
+            "VULTR_API_KEY": "fa1rly-secret",
+        }
+
+    def discover(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run it without a terminal; neither output may hold a secret or a traceback."""
+        done = subprocess.run(
+            [*FAB, "discover", *arguments],
+            cwd=self.hosts.parent,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            **options,
+        )
+        assert "fa1rly-secret" not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        assert all(len(line) <= 80 for line in done.stdout.splitlines())
+        return done
+
+    def vultr(self, *instances: dict[str, Any]) -> None:
+        """What the account holds."""
+        api.stand_in(self.dir, "vultr-cli", api.vultr_pages(*([one] for one in instances)))
+
+    def doctl(self, *droplets: dict[str, Any]) -> None:
+        """What the other account holds."""
+        api.stand_in(self.dir, "doctl", f"print({json.dumps(droplets)!r})")
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    operator = Operator(tmp_path)
+    operator.hosts.write_text(HOSTS)
+    operator.vultr(*ACCOUNT)
+    return operator
+
+
+def rows(output: str) -> list[list[str]]:
+    """The cells of the table, its two heading lines left out."""
+    return [line.split() for line in output.split("\n\n", maxsplit=1)[0].splitlines()[2:]]
+
+
+def test_it_shows_what_it_found_and_changes_nothing(operator: Operator) -> None:
+    done = operator.discover("--from", "vultr")
+    assert done.returncode == 0
+    assert rows(done.stdout) == [
+        ["worker-1", "public_ip", "203.0.113.11", "vultr", "same"],
+        ["worker-1", "internal_ip", "10.240.0.7", "vultr", "same"],
+    ]
+    assert "worker-2: in hosts.toml, but not in vultr: kept; --prune removes it" in done.stdout
+    assert "Vultr: routes via a VPC address work" in done.stdout
+    assert "vultr has 2 other machines; --match" in done.stderr
+    assert operator.hosts.read_text() == HOSTS
+
+
+def test_it_writes_what_was_chosen_and_then_has_nothing_to_write(operator: Operator) -> None:
+    done = operator.discover("--from", "vultr", "--match", "worker-*", "--write")
+    assert done.returncode == 0
+    assert done.stdout.endswith("\nwritten: hosts.toml\n")
+    text = operator.hosts.read_text()
+    assert text == HOSTS + (
+        '\n[[workers]]\nname = "worker-10"\npublic_ip = "203.0.113.20"\n'
+        'internal_ip = "10.240.0.16"\n'
+    )
+    again = operator.discover("--from", "vultr", "--tag", "worker", "--write")
+    assert again.returncode == 0
+    assert again.stderr == "nothing to write: hosts.toml says all this\n"
+    assert operator.hosts.read_text() == text
+    assert [p.name for p in operator.hosts.parent.iterdir()] == ["hosts.toml"]
+
+
+def test_prune_removes_who_disappeared(operator: Operator) -> None:
+    done = operator.discover("--from", "vultr", "--prune", "--write")
+    assert done.returncode == 0
+    assert [machine.name for machine in read(operator.hosts).machines] == ["worker-1"]
+
+
+def test_an_account_that_lists_nobody_does_not_empty_the_file(operator: Operator) -> None:
+    operator.vultr()
+    api.stand_in(operator.dir, "vultr-cli", 'print(\'{"instances": [], "meta": null}\')')
+    done = operator.discover("--from", "vultr", "--prune", "--write")
+    assert done.returncode == 1
+    assert "hosts.toml is not written, it would not pass:" in done.stderr
+    assert operator.hosts.read_text() == HOSTS
+
+
+def test_a_new_file_from_nothing(operator: Operator) -> None:
+    operator.hosts.unlink()
+    which = operator.discover("--from", "vultr", "--write")
+    assert which.returncode == 1
+    assert "which machines? --match 'worker-*'" in which.stderr
+    assert "worker-1, worker-10, database" in which.stderr
+    chosen = ("--from", "vultr", "--match", "worker-*", "--write")
+    unknown = operator.discover(*chosen)
+    assert unknown.returncode == 1
+    assert "--pod-networks 10.200.0.0/16" in unknown.stderr
+    assert not operator.hosts.exists()
+    assert operator.discover(*chosen, "--pod-networks", "10.200.0.0/16").returncode == 0
+    machines = read(operator.hosts).machines
+    assert [(m.name, m.role, m.public_ip) for m in machines] == [
+        ("worker-1", "worker", "203.0.113.11"),
+        ("worker-10", "worker", "203.0.113.20"),
+    ]
+
+
+def test_a_new_file_from_kubectl_knows_its_pod_networks(operator: Operator) -> None:
+    operator.hosts.unlink()
+    nodes = [
+        api.node(f"node.{n}", [f"10.244.{n}.0/24", f"fd00:244:0:{n}::/64"], InternalIP=[a, b])
+        for n, (a, b) in enumerate([("10.0.0.4", "fd00::4"), ("10.0.0.5", "fd00::5")], 1)
+    ]
+    with api.served(api.kubernetes([*nodes, api.node("late", [], InternalIP=["10.0.0.6"])])) as url:
+        operator.environment["KUBECONFIG"] = str(api.kubeconfig(operator.dir, here=url))
+        done = operator.discover("--from", "kubectl", "--write")
+        again = operator.discover("--from", "kubectl")
+    assert done.returncode == 0
+    assert "late: has no podCIDR yet: left out" in done.stdout
+    cluster = read(operator.hosts)
+    assert list(map(str, cluster.pod_networks)) == ["10.244.0.0/22", "fd00:244::/62"]
+    assert [m.name for m in cluster.machines] == ["node.1", "node.2"]
+    assert list(map(str, cluster.machines[1].internal_ips)) == ["10.0.0.5", "fd00::5"]
+    assert "nothing to write" in again.stderr
+
+
+def test_a_new_file_from_machines_txt(operator: Operator) -> None:
+    operator.hosts.unlink()
+    (operator.hosts.parent / "machines.txt").write_text(
+        "10.240.0.4 server.kubernetes.local server\n"
+        "10.240.0.6 node-0.kubernetes.local node-0 10.200.0.0/24\n"
+        "10.240.0.7 node-1.kubernetes.local node-1 10.200.1.0/24\n"
+    )
+    assert operator.discover("--from", "machines", "--write").returncode == 0
+    machines = read(operator.hosts).machines
+    assert [(m.name, m.role) for m in machines] == [
+        ("node-0", "worker"),
+        ("node-1", "worker"),
+        ("server", "controller"),
+    ]
+
+
+def test_two_instances_that_share_a_label(operator: Operator) -> None:
+    operator.vultr(*ACCOUNT, api.instance("worker-1", "203.0.113.66", ""))
+    done = operator.discover("--from", "vultr", "--write")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "vultr: 2 machines are named worker-1 (203.0.113.11, 203.0.113.66): rename all but one\n"
+    )
+
+
+def test_a_name_that_hosts_toml_cannot_have(operator: Operator) -> None:
+    operator.vultr(api.instance("worker 1 [old]", "203.0.113.66", "10.240.0.66"))
+    done = operator.discover("--from", "vultr", "--match", "worker*", "--write")
+    assert done.returncode == 1
+    assert "name: must be up to 253 letters" in done.stderr
+    assert operator.hosts.read_text() == HOSTS
+
+
+@pytest.fixture
+def contradicted(operator: Operator) -> Operator:
+    """Two accounts that both know worker-2, and disagree."""
+    operator.vultr(api.instance("worker-2", "203.0.113.12", "10.240.0.8"))
+    operator.doctl(
+        api.droplet("worker-2", v4_public="203.0.113.12", v4_private="10.240.0.88"),
+    )
+    return operator
+
+
+def test_a_contradiction_is_shown_and_nobody_is_there_to_ask(contradicted: Operator) -> None:
+    shown = contradicted.discover("--from", "vultr,doctl")
+    assert shown.returncode == 0
+    assert ["worker-2", "internal_ip", "10.240.0.8", "vultr", "choose"] in rows(shown.stdout)
+    assert ["or", "10.240.0.88", "doctl"] in rows(shown.stdout)
+    line = 'worker-2, [[workers]]: internal_ip = "10.240.0.8" or "10.240.0.88"'
+    assert line in shown.stderr
+    done = contradicted.discover("--from", "vultr,doctl", "--write")
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert done.stderr.endswith("nothing is written\n")
+    assert contradicted.hosts.read_text() == HOSTS
+
+
+@pytest.mark.parametrize(("answer", "status"), [("2", 0), ("", 1), ("7", 1)])
+def test_a_contradiction_is_asked_about_in_a_terminal(
+    contradicted: Operator, answer: str, status: int
+) -> None:
+    leader, follower = pty.openpty()
+    os.write(leader, f"{answer}\n".encode())
+    done = subprocess.run(
+        [*FAB, "discover", "--from", "vultr,doctl", "--write"],
+        cwd=contradicted.hosts.parent,
+        env=contradicted.environment,
+        stdin=follower,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    os.close(leader)
+    os.close(follower)
+    assert done.returncode == status, done.stderr
+    assert "worker-2: which internal_ip?" in done.stderr
+    assert "  2  10.240.0.88  (doctl)" in done.stderr
+    written = 'internal_ip = "10.240.0.88"' in contradicted.hosts.read_text()
+    assert written == (status == 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--from", "vulter"), "--from vulter: no such source; did you mean vultr?"),
+        (("--from", "doctl"), "doctl is not on this machine's PATH: see https://"),
+        (("--from", "machines"), "machines.txt: cannot be read: No such file or directory"),
+        (("--from", "vultr", "--pod-networks", "10.0.0.0/8"), "--pod-networks is for a new file"),
+    ],
+)
+def test_what_cannot_be_done_is_one_plain_line(
+    operator: Operator, arguments: tuple[str, ...], line: str
+) -> None:
+    done = operator.discover(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_file_with_mistakes_is_not_refreshed(operator: Operator) -> None:
+    operator.hosts.write_text(HOSTS.replace("pod_networks", "pod_network"))
+    done = operator.discover("--from", "vultr", "--write")
+    assert done.returncode == 1
+    assert 'did you mean "pod_networks"?' in done.stderr
+
+
+def test_without_a_file_ssh_has_nobody_to_ask(operator: Operator) -> None:
+    operator.hosts.unlink()
+    done = operator.discover()
+    assert done.returncode == 1
+    assert "hosts.toml: there is none yet; --from another source" in done.stderr
+
+
+def test_a_large_account_shows_only_what_differs(operator: Operator) -> None:
+    operator.hosts.unlink()
+    operator.vultr(*(api.instance(f"w-{n}", f"203.0.113.{n}", f"10.240.0.{n}") for n in range(3)))
+    many = [
+        api.instance(f"w-{n}", f"198.51.{n // 200}.{n % 200 + 1}", f"10.9.{n // 200}.{n % 200 + 1}")
+        for n in range(600)
+    ]
+    api.stand_in(operator.dir, "vultr-cli", api.vultr_pages(many[:500], many[500:]))
+    chosen = ("--from", "vultr", "--match", "w-*")
+    assert operator.discover(*chosen, "--write", "--pod-networks", "10.200.0.0/16").returncode == 0
+    assert operator.discover(*chosen).stdout.endswith("600 machines: 1200 values the same\n")
