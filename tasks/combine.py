@@ -107,6 +107,7 @@ def combine(
         by_name.setdefault(one.name, []).append(one)
     kept, notes = without_shared(by_name)
     links = shared_links(kept)
+    families = _pod_families(cluster, found)
     rows: list[Row] = []
     roles: dict[str, Role] = {}
     new = []
@@ -122,9 +123,16 @@ def combine(
         elif machine.role == "controller" and any(one.role == "worker" for one in here):
             notes.append(f"{name}: owns a pod CIDR: move it from [[controllers]] to [[workers]]")
         roles[name] = role
-        rows += _rows(name, role, here, machine, ranges, links)
+        rows += _rows(name, role, here, machine, ranges, links, families)
     gone = {name: absent for name in held if (absent := _absent(name, listed))}
     return Discovery(tuple(rows), roles, tuple(new), gone, tuple(listed), tuple(notes))
+
+
+def _pod_families(cluster: Cluster | None, found: Iterable[Found]) -> set[int]:
+    """The address families that pods have, both where nothing tells."""
+    if cluster:
+        return {network.version for network in cluster.pod_networks}
+    return {v.family for one in found for v in one.values if v.field == "pod_cidr"} or {4, 6}
 
 
 def _in_order(by_name: Iterable[str], held: Mapping[str, Machine]) -> list[str]:
@@ -161,6 +169,7 @@ def _rows(
     machine: Machine | None,
     ranges: Sequence[Network],
     links: set[Network],
+    families: set[int],
 ) -> list[Row]:
     rows = []
     for field in FIELDS:
@@ -171,8 +180,9 @@ def _rows(
             of_family = [[v for v in values if v.family == family] for values in sets]
             held = _held(machine, field, family)
             if field == "internal_ip":
-                public = _public(found, machine)
-                of_family = [likely_internal(values, ranges, public, links) for values in of_family]
+                if family not in families and not held:
+                    continue  # next hop to no pods
+                of_family = [likely_internal(values, ranges, links) for values in of_family]
             rows.append(_row(name, field, family, list(filter(None, of_family)), held))
     if machine is None and not any(row.field == "public_ip" for row in rows):
         rows.insert(0, _row(name, "public_ip", 0, [[_way_in(name, rows)]], ""))
@@ -186,8 +196,8 @@ def _row(machine: str, field: Field, family: int, sets: Sequence[list[Value]], h
     if field == "public_ip":
         if held and not _is_address(held):
             answer = Value(field, family, held, "hosts.toml")  # the operator's own name for it
-        elif all(set(values) <= set(one) for one in sets):
-            answer = answer or values[0]  # it has several, and all are right
+        elif all({v.text for v in values} <= {v.text for v in one} for one in sets):
+            answer = answer or values[0]  # it may have several, and all are right
     elif len(values) == 1:
         answer = values[0]
     return row.settled(answer) if answer else row
@@ -201,11 +211,6 @@ def _held(machine: Machine | None, field: Field, family: int) -> str:
         return machine.public_ip
     several = machine.internal_ips if field == "internal_ip" else machine.pod_cidrs
     return next((str(value) for value in several if value.version == family), "")
-
-
-def _public(found: Sequence[Found], machine: Machine | None) -> set[str]:
-    own = {machine.public_ip} if machine else set()
-    return own | {v.text for one in found for v in one.values if v.field == "public_ip"}
 
 
 def _is_address(text: str) -> bool:

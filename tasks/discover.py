@@ -3,16 +3,11 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from invoke import Context, task
 
 from .command import Command, CommandLine, fleet, help_for, report
 from .exits import Status, Stop
-
-if TYPE_CHECKING:
-    from .cluster import Cluster
-    from .fleet import Fleet
 
 _HELP = {
     "from": "where to look: ssh (default), or others with commas: vultr,ssh",
@@ -47,17 +42,25 @@ def discover(
     from .combine import Selection
     from .discovery import SSH, edit_of, gather, new_text
     from .discovery_report import asked, discovery_report, hints
+    from .fleet import Fleet
     from .found import Request
+    from .inventory import read
 
     command_line: CommandLine = c.config.command_line
     names = sources.chosen(from_)
-    path = Path(inventory or c.config.inventory)
-    if command_line.rehearsing and (write or names != [SSH]):
+    alone = names == [SSH]
+    if command_line.rehearsing and (write or not alone):
         raise Stop("a rehearsal asks its own machines only, and writes nothing of them anywhere")
+    path = Path(inventory or c.config.inventory)
     before = write_inventory.current(path)
-    if before is None and names == [SSH]:
+    cluster = None
+    if alone and (before is not None or command_line.rehearsing):
+        cluster = fleet(c, inventory).cluster
+        path = cluster.path
+    elif alone:
         raise Stop(f"{path}: there is none yet; --from another source finds machines for a new one")
-    cluster = _cluster(c, inventory, path, names)
+    elif before is not None:
+        cluster = read(path, with_key=SSH in names)
     if cluster and pod_networks:
         raise Stop(f"--pod-networks is for a new file; {path} has pod_networks: edit them there")
     gathered = gather(
@@ -67,11 +70,11 @@ def discover(
         cluster,
         Selection(cluster, _listed(match), tag),
         _listed(controllers),
-        lambda draft: _reach(c, inventory, names, draft),
+        lambda draft: fleet(c, inventory) if alone else Fleet(draft, c.config, c.config.parallel),
     )
     gathered = replace(gathered, discovery=asked(gathered.discovery))
     edit = edit_of(gathered.discovery, cluster, prune)
-    report(c, discovery_report(gathered, cluster, path))
+    report(c, discovery_report(gathered, cluster, edit, path))
     for line in hints(gathered, edit, path, write):
         print(line, file=sys.stderr)
     if write and gathered.discovery.open:
@@ -84,25 +87,6 @@ def discover(
         report(c, f"written: {path}")
     if gathered.skipped:
         raise Stop(status=Status.NOT_WHOLE)
-
-
-def _cluster(c: Context, inventory: str, path: Path, names: list[str]) -> "Cluster | None":
-    """What hosts.toml says; None where there is none and other sources can do without."""
-    from .discovery import SSH
-    from .inventory import read
-
-    if names == [SSH]:
-        return fleet(c, inventory).cluster
-    return read(path, with_key=SSH in names) if path.exists() else None
-
-
-def _reach(c: Context, inventory: str, names: list[str], draft: "Cluster") -> "Fleet":
-    """The machines of a draft of hosts.toml; where ssh is alone, those of hosts.toml itself."""
-    from .fleet import Fleet
-
-    if len(names) == 1:
-        return fleet(c, inventory)
-    return Fleet(draft, c.config, int(c.config.parallel))
 
 
 def _listed(text: str) -> tuple[str, ...]:

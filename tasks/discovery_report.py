@@ -14,7 +14,7 @@ from .tables import MANY, counted, table, wrapped
 from .write_inventory import Edit
 
 
-def discovery_report(gathered: Gathered, cluster: Cluster | None, path: Path) -> str:
+def discovery_report(gathered: Gathered, cluster: Cluster | None, edit: Edit, path: Path) -> str:
     """What was found as a table, what to know of it, and a line of totals."""
     discovery = gathered.discovery
     shown = [r for r in discovery.rows if len(discovery.rows) <= MANY or r.state != "same"]
@@ -22,7 +22,7 @@ def discovery_report(gathered: Gathered, cluster: Cluster | None, path: Path) ->
     notes = provider_notes(gathered.providers, cluster.pod_networks if cluster else ())
     parts = [
         table(headers, [cells for row in shown for cells in _cells(row)]) if shown else "",
-        "\n".join(wrapped([*_gone(discovery, path), *discovery.notes, *notes])),
+        "\n".join(wrapped([*_gone(discovery, edit, path), *discovery.notes, *notes])),
         _totals(discovery),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -38,12 +38,13 @@ def _cells(row: Row) -> Iterable[list[str]]:
         yield ["", "instead of", row.held, "", ""]
 
 
-def _gone(discovery: Discovery, path: Path) -> list[str]:
-    return [
-        f"{name}: in {path.name}, but not in {', '.join(sources)}: kept"
-        + ("; --prune removes it" if discovery.absent(name) else "")
-        for name, sources in discovery.gone.items()
-    ]
+def _gone(discovery: Discovery, edit: Edit, path: Path) -> list[str]:
+    lines = []
+    for name, sources in discovery.gone.items():
+        fate = "removed" if name in edit.removes else "kept"
+        hint = "; --prune removes it" if fate == "kept" and discovery.absent(name) else ""
+        lines.append(f"{name}: in {path.name}, but not in {', '.join(sources)}: {fate}{hint}")
+    return lines
 
 
 def _totals(discovery: Discovery) -> str:
@@ -58,7 +59,7 @@ def _totals(discovery: Discovery) -> str:
 
 def asked(discovery: Discovery) -> Discovery:
     """The same with a person's answers, where there is a terminal to ask in."""
-    if not (discovery.open and sys.stdin.isatty()):
+    if not (discovery.open and sys.stdin and sys.stdin.isatty()):  # closed, it is None
         return discovery
     return replace(
         discovery,
@@ -86,8 +87,11 @@ def hints(gathered: Gathered, edit: Edit, path: Path, write: bool) -> list[str]:
         if number
     ]
     if discovery.open:
-        lines += ["several values are possible; write the right one into " + str(path) + ":"]
-        lines += [f"  {line}" for row in discovery.open for line in _to_write(row, discovery)]
+        lines += [f"several values are possible; write the right one into {path}:"]
+        lines += [f"  {_choice(row, discovery)}" for row in discovery.open]
+        networks = {str(v.network): None for row in discovery.open for v in row.values if v.network}
+        if networks:
+            lines += [f"  or, in [cluster]: node_networks = [{_either(networks)}]"]
     if edit.empty:
         lines += [] if discovery.open else [f"nothing to write: {path} says all this"]
     elif not write:
@@ -95,13 +99,11 @@ def hints(gathered: Gathered, edit: Edit, path: Path, write: bool) -> list[str]:
     return lines
 
 
-def _to_write(row: Row, discovery: Discovery) -> list[str]:
-    choice = " or ".join(f'"{value.text}"' for value in row.values)
-    role = discovery.roles[row.machine]
-    table_name = f"[[{role}s]]" if row.machine not in discovery.new else f"a new [[{role}s]]"
-    lines = [f"{row.machine}, {table_name}: {row.field} = {choice}"]
-    networks = dict.fromkeys(str(value.network) for value in row.values if value.network)
-    if networks:
-        choice = " or ".join(f'"{network}"' for network in networks)
-        lines.append(f"or, for all machines, [cluster]: node_networks = [{choice}]")
-    return lines
+def _choice(row: Row, discovery: Discovery) -> str:
+    new = "a new " if row.machine in discovery.new else ""
+    where = f"{new}[[{discovery.roles[row.machine]}s]]"
+    return f"{row.machine}, {where}: {row.field} = {_either(v.text for v in row.values)}"
+
+
+def _either(values: Iterable[str]) -> str:
+    return " or ".join(f'"{value}"' for value in values)

@@ -3,10 +3,13 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_network
 
-from .cluster import Network
+from .cluster import Network, within
 from .found import Found, Value
+
+# RFC 1918 and RFC 4193. Python's own is_private holds more, such as addresses for documentation.
+PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
 
 def without_shared(
@@ -44,34 +47,31 @@ def _shared_note(text: str, names: Sequence[str]) -> str:
 
 
 def shared_links(by_name: Mapping[str, list[Found]]) -> set[Network]:
-    """The networks on which the most machines have an address; none where those are few."""
+    """The networks of each family on which the most machines have an address, at least two."""
     owners: dict[Network, set[str]] = defaultdict(set)
     for name, found in by_name.items():
         for one in found:
             for value in one.values:
                 if value.network is not None:
                     owners[value.network].add(name)
-    most = max(map(len, owners.values()), default=0)
-    return {network for network, names in owners.items() if len(names) == most > 1}
+    most = {
+        version: max((len(who) for n, who in owners.items() if n.version == version), default=0)
+        for version in (4, 6)
+    }
+    return {n for n, who in owners.items() if len(who) == most[n.version] > 1}
 
 
 def likely_internal(
-    values: list[Value], ranges: Sequence[Network], public: set[str], links: set[Network]
+    values: list[Value], ranges: Sequence[Network], links: set[Network]
 ) -> list[Value]:
-    """The addresses of one source that may be the internal IP: by node_networks, else those
-    that are private, not where ssh goes, and on the network that the machines share.
+    """The addresses of one source and family that may be the internal IP: by node_networks, else
+    those that are private, and of several such those on the network that the machines share.
     """
-    of_family = [n for n in ranges if values and n.version == values[0].family]
+    of_family = tuple(n for n in ranges if values and n.version == values[0].family)
     if of_family:
-        return [v for v in values if any(ip_address(v.text) in n for n in of_family)] or values
-    for better in (
-        [v for v in values if ip_address(v.text).is_private],
-        [v for v in values if v.text not in public],
-        [v for v in values if v.network in links],
-    ):
-        both = [v for v in values if v in better]
-        values = both or values
-    return values
+        return [v for v in values if within(ip_network(v.text), of_family)] or values
+    private = [v for v in values if within(ip_network(v.text), PRIVATE)] or values
+    return [v for v in private if v.network in links] or private
 
 
 def agreed(sets: Sequence[list[Value]]) -> list[Value]:

@@ -51,12 +51,13 @@ def answer_of(c: Context, argv: Sequence[str], shape: type[_T], key: str, missin
         raise Stop(f"{name} is not on this machine's PATH: {missing}")
     seconds = c.config.timeouts.command or TIMEOUT
     try:
-        result = _Program(c).run(
+        result = _Program(c).run(  # noqa: S604  # `shell` says which; every word is quoted
             f"exec {shlex.join(argv)} </dev/null",
             hide=True,
             warn=True,
             in_stream=False,
             encoding="utf-8",
+            shell="/bin/sh",
             timeout=seconds,
         )
     except CommandTimedOut:

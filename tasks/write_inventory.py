@@ -222,11 +222,15 @@ def write(path: Path, before: str | None, after: str, *, with_key: bool) -> None
 
 
 def current(path: Path) -> str | None:
-    """A file's text to the byte, None where there is no file."""
+    """A file's text to the byte, None where there is no file; Stop where it cannot be read."""
     try:
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise Stop(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Stop(f"{path}: not UTF-8; save it as UTF-8") from None
 
 
 def _keep_owner(descriptor: int, target: Path) -> None:

@@ -177,6 +177,36 @@ def test_places_on_a_machine_that_disagree_stay_open() -> None:
     assert (row(of, "a", "pod_cidr").state, len(of.open)) == ("open", 1)
 
 
+def test_two_sources_with_the_same_public_ip_agree() -> None:
+    node = Found("a", "kubectl", tuple(public_ips("kubectl", "203.0.113.1", "2001:db8::1")))
+    of = combine([vultr("a", "203.0.113.1"), replace(node, role="worker")], None, {})
+    assert row(of, "a", "public_ip", 0).state == "new"
+
+
+def test_an_internal_ip_of_a_family_that_pods_do_not_have_is_not_taken() -> None:
+    machine = ssh("a", "eth0 10.240.0.6/24", "eth0 2001:db8::6/64")
+    assert [r.family for r in combine([machine], bare("a"), {}).rows] == [4]
+    node = kubectl("a", "10.240.0.6", "10.200.0.0/24")
+    both = replace(node, values=(*node.values, *internal_ips("kubectl", "2001:db8::6")))
+    assert {r.family for r in combine([both], None, {}).rows} == {0, 4}
+
+
+def test_networks_are_shared_by_family() -> None:
+    machines = [
+        ssh(
+            name,
+            f"eth0 10.1.0.{n}/24",
+            f"eth1 10.{n}.2.1/24",
+            *([f"eth0 fd01::{n}/64", f"eth1 fd02:{n}::1/64"] if n > 4 else []),
+        )
+        for n, name in enumerate("abc", 4)
+    ]
+    dual = cluster(0, families=(4, 6))
+    of = combine(machines, replace(dual, machines=bare("a", "b", "c").machines), {})
+    assert not of.open
+    assert texts(row(of, "b", "internal_ip", 6)) == ["fd01::5"]
+
+
 def test_two_sources_with_other_public_ips_stay_open() -> None:
     node = Found("a", "kubectl", tuple(public_ips("kubectl", "203.0.113.2")), role="worker")
     of = combine([vultr("a", "203.0.113.1"), node], None, {})
@@ -212,15 +242,17 @@ def test_vagrants_address_from_kubectl_is_not_taken() -> None:
         (["eth0 198.18.0.9/24", "eth1 10.1.0.5/24"], (), ["10.1.0.5"]),
         (["eth0 8.8.8.9/24", "eth1 10.1.0.5/24"], (), ["10.1.0.5"]),
         (["eth0 8.8.8.9/24"], (), ["8.8.8.9"]),
+        (["eth0 10.1.0.5/24", "wg0 10.8.0.5/24"], (), ["10.1.0.5"]),
         (["eth0 10.9.0.5/24", "eth1 10.1.0.5/24"], (), ["10.1.0.5"]),
         (["eth1 10.1.0.5/24", "eth2 10.2.0.5/24"], (), ["10.1.0.5", "10.2.0.5"]),
         (["eth1 10.1.0.5/24", "eth2 10.2.0.5/24"], ("10.2.0.0/16",), ["10.2.0.5"]),
         (["eth1 10.1.0.5/24"], ("10.2.0.0/16",), ["10.1.0.5"]),
     ],
     ids=[
-        "where ssh does not go",
+        "not one that is for tests",
         "the private one",
         "the only one",
+        "not one that only some have",
         "on the subnet that the machines share",
         "two subnets that they share",
         "by node_networks",

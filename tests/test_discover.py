@@ -125,6 +125,7 @@ def test_it_writes_what_was_chosen_and_then_has_nothing_to_write(operator: Opera
 def test_prune_removes_who_disappeared(operator: Operator) -> None:
     done = operator.discover("--from", "vultr", "--prune", "--write")
     assert done.returncode == 0
+    assert "worker-2: in hosts.toml, but not in vultr: removed\n" in done.stdout
     assert [machine.name for machine in read(operator.hosts).machines] == ["worker-1"]
 
 
@@ -201,10 +202,11 @@ def test_two_instances_that_share_a_label(operator: Operator) -> None:
 
 
 def test_a_name_that_hosts_toml_cannot_have(operator: Operator) -> None:
-    operator.vultr(api.instance("worker 1 [old]", "203.0.113.66", "10.240.0.66"))
+    operator.vultr(api.instance("worker 1 \x1b[31m[old]", "203.0.113.66", "10.240.0.66"))
     done = operator.discover("--from", "vultr", "--match", "worker*", "--write")
     assert done.returncode == 1
     assert "name: must be up to 253 letters" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
     assert operator.hosts.read_text() == HOSTS
 
 
@@ -280,6 +282,13 @@ def test_a_file_with_mistakes_is_not_refreshed(operator: Operator) -> None:
     done = operator.discover("--from", "vultr", "--write")
     assert done.returncode == 1
     assert 'did you mean "pod_networks"?' in done.stderr
+
+
+def test_a_file_that_cannot_be_read(operator: Operator) -> None:
+    operator.hosts.unlink()
+    operator.hosts.mkdir()
+    done = operator.discover("--from", "vultr")
+    assert (done.returncode, done.stderr) == (1, "hosts.toml: cannot be read: Is a directory\n")
 
 
 def test_without_a_file_ssh_has_nobody_to_ask(operator: Operator) -> None:

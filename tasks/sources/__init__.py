@@ -1,6 +1,7 @@
 """Where machines can be found: a module for each source, `--from` its name."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
 from pkgutil import iter_modules
@@ -28,9 +29,14 @@ def chosen(text: str) -> list[str]:
 
 
 def ask(name: str, request: Request) -> Iterator[Found]:
-    """The machines that a source knows of; Stop where it cannot say."""
+    """The machines that a source knows of, by names that can be printed; Stop where it cannot say.
+
+    A provider lets people give any name; hosts.toml does not.
+    """
     source = import_module(f".{name}", __name__)
     try:
-        yield from source.machines(request)
+        for found in source.machines(request):
+            shown = "".join(char if char.isprintable() else "?" for char in found.name)
+            yield replace(found, name=shown)
     except ValueError as error:  # an address that is none
         raise Stop(f"{name}: its answer cannot be read: {error}") from None

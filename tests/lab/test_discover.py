@@ -178,6 +178,11 @@ def test_a_rehearsal_asks_the_twin_and_writes_nothing(lab: Lab) -> None:
     text = lab.cluster.path.read_text()
     done = lab.fab("rehearse", "discover")
     assert {row[-1] for row in rows(ok(done))} == {"new"}
+    other = lab.cluster.path.rename(lab.dir / "other.toml")
+    assert ok(lab.fab("rehearse", "--inventory", "other.toml", "discover")) == done.stdout.replace(
+        "hosts.toml", "other.toml"
+    )
+    other.rename(lab.cluster.path)
     for arguments in (("--write",), ("--from", "vultr")):
         refused = lab.fab("rehearse", "discover", *arguments)
         assert "asks its own machines only" in (refused.stderr + ok(refused, status=1))
