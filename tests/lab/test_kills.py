@@ -11,7 +11,11 @@ from .conftest import Lab, MakeLab, tutorial
 from .kit import ok, on
 
 ROUNDS = 8
-IDLE = "! [ -d /run/pod-routes/pending ] && ! [ -d /run/pod-routes/undoing ]"
+# No login, no script that a login has left, nothing armed, nothing half undone.
+IDLE = (
+    "! pgrep -f ^sshd:.*@ && ! pgrep -f ^sh.-s &&"
+    " ! [ -d /run/pod-routes/pending ] && ! [ -d /run/pod-routes/undoing ]"
+)
 
 
 def settled(lab: Lab) -> None:
