@@ -1,0 +1,177 @@
+"""The undo under a real systemd, as PID 1 of namespaces of its own: it outlives the login.
+
+What logind does with KillUserProcesses=yes is done to a scope: when the session ends, everything
+that is left in its cgroup is killed. /run is noexec, as on hardened machines.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tasks import armed
+from tasks.changes import Change, MachinePlan
+from tasks.cluster import Network
+from tasks.facts import last_lines, question, read
+from tasks.steps import Steps, steps
+
+from ..builders import POD_NETWORKS, node, route, wanted
+
+NETWORKS: tuple[Network, ...] = POD_NETWORKS[:1]
+
+BOOT = r"""set -e
+mount --make-rprivate /
+mount -t tmpfs none /mnt
+mkdir /mnt/upper /mnt/work /mnt/root
+mount -t overlay none -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
+cd /mnt/root
+rm -rf etc/systemd/system/* var/lib/pod-routes
+printf '[Unit]\nDefaultDependencies=no\n' >etc/systemd/system/lab.target
+mount -t proc none proc
+mount -t sysfs none sys
+mount -t cgroup2 none sys/fs/cgroup
+mount -t tmpfs -o noexec none run
+mount -t tmpfs none tmp
+mount --rbind /dev dev
+mkdir -p mnt/old
+pivot_root . mnt/old
+exec env container=lab /lib/systemd/systemd --unit=lab.target --log-target=null --show-status=no
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine that systemd runs; `pid` is that systemd."""
+
+    pid: int
+
+    def run(self, *argv: str, **options: str) -> str:
+        """Run a command in it as root; what it prints."""
+        done = subprocess.run(
+            ["nsenter", f"--target={self.pid}", "--all", *argv],
+            capture_output=True,
+            text=True,
+            check=True,
+            **options,  # type: ignore[call-overload]
+        )
+        return str(done.stdout)
+
+    def login(self, session: str, script: str) -> str:
+        """Run a script as a login session does, in a scope of its own."""
+        text = f"{script}\nmain 3<&0 </dev/null\n"
+        return self.run(
+            "systemd-run", "--scope", "--quiet", f"--unit={session}", "sh", "-s", input=text
+        )
+
+    def routes(self) -> int:
+        """How many routes of ours it has."""
+        return len(self.run("ip", "-o", "route", "show", "proto", "214").splitlines())
+
+    def units(self) -> str:
+        """The watchdogs that systemd knows of."""
+        return self.run(
+            "systemctl", "list-units", "--all", "--plain", "--no-legend", "pod-routes-*"
+        )
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """A machine that is booted, with a link and a cgroup of this one as its root."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    hierarchy = Path(next(words[1] for words in mounts if words[2] == "cgroup2"))
+    group = hierarchy / f"pod-routes-lab-{os.getpid()}"
+    group.mkdir()
+    join = f"echo $$ >{group}/cgroup.procs; exec unshare -C -p -m -n -u -i -f --kill-child sh -s"
+    with subprocess.Popen(
+        ["sh", "-c", join], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as unshare:
+        assert unshare.stdin is not None
+        unshare.stdin.write(BOOT)
+        unshare.stdin.close()
+        children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
+        try:
+            wait_for(lambda: bool(children.read_text()), "nothing is booted")
+            booted = Machine(int(children.read_text().split()[0]))
+            wait_for(lambda: running(booted), "systemd does not come up")
+            booted.run("ip", "link", "add", "enp6s0", "type", "veth", "peer", "name", "other")
+            booted.run("ip", "link", "set", "enp6s0", "up")
+            booted.run("ip", "link", "set", "other", "up")
+            booted.run("ip", "addr", "add", f"{node(0)}/24", "dev", "enp6s0")
+            yield booted
+        finally:
+            unshare.kill()
+            unshare.wait()
+            wait_for(lambda: not populated(group), "a process of the machine is left")
+            for place, _, _ in os.walk(group, topdown=False):
+                Path(place).rmdir()
+
+
+def running(machine: Machine) -> bool:
+    """Whether systemd has come up."""
+    asked = subprocess.run(
+        ["nsenter", f"--target={machine.pid}", "--all", "systemctl", "is-system-running"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() in ("running", "degraded")
+
+
+def populated(group: Path) -> bool:
+    """Whether a process is left in a cgroup or below it."""
+    return "populated 1" in (group / "cgroup.events").read_text()
+
+
+def change(machine: Machine) -> tuple[armed.Run, str]:
+    """A run, and the script that gives the machine its two routes."""
+    facts = read(machine.run("sh", "-s", input=f"{question(NETWORKS, [], False)}\nmain\n"))
+    puts = tuple(route(wanted(n)) for n in (1, 2))
+    made: Steps = steps(MachinePlan("worker-0", tuple(map(Change, puts))), "run")
+    run = armed.new_run(NETWORKS, 5)
+    return run, armed.carry_out(made, facts.snapshot, run, last_lines(puts, ()), "2 add")
+
+
+def test_the_undo_outlives_the_session_that_armed_it(machine: Machine) -> None:
+    _, script = change(machine)
+    leftover = "setsid sleep 300 </dev/null >/dev/null 2>&1 &"
+    said = machine.login("session-1", f"{leftover}\necho $! >/tmp/leftover\n{script}")
+    assert "== done" in said
+    assert machine.routes() == 2
+    assert "running" in machine.units()
+    machine.run("systemctl", "kill", "--signal=KILL", "session-1.scope")
+    leaves = ("sh", "-c", "kill -0 $(cat /tmp/leftover) 2>/dev/null && echo alive || true")
+    wait_for(lambda: machine.run(*leaves) == "", "the session was not ended")
+    assert machine.routes() == 2
+    wait_for(lambda: machine.routes() == 0, "the undo did not come")
+    assert "undone: not confirmed" in machine.run("cat", "/var/lib/pod-routes/history")
+    wait_for(lambda: machine.units() == "", "a unit is left")
+
+
+def test_a_confirmed_change_stays_and_leaves_no_unit(machine: Machine) -> None:
+    run, script = change(machine)
+    assert "== done" in machine.login("session-2", script)
+    deadline = int(machine.run("cat", "/run/pod-routes/pending/deadline"))
+    assert "== armed" in machine.login("session-3", armed.push(run))
+    assert int(machine.run("cat", "/run/pod-routes/pending/deadline")) >= deadline
+    assert "== kept" in machine.login("session-4", armed.confirm(run))
+    wait_for(lambda: machine.units() == "", "a unit is left")
+    wait_for(lambda: uptime(machine) > deadline + 2, "time stands still")
+    assert machine.routes() == 2
+    machine.run("ip", "route", "flush", "proto", "214")
+
+
+def uptime(machine: Machine) -> int:
+    """Seconds since boot."""
+    return int(machine.run("cat", "/proc/uptime").split(".")[0])
