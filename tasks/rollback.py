@@ -10,6 +10,7 @@ from .exits import Status, Stop
     klass=Command,
     help={
         **help_for("inventory", "limit", "skip-unreachable", "dry-run", "yes", "confirm-timeout"),
+        **help_for("no-ping"),
         "last": "only the last run that changed something, or what waits for confirmation",
     },
 )
@@ -22,14 +23,17 @@ def rollback(
     yes: bool = False,
     confirm_timeout: int = 60,
     last: bool = False,
+    no_ping: bool = False,
 ) -> None:
     """Delete our routes everywhere and put back what they displaced; does not ask."""
     from .armed import new_run
     from .changes import limited
+    from .complete import complete
     from .pending import drop
     from .planning import check_name, check_timeout
     from .rollout import roll_out
-    from .survey import ask
+    from .standing import PairCheck
+    from .survey import Survey, ask
     from .tables import dry_run_report, plan_report, rollout_report
     from .wayback import plan_last, plan_rollback
 
@@ -49,8 +53,13 @@ def rollback(
         report(c, dry_run_report(plan))
         return
     run = new_run(machines.cluster.pod_networks, confirm_timeout)
-    rollout = roll_out(machines, plan, facts, run)
-    report(c, rollout_report(plan, rollout))
+    cluster, mistakes = complete(machines.cluster, facts)
+    pinged = not (
+        no_ping or plan.empty or mistakes
+    )  # a wrong hosts.toml keeps nobody from going back
+    check = PairCheck(machines, Survey(cluster, facts, skipped), plan) if pinged else None
+    rollout = roll_out(machines, plan, facts, run, check)
+    report(c, rollout_report(plan, rollout, check.silent if check else ()))
     if not rollout.whole:
         raise Stop(status=rollout.status)
     if plan.skipped:

@@ -65,7 +65,7 @@ class Round:
     def pause(self, part: float = 1.0) -> None:
         """Let the run go on until some moment of its length, or its end."""
         try:
-            self.runs[-1].wait(self.chance.uniform(0, self.length * part))
+            self.runs[-1].wait(self.chance.triangular(0, self.length * part, self.length * part))
         except subprocess.TimeoutExpired:
             return
 

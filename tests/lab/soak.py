@@ -210,7 +210,7 @@ def page(results: list[Result], rounds: int, seed: int) -> str:
 
 Each round is a run of `fab apply-routes` or `fab rollback` with `--confirm-timeout 5` on a twin of
 three workers: real OpenSSH servers, kernel tables and pods. One fault comes upon it, most of them
-at a random moment of the run. When the run has ended the fault is mended (a link is up again, a
+at a random moment of the run, late ones more often. When the run has ended the fault is mended (a link is up again, a
 firewall open, a foreign route gone). Once nothing is armed any more and no watchdog is alive, every
 machine's whole kernel table is compared with those before and those wanted, default route included.
 

@@ -261,3 +261,17 @@ def test_two_operators_at_once(lab: Lab) -> None:
         counts = {ours(lab, m.name) for m in lab.cluster.machines}
         assert counts in ({0}, {2}), said
         ok(lab.fab("rollback"))
+
+
+def test_a_rollback_that_silences_pods_is_taken_back(lab: Lab) -> None:
+    """worker-0 and worker-1 reach each other by hand-made routes, which rollback leaves."""
+    on(lab, "worker-0", "ip route add 10.200.1.0/24 via 10.240.0.7")
+    on(lab, "worker-1", "ip route add 10.200.0.0/24 via 10.240.0.6")
+    ok(lab.fab("apply-routes"))
+    before = lab.tables()
+    on(lab, "worker-1", AFTER_APPLY.replace("COMMAND", "iptables -P FORWARD DROP"))
+    out = ok(lab.fab("rollback"), status=3)
+    assert "gone silent: worker-0 to worker-1, worker-1 to worker-0" in out
+    assert lab.tables() == before
+    on(lab, "worker-1", "iptables -P FORWARD ACCEPT")
+    ok(lab.fab("rollback"))

@@ -74,12 +74,11 @@ def with_password(lab: Lab) -> None:
         )
 
 
-def prompted(lab: Lab, password: str) -> tuple[int, str]:
-    """Run fab in a terminal, and type the sudo password that it asks for."""
+def prompted(lab: Lab, prompt: str, secret: str, *arguments: str) -> tuple[int, str]:
+    """Run fab in a terminal, and type a secret when it asks for that."""
     leader, follower = pty.openpty()
     with lab.popen(
-        "--prompt-for-sudo-password",
-        *ALL,
+        *arguments,
         stdin=follower,
         stdout=follower,
         stderr=follower,
@@ -94,8 +93,8 @@ def prompted(lab: Lab, password: str) -> tuple[int, str]:
                 said += os.read(leader, 65536).decode()
             except OSError:
                 break  # its end has hung up
-            if "sudo.password" in said and not typed:
-                os.write(leader, f"{password}\n".encode())
+            if prompt in said and not typed:
+                os.write(leader, f"{secret}\n".encode())
                 typed = True
     os.close(leader)
     return fab.returncode, said
@@ -103,14 +102,15 @@ def prompted(lab: Lab, password: str) -> tuple[int, str]:
 
 def test_sudo_with_a_password(users_lab: Lab) -> None:
     with_password(users_lab)
+    asking = ("--prompt-for-sudo-password", *ALL)
     without = users_lab.fab("plan")
     assert "--prompt-for-sudo-password" in without.stderr
     ok(without, status=1)
-    status, said = prompted(users_lab, "fa1rly-secret")
+    status, said = prompted(users_lab, "sudo.password", "fa1rly-secret", *asking)
     assert status == 0, said
     assert "6 of 6 pairs" in said
     assert "fa1rly-secret" not in said
-    status, said = prompted(users_lab, "a-wrong-one")
+    status, said = prompted(users_lab, "sudo.password", "a-wrong-one", *asking)
     assert status == 1, said
     assert "sudo does not accept the password" in said
     assert "a-wrong-one" not in said
@@ -247,3 +247,37 @@ def test_a_key_with_a_passphrase_and_nobody_to_ask(lab: Lab) -> None:
     done = lab.fab("plan")
     ok(done, status=1)
     assert "passphrase" in done.stderr
+
+
+def test_a_passphrase_is_asked_for_once(lab: Lab) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "horse", "-f", lab.dir / KEY], check=True)
+    status, said = prompted(lab, "Passphrase for", "horse", "plan", "plan")
+    assert status == 0, said
+    assert said.count("Passphrase for") == 1
+    assert "6 to add" in said
+    status, said = prompted(lab, "Passphrase for", "donkey", "plan")
+    assert status == 1, said
+    assert "that is not its passphrase" in said
+
+
+def test_a_key_that_only_the_agent_has(lab: Lab) -> None:
+    key = lab.dir / KEY
+    socket = lab.dir / "agent"
+    with subprocess.Popen(
+        ["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL
+    ) as agent:
+        try:
+            subprocess.run(
+                ["timeout", "10", "sh", "-c", f"until [ -S {socket} ]; do :; done"], check=True
+            )
+            subprocess.run(
+                ["ssh-add", "-q", key], env={**os.environ, "SSH_AUTH_SOCK": str(socket)}, check=True
+            )
+            key.unlink()
+            toml = lab.cluster.path
+            lines = toml.read_text().splitlines(keepends=True)
+            toml.write_text("".join(line for line in lines if not line.startswith("key_file")))
+            ok(lab.fab(*ALL, SSH_AUTH_SOCK=str(socket)))
+            assert "no key to log in with" in lab.fab("plan").stderr
+        finally:
+            agent.terminate()
