@@ -210,9 +210,10 @@ def page(results: list[Result], rounds: int, seed: int) -> str:
 
 Each round is a run of `fab apply-routes` or `fab rollback` with `--confirm-timeout 5` on a twin of
 three workers: real OpenSSH servers, kernel tables and pods. One fault comes upon it, most of them
-at a random moment of the run, late ones more often. When the run has ended the fault is mended (a link is up again, a
-firewall open, a foreign route gone). Once nothing is armed any more and no watchdog is alive, every
-machine's whole kernel table is compared with those before and those wanted, default route included.
+at a random moment of the run, late ones more often. When the run has ended the fault is mended (a
+link is up again, a firewall open, a foreign route gone). Once nothing is armed any more and no
+watchdog is alive, every machine's whole kernel table is compared with those before and those
+wanted, default route included.
 
 Promised, and counted as not as promised where it is not so: every machine is as before or as
 wanted, never a mix; the cluster is so as a whole, unless the first machine had been confirmed (its
