@@ -9,6 +9,7 @@ from .exits import Status, Stop
 @task(klass=Command, help=help_for("inventory", "skip-unreachable"))
 def verify(c: Context, inventory: str = "", skip_unreachable: bool = False) -> None:
     """Prove with pings between pod subnets that the routes work, both ways."""
+    from .examine import examine
     from .matrix import verify_report
     from .pairs import judge
     from .pinging import ping_all
@@ -18,7 +19,8 @@ def verify(c: Context, inventory: str = "", skip_unreachable: bool = False) -> N
     found = survey(machines, skip_unreachable=skip_unreachable)
     reports = ping_all(machines, found)
     pairs = judge(found.cluster, found.facts, reports)
-    report(c, verify_report(pairs, reports, found.skipped))
+    causes = examine(machines, found, pairs)
+    report(c, verify_report(pairs, causes, reports, found.skipped))
     if not all(pair.ok for pair in pairs):
         raise Stop(status=Status.SILENT)
     if found.skipped:
