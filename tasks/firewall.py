@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-LONGEST = 70  # characters of a rule that a line has room for
+LONGEST = 90  # characters of a rule that a line has room for
 
 # A shell function; the names of chains and what a chain does not drop or jump to stay over there.
 LISTING = r"""firewall() {
@@ -154,7 +154,8 @@ def _reached(chains: _Chains, table: str, first: str) -> set[str]:
 
 def _shown(program: str, text: str) -> str:
     """A place in words, printable and on one line."""
-    plain = "".join(char if char.isprintable() else "?" for char in f"{program}, {text}")
+    words = re.sub(r" ?(--reject-with|with) \S+( \S+)?$", "", text)
+    plain = "".join(char if char.isprintable() else "?" for char in f"{program}, {words}")
     return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 3]}..."
 
 

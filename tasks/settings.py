@@ -99,12 +99,12 @@ def _lacking(scene: Scene, name: str) -> list[_Lack]:
         if worker.name == name:
             continue
         for cidr in worker.pod_cidrs:
-            via = worker.internal_ip(cidr.version)
-            route = lookup.route_to(cidr[1])
-            if route is None or route.prefix.prefixlen == 0:
-                found.append(_Lack(worker.name, cidr.version, None, foreign=False))
-            elif route.next_hop != via:
-                found.append(_Lack(worker.name, cidr.version, route.next_hop, not route.owned))
+            # From both ends: a longer prefix may take a part of it.
+            for route in dict.fromkeys(map(lookup.route_to, (cidr[1], cidr[-2]))):
+                if route is None or route.prefix.prefixlen == 0:
+                    found.append(_Lack(worker.name, cidr.version, None, foreign=False))
+                elif route.next_hop != worker.internal_ip(cidr.version):
+                    found.append(_Lack(worker.name, cidr.version, route.next_hop, not route.owned))
     return found
 
 
