@@ -27,7 +27,7 @@ def verify_report(
     pairs: Sequence[Pair], reports: Mapping[str, Report], skipped: Mapping[str, str]
 ) -> str:
     """The pairs as a person reads them: the picture, how it is known, one line of totals."""
-    parts = [_picture(pairs), _legend(pairs), _how(reports), totals(pairs, skipped)]
+    parts = [_picture(pairs), _legend(pairs), how(reports), totals(pairs, skipped)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -76,8 +76,8 @@ def _legend(pairs: Sequence[Pair]) -> str:
     return "\n".join(f"{SHORT[v]}: {MEANING[v]}" for v in seen)
 
 
-def _how(reports: Mapping[str, Report]) -> str:
-    """How it is known: what the probes were, and where they prove less."""
+def how(reports: Mapping[str, Report]) -> str:
+    """How it is known, a line each: what the probes were, and where they prove less."""
     lines = []
     wired = [r.wired for r in reports.values()]
     kinds = {"bridge": "on the pod bridge", "routed": "routed, as no pod has run there yet"}
