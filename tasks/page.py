@@ -19,7 +19,7 @@ from .verify_formats import utc
 
 TEMPLATES = Path(__file__).parent / "templates"
 BANDS = (1, 5, 25, 100)  # milliseconds: a round trip's band is the first that it is under
-LISTED = 500  # failing pairs past which the page only counts
+LISTED = 200  # failing pairs past which the page only counts
 Kind = tuple[str, int, tuple[int, ...]]  # state, answers of COUNT, causes
 ABSENT = {
     "self": "a machine's own pods: not pinged",
@@ -41,6 +41,7 @@ def verify_page(verification: Verification) -> str:
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     failing = [pair for pair in verification.pairs if not pair.ok]
     numbers = verification.causes_of()
+    listed = sorted(failing, key=lambda pair: pair in numbers)[:LISTED]  # unexplained ones first
     script, style = ((TEMPLATES / name).read_text() for name in ("page.js", "page.css"))
     html = environment.get_template("page.html.j2").render(
         run=verification,
@@ -48,7 +49,7 @@ def verify_page(verification: Verification) -> str:
         headline=_headline(verification, len(failing)),
         state=_state(verification, len(failing)),
         summaries=[_summary(view) for view in verification.views],
-        failing=[(p, [n + 1 for n in numbers.get(p, [])]) for p in failing[:LISTED]],
+        failing=[(p, [n + 1 for n in numbers.get(p, [])]) for p in listed],
         more=len(failing) - LISTED,
         meaning={v: MEANING[v] for v in dict.fromkeys(pair.verdict for pair in failing)},
         how=how(verification.reports).splitlines(),
@@ -87,9 +88,11 @@ def _headline(verification: Verification, failing: int) -> str:
 
 
 def _summary(view: View) -> str:
+    if not view.pairs:
+        return "None of these pairs has been pinged"
     rtts = [pair.rtt for pair in view.pairs if pair.rtt is not None]
-    slowest = f", slowest {max(rtts):.2f} ms" if rtts else ""
-    return f"{sum(p.ok for p in view.pairs)} of {counted(len(view.pairs), 'pair')}{slowest}"
+    slowest = f", the slowest within {max(rtts):.2f} ms" if rtts else ""
+    return f"{sum(p.ok for p in view.pairs)} of {counted(len(view.pairs), 'pair')} answer{slowest}"
 
 
 def _data(verification: Verification, numbers: Mapping[Pair, Sequence[int]]) -> dict[str, object]:

@@ -3,6 +3,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const readout = document.getElementById("pair");
   const LABEL = 12; // pixels that a label needs, across its line
+  const NUMBERED = 36; // pixels that a cell needs to show its round trip's time
   const LONGEST = 22; // letters of a name that are shown as a label
   // How a state looks: its class, and what is drawn on a cell of one by one, unlike any other.
   const LOOKS = {
@@ -15,6 +16,8 @@
     "not pinged": ["blank", "M.45 .5H.55"],
     "self": ["blank", ""],
   };
+  const STYLES = ["band0", "band1", "band2", "band3", "band4", "fail", "warn", "dead", "blank"];
+  const FAILING = new Set(["silent", "no forwarding", "large lost", "masqueraded", "no probe"]);
   const LOST = "M.7 .12H.88V.3"; // the corner of a cell some of whose pings were lost
 
   function make(parent, name, attributes = {}, text = "") {
@@ -57,39 +60,53 @@
     if (state !== "ok") return { style: LOOKS[state][0], glyph: LOOKS[state][1], name: state };
     const over = data.bands.findIndex((band) => view.rtts[place] < 1000 * band);
     const band = over < 0 ? data.bands.length : over;
-    const lost = received < data.sent;
-    return {
-      style: `band${band}`,
-      glyph: lost ? LOST : "",
-      name: lost ? `${bandName(band)}, some lost` : bandName(band),
-    };
+    const glyph = received < data.sent ? LOST : "";
+    return { style: `band${band}`, glyph, name: bandName(band) };
   }
 
   function short(name) {
     return name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name;
   }
 
-  /** Which of so many rows or columns get a label: those in trouble first, none on another. */
-  function labelled(count, size, troubled) {
+  /** Which of so many rows or columns get a label: the worst first, and none on another. */
+  function labelled(count, size, troubles) {
     const step = Math.ceil(LABEL / size);
     const taken = new Set();
     const near = (place) => [...taken].some((other) => Math.abs(other - place) < step);
-    for (const place of troubled) if (!near(place)) taken.add(place);
-    for (let place = 0; place < count; place += 1) {
-      if (place % step === 0 && !near(place)) taken.add(place);
-    }
+    const worst = [...troubles.keys()].sort((a, b) => troubles.get(b) - troubles.get(a));
+    const regular = Array.from({ length: Math.ceil(count / step) }, (_, number) => number * step);
+    for (const place of [...worst, ...regular]) if (!near(place)) taken.add(place);
     return taken;
+  }
+
+  /** The cells of a view, those that look alike together, and how many failures stand where. */
+  function sorted(view, width) {
+    const alike = new Map();
+    const [failures, inRows, inColumns] = [[], new Map(), new Map()];
+    view.cells.forEach((_, place) => {
+      const found = look(view, place);
+      const key = `${found.name}|${found.glyph}`;
+      if (!alike.has(key)) alike.set(key, { ...found, places: [] });
+      alike.get(key).places.push(place);
+      if (!FAILING.has(found.name)) return;
+      const [row, column] = [Math.floor(place / width), place % width];
+      failures.push(place);
+      inRows.set(row, (inRows.get(row) ?? 0) + 1);
+      inColumns.set(column, (inColumns.get(column) ?? 0) + 1);
+    });
+    return { alike: [...alike.values()], failures, inRows, inColumns };
   }
 
   function draw(section, view) {
     const rows = view.senders.map((number) => data.machines[number]);
     const columns = view.receivers.map((number) => data.machines[number]);
+    const { alike, failures, inRows, inColumns } = sorted(view, columns.length);
+    legend(section, alike);
     const box = make(section, "div", { class: "matrix" });
-    const names = [...rows, ...columns].map((name) => short(name).length);
-    const margin = 10 + 6.6 * Math.max(...names);
+    const margin = 10 + 6.6 * Math.max(...[...rows, ...columns].map((name) => short(name).length));
     const room = (box.clientWidth - margin - 4) / columns.length;
-    const size = Math.max(5, Math.min(56, Math.floor(room)));
-    const gap = size > 20 ? 2 : size > 8 ? 1 : 0.5;
+    const size = Math.max(5, Math.min(56, Math.floor(2 * room) / 2));
+    const side = size - (size > 20 ? 2 : size > 8 ? 1 : 0.5);
     const [width, height] = [margin + columns.length * size + 4, margin + rows.length * size + 4];
     const svg = make(box, "svg", {
       viewBox: `0 0 ${width} ${height}`,
@@ -97,68 +114,69 @@
       height,
       tabindex: 0,
       role: "application",
-      "aria-label": `${view.title}: ${rows.length} by ${columns.length} cells; arrow keys move, n: next failure`,
+      "aria-label": `${view.title}: ${rows.length} by ${columns.length} cells. Arrow keys move, n goes to the next failure.`,
     });
-
-    const looks = new Map();
-    const troubled = [new Set(), new Set()];
-    const failures = [];
-    view.cells.forEach((_, place) => {
-      const found = look(view, place);
-      const known = looks.get(found.name) ?? { ...found, cells: [], glyphs: [], count: 0 };
-      looks.set(found.name, known);
-      const row = Math.floor(place / columns.length);
-      const column = place % columns.length;
-      const [x, y] = [margin + column * size, margin + row * size];
-      const side = size - gap;
-      known.cells.push(`M${+x.toFixed(2)} ${+y.toFixed(2)}h${side}v${side}h${-side}z`);
-      if (found.glyph) known.glyphs.push(scaled(found.glyph, x, y, side));
-      known.count += 1;
-      if (["fail", "warn", "dead"].includes(found.style)) {
-        if (found.name !== "unreachable") failures.push(place);
-        if (found.name !== "unreachable" || rows[row] in data.skipped) troubled[0].add(row);
-        if (found.name !== "unreachable" || columns[column] in data.skipped) troubled[1].add(column);
+    const at = (place) => [
+      margin + (place % columns.length) * size,
+      margin + Math.floor(place / columns.length) * size,
+    ];
+    for (const { style, glyph, places } of alike) {
+      const squares = places.map((place) => `M${at(place).join(" ")}h${side}v${side}h${-side}z`);
+      make(svg, "path", { class: style, d: squares.join("") });
+      if (glyph) {
+        const d = places.map((place) => scaled(glyph, ...at(place), side)).join("");
+        make(svg, "path", { class: `glyph ${style}`, d, "stroke-width": Math.min(5, size / 8) });
       }
-      if (size >= 36 && found.style.startsWith("band")) {
-        const value = (view.rtts[place] / 1000).toFixed(2);
-        const middle = { x: x + side / 2, y: y + side / 2 + 4, class: `value ${found.style}` };
-        known.cells.push("");
-        known.values = [...(known.values ?? []), [middle, view.rtts[place] < 0 ? "?" : value]];
+      if (size < NUMBERED || !style.startsWith("band")) continue;
+      for (const place of places) {
+        const [x, y] = at(place);
+        const middle = { x: x + side / 2, y: y + side / 2 + 4, class: `value ${style}` };
+        make(svg, "text", middle, view.rtts[place] < 0 ? "?" : (view.rtts[place] / 1000).toFixed(2));
       }
+    }
+    label(svg, rows, inRows, size, (name, middle, style) => {
+      const place = { x: margin - 6, y: margin + middle + 4, "text-anchor": "end", class: style };
+      make(svg, "text", place, name);
     });
-    for (const { style, cells, glyphs, values } of looks.values()) {
-      make(svg, "path", { class: style, d: cells.join("") });
-      const stroke = Math.max(0.7, Math.min(5, size / 9));
-      if (glyphs.length) make(svg, "path", { class: `glyph ${style}`, d: glyphs.join(""), "stroke-width": stroke });
-      for (const [attributes, value] of values ?? []) make(svg, "text", attributes, value);
-    }
-    for (const row of labelled(rows.length, size, troubled[0])) {
-      const y = margin + (row + 0.5) * size + 4;
-      const style = troubled[0].has(row) && rows[row] in data.skipped ? "bad" : "";
-      make(svg, "text", { x: margin - 6, y, "text-anchor": "end", class: style }, short(rows[row]));
-    }
-    for (const column of labelled(columns.length, size, troubled[1])) {
-      const x = margin + (column + 0.5) * size + 4;
-      const style = columns[column] in data.skipped ? "bad" : "";
-      const turn = `translate(${x} ${margin - 6}) rotate(-90)`;
-      make(svg, "text", { transform: turn, class: style }, short(columns[column]));
-    }
-    legend(section, looks, size);
-    section.append(box);
+    label(svg, columns, inColumns, size, (name, middle, style) => {
+      const turn = `translate(${margin + middle + 4} ${margin - 6}) rotate(-90)`;
+      make(svg, "text", { transform: turn, class: style }, name);
+    });
     make(section, "p", { class: "keys" }, "Point at a cell, tap it, or use the arrow keys; n: the next failure; a click or Enter holds a cell, Escape lets it go.");
     interact(svg, view, { rows, columns, size, margin, failures });
   }
 
-  function legend(section, looks) {
+  function label(svg, names, troubles, size, put) {
+    names.forEach((name, place) => {
+      if (name in data.skipped) troubles.set(place, Infinity);
+    });
+    for (const place of labelled(names.length, size, troubles)) {
+      put(short(names[place]), (place + 0.5) * size, names[place] in data.skipped ? "bad" : "");
+    }
+  }
+
+  function legend(section, alike) {
     const list = make(section, "ul", { class: "legend" });
-    const order = [...looks.values()].filter((found) => found.name !== "self");
-    order.sort((a, b) => (a.style < b.style ? -1 : 1));
-    for (const { name, style, glyph, count } of order) {
+    const items = new Map();
+    const count = (name, style, glyph, number) => {
+      const item = items.get(name) ?? { style, glyph, number: 0 };
+      items.set(name, { ...item, number: item.number + number });
+    };
+    for (const { name, style, glyph, places } of alike) {
+      const lost = glyph === LOST;
+      if (name !== "self") count(name, style, lost ? "" : glyph, places.length);
+      if (lost) count("some pings lost", "band0", LOST, places.length);
+    }
+    const order = ([name, { style }]) => STYLES.indexOf(style) + (name === "some pings lost" ? 4.5 : 0);
+    for (const [name, { style, glyph, number }] of [...items].sort((a, b) => order(a) - order(b))) {
       const item = make(list, "li");
       const swatch = make(item, "svg", { width: 18, height: 18, "aria-hidden": "true" });
       make(swatch, "path", { class: style, d: "M0 0h18v18h-18z" });
-      if (glyph) make(swatch, "path", { class: `glyph ${style}`, d: scaled(glyph, 0, 0, 18), "stroke-width": 2 });
-      make(item, "span", {}, `${name}: ${count}`);
+      if (glyph) {
+        const d = scaled(glyph, 0, 0, 18);
+        make(swatch, "path", { class: `glyph ${style}`, d, "stroke-width": 2 });
+      }
+      make(item, "span", {}, `${name}: ${number}`);
     }
   }
 
