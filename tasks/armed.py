@@ -20,7 +20,7 @@ from typing import Literal, get_args
 from .answer import sections
 from .cluster import Address, Network
 from .facts import LOG, STATE, Displaced, snapshot_function
-from .route import Route, parse_all
+from .route import Route, parse, parse_all
 from .steps import Steps, restore, save
 
 End = Literal[
@@ -342,6 +342,5 @@ def read_outcome(answer: str, steps: Steps) -> Outcome:
 
 def _way(line: str) -> tuple[Address, Address | None]:
     """One line of `ip route get`: "10.200.1.1 via 10.240.0.7 dev enp6s0 src ..."."""
-    words = line.split()
-    address = ip_address(words[0] if words[0] not in ("unicast", "local") else words[1])
-    return address, ip_address(words[words.index("via") + 1]) if "via" in words else None
+    route = parse(line, 4)
+    return route.prefix.network_address, route.next_hop

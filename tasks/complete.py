@@ -31,15 +31,14 @@ def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, lis
 
 def _pod_cidrs(machine: Machine, facts: Facts) -> tuple[tuple[Network, ...], list[str]]:
     """A worker's pod CIDRs, by hosts.toml, else by the first place on it that names one."""
-    taken = machine.pod_cidrs or tuple(network for _, network in claimed(facts))
-    if not taken:
+    named = [("hosts.toml", cidr) for cidr in machine.pod_cidrs] or claimed(facts)
+    if not named:
         return (), [
             "pod_cidr is not in hosts.toml, and neither kubelet nor a CNI config on it names one"
         ]
-    source = "hosts.toml" if machine.pod_cidrs else facts.claims[0].place
-    return taken, [
+    return tuple(cidr for _, cidr in named), [
         f"pod CIDR is {mine} in {source}, but {network} in {place}"
-        for mine in taken
+        for source, mine in named
         for place, network in contradictions(facts, mine)
     ]
 

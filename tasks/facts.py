@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
@@ -374,14 +375,14 @@ def _subnets(plugin: dict[str, Any]) -> list[Network]:
     ipam = plugin.get("ipam")
     if not isinstance(ipam, dict) or ipam.get("type") != "host-local":
         return []
-    sets = ipam.get("ranges") or []
-    ranges = [ipam, *(r for group in sets if isinstance(group, list) for r in group)]
+    sets = ipam.get("ranges")
+    groups = [group for group in sets if isinstance(group, list)] if isinstance(sets, list) else []
+    entries = [ipam, *(entry for group in groups for entry in group if isinstance(entry, dict))]
     subnets = []
-    for entry in ranges:
-        try:
-            subnets.append(ip_network(entry["subnet"], strict=False))
-        except (KeyError, TypeError, ValueError):
-            continue  # "usePodCidr" and the like stand for the kubelet's own
+    for subnet in (entry.get("subnet") for entry in entries):
+        if isinstance(subnet, str):
+            with suppress(ValueError):  # "usePodCidr" and the like stand for the kubelet's own
+                subnets.append(ip_network(subnet, strict=False))
     return subnets
 
 

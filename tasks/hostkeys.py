@@ -71,8 +71,18 @@ def read_lines(files: Iterable[Path]) -> list[Line]:
             marker = words.pop(0) if words and words[0].startswith("@") else ""
             if len(words) >= 3 and not words[0].startswith("#"):
                 hosts, kind, key = words[:3]
-                lines.append(Line(marker, hosts, kind, key, f"{file}:{number}"))
+                if _is_key(kind, key):
+                    lines.append(Line(marker, hosts, kind, key, f"{file}:{number}"))
     return lines
+
+
+def _is_key(kind: str, key: str) -> bool:
+    """Whether this is a public key of that type: it starts with its type's name (RFC 4253, 6.6)."""
+    try:
+        blob = base64.b64decode(key, validate=True)
+    except binascii.Error:
+        return False
+    return blob[4:].startswith(kind.encode()) and int.from_bytes(blob[:4], "big") == len(kind)
 
 
 class KnownHosts:
@@ -153,8 +163,5 @@ class _Policy(MissingHostKeyPolicy):
 
 def _fingerprint(key: str) -> str:
     """The fingerprint as `ssh-keygen -l` prints it."""
-    try:
-        digest = hashlib.sha256(base64.b64decode(key)).digest()
-    except (ValueError, binascii.Error):
-        return "(unreadable)"
+    digest = hashlib.sha256(base64.b64decode(key)).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")

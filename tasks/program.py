@@ -107,7 +107,10 @@ def _quoted(words: str, secret: str) -> str:
         words = words.replace(secret, "***")
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     # Among usage and log lines, programs of cobra and kubectl begin theirs with "Error".
-    told = [line for line in lines if re.match(r"error\b", line, re.IGNORECASE)] or lines[-3:]
+    said = [
+        line for line in lines if not re.match(r"[IWEF]\d{4} ", line)
+    ] or lines  # klog's are not
+    told = [line for line in said if re.match(r"error\b", line, re.IGNORECASE)] or said[-3:]
     line = "; ".join(dict.fromkeys(told))
     text = "".join(char if char.isprintable() else "?" for char in line)
     text = text if len(text) <= LONGEST else f"...{text[-LONGEST:]}"

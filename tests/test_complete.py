@@ -166,3 +166,16 @@ def test_workers_that_turn_out_to_have_the_same_are_both_named() -> None:
     assert len(mistakes) == 2
     for words, line in zip(([node(0)], ["10.200.0.0/23", pods(1)]), mistakes, strict=True):
         assert all(word in line for word in ["worker-0", "worker-1", *words])
+
+
+def test_a_contradiction_names_the_place_that_each_family_came_from() -> None:
+    of = bare(cluster(1, families=(4, 6)), ips=False)
+    places = (
+        claim(pods(0), place="kubelet"),
+        claim(pods(0, 6), place="cni"),
+        claim(pods(1, 6), place="bridge"),
+    )
+    _, mistakes = complete(of, {"worker-0": facts(0, families=(4, 6), claims=places)})
+    assert mistakes == [
+        "  worker-0: pod CIDR is fd00:200::/64 in cni, but fd00:200:1::/64 in bridge"
+    ]

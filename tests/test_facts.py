@@ -1,6 +1,7 @@
 """Facts: a machine's answer read without trust."""
 
 import contextlib
+import json
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -100,6 +101,8 @@ def test_a_whole_answer() -> None:
         ('{"ipam": {"type": "host-local", "subnet": "usePodCidr"}}', []),
         ('{"ipam": {"type": "dhcp", "subnet": "10.1.0.0/24"}}', []),
         ('{"ipam": {"type": "host-local", "ranges": [null, 7, [8]]}}', []),
+        ('{"ipam": {"type": "host-local", "ranges": 7, "subnet": "10.1.0.0/24"}}', ["10.1.0.0/24"]),
+        ('{"ipam": {"type": "host-local", "ranges": true, "subnet": 5}}', []),
         ('{"plugins": 7}', []),
         ("[1, 2]", []),
         ("{broken", []),
@@ -165,6 +168,23 @@ def test_nonsense_is_a_value_error_or_facts(found: list[tuple[str, list[str]]]) 
     answer = "".join(f"== {name}\n" + "\n".join(lines) + "\n" for name, lines in found)
     with contextlib.suppress(ValueError):
         assert isinstance(read(answer + "== snapshot\n1 2\n"), Facts)
+
+
+WORDS = st.sampled_from(
+    "type host-local ipam ranges subnet plugins bridge mtu ipMasq 10.1.0.0/24 fd00::/64".split()
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 70000) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+)
+
+
+@given(JSON, JSON)
+def test_any_cni_configuration_is_read(config: object, ranges: object) -> None:
+    ipam = {"type": "bridge", "ipam": {"type": "host-local", "ranges": ranges}}
+    for value in (config, ipam):
+        facts = read(f"== cni /etc/cni/net.d/x.conf\n{json.dumps(value)}\n== snapshot\n1 2\n")
+        assert {str(n) for c in facts.claims for n in c.networks} <= {"10.1.0.0/24", "fd00::/64"}
 
 
 @given(st.text())

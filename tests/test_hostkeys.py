@@ -58,6 +58,15 @@ def test_whom_a_line_names(tmp_path: Path, hosts: str, host: str, accepted: bool
             rule.check(host, GOOD)
 
 
+@pytest.mark.parametrize(
+    "broken", ["host ssh-ed25519 AAAA", "host ssh-ed25519 %%%", "host ssh-rsa " + GOOD.get_base64()]
+)
+def test_a_line_without_a_key_of_its_type_is_passed_over(tmp_path: Path, broken: str) -> None:
+    known(tmp_path, broken, mode="accept-new").check("host", GOOD)
+    with pytest.raises(HostKeyRefused, match="HAS CHANGED"):
+        known(tmp_path, broken).check("host", OTHER)
+
+
 def test_a_changed_key_is_refused_with_both_fingerprints(tmp_path: Path) -> None:
     modes: tuple[HostKeys, ...] = ("strict", "accept-new")
     for mode in modes:

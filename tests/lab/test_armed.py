@@ -144,6 +144,38 @@ def test_a_machine_that_is_lost_goes_back_by_itself(lab: Lab, command: str) -> N
     assert lab.tables() == before
 
 
+@pytest.mark.parametrize(
+    ("rename", "routes", "trail"),
+    [('/bin/mv "$@"', 2, "kept"), ("false", 0, "undone: not confirmed")],
+    ids=["it was confirmed", "it was not"],
+)
+def test_a_machine_lost_at_its_confirmation_is_in_doubt(
+    lab: Lab, rename: str, routes: int, trail: str
+) -> None:
+    """The others are kept by then; what became of this one is found by whoever asks it next."""
+    on(lab, "worker-1", AT_THE_CONFIRMATION.replace("RENAME", rename))
+    out = ok(lab.fab("-t", "2", "-T", "4", "apply-routes", *TIMEOUT), status=4)
+    assert "worker-1" in out.splitlines()[-1]
+    assert "confirmed or not" in out
+    wait_for(lambda: "watch" not in leftovers(lab, "worker-1"), "a watchdog is left")
+    assert [ours(lab, f"worker-{n}") for n in range(3)] == [2, routes, 2]
+    on(lab, "worker-1", "iptables -F OUTPUT")
+    assert trail in ok(lab.fab("history"))
+    again = ok(lab.fab("apply-routes"))
+    assert ("nothing to do" if routes else "2 added") in again
+    assert [ours(lab, f"worker-{n}") for n in range(3)] == [2, 2, 2]
+
+
+AT_THE_CONFIRMATION = """cat >/usr/local/sbin/mv <<'END'
+#!/bin/sh
+[ "$2" = kept ] || exec /bin/mv "$@"
+rm /usr/local/sbin/mv
+iptables -I OUTPUT -p tcp --sport 22 -j DROP
+RENAME
+END
+chmod +x /usr/local/sbin/mv"""
+
+
 def test_a_change_that_silences_pods_is_taken_back(lab: Lab) -> None:
     """One pair's route is replaced; on the way worker-2 stops forwarding to worker-0."""
     ok(lab.fab("apply-routes"))
