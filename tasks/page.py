@@ -18,7 +18,7 @@ from .verification import Verification, View, legal
 from .verify_formats import utc
 
 TEMPLATES = Path(__file__).parent / "templates"
-BANDS = (1, 5, 25, 100)  # milliseconds: a round trip's band is the first that it is under
+BANDS = (0.5, 2, 10, 50)  # milliseconds: a round trip is of the first band that it is under
 LISTED = 200  # failing pairs past which the page only counts
 Kind = tuple[str, int, tuple[int, ...]]  # state, answers of COUNT, causes
 ABSENT = {
@@ -40,7 +40,7 @@ def verify_page(verification: Verification) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     failing = [pair for pair in verification.pairs if not pair.ok]
-    numbers = verification.causes_of()
+    numbers = verification.cause_numbers()
     listed = sorted(failing, key=lambda pair: pair in numbers)[:LISTED]  # unexplained ones first
     script, style = ((TEMPLATES / name).read_text() for name in ("page.js", "page.css"))
     html = environment.get_template("page.html.j2").render(

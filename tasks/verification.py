@@ -44,7 +44,7 @@ class Verification:
             tuple(p for p in self.pairs if p.family == family and p.from_pod == from_pod),
         )
 
-    def causes_of(self) -> dict[Pair, list[int]]:
+    def cause_numbers(self) -> dict[Pair, list[int]]:
         """For each pair that a cause explains, the numbers of its causes, from 0."""
         found: dict[Pair, list[int]] = {}
         for number, cause in enumerate(self.causes):

@@ -16,7 +16,7 @@ VERSION = 1  # of the JSON; it goes up when a field goes away or means something
 
 def verify_json(verification: Verification) -> str:
     """A run of verify as one JSON object, by docs/verify.schema.json."""
-    numbers = verification.causes_of()
+    numbers = verification.cause_numbers()
     document = {
         "version": VERSION,
         "inventory": str(verification.cluster.path),
@@ -121,7 +121,7 @@ def _run_cases(verification: Verification) -> list[ET.Element]:
 
 def _pair_cases(verification: Verification, view: View) -> list[ET.Element]:
     classname = f"verify.ipv{view.family}.{'pod' if view.from_pod else 'machine'}-to-pod"
-    numbers = verification.causes_of()
+    numbers = verification.cause_numbers()
     cases = []
     for pair in view.pairs:
         name = f"{pair.source} to {pair.target}"

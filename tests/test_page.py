@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from tasks.cluster import Cluster
 from tasks.diagnosis import Cause
 from tasks.page import LISTED, verify_page
-from tasks.pairs import Pair
+from tasks.pairs import Pair, Verdict
 from tasks.probe import Report
 from tasks.verification import Verification
 
@@ -80,7 +81,7 @@ def test_a_pair_tells_what_is_known_of_it_by_keyboard_and_by_mouse(
     assert chromium.ask("document.scripts.length") == 2
     words = chromium.ask("document.body.innerText")
     assert words.count(HOSTILE) == 3  # the cause, the dead machine, how it is known
-    counts = {"under 1 ms": 4, "5 to 25 ms": 1, "some pings lost": 1}
+    counts = {"under 0.5 ms": 4, "2 to 10 ms": 1, "some pings lost": 1}
     assert legend(chromium) == {**counts, "silent": 1, "unreachable": 6}
 
     chromium.ask(f"{FIRST}.querySelector('.matrix svg').focus()")
@@ -112,21 +113,43 @@ def test_200_machines_are_a_picture_of_40000_cells(chromium: Page, tmp_path: Pat
     run = Verification(of, WHEN, pairs=sick)
     assert len(verify_page(run)) < 1_000_000
     shown(chromium, tmp_path, run)
-    assert legend(chromium) == {"under 1 ms": 199 * 198, "silent": 2 * 199}
+    assert legend(chromium) == {"under 0.5 ms": 199 * 198, "silent": 2 * 199}
     assert chromium.ask("document.querySelectorAll('#failing tbody tr').length") == LISTED
     assert f"and {2 * 199 - LISTED} more" in chromium.ask("document.body.innerText")
     assert chromium.ask("document.querySelectorAll('*').length") < 10_000
 
 
+def test_every_verdict_has_a_look_of_its_own(chromium: Page, tmp_path: Path) -> None:
+    verdicts = get_args(Verdict)
+    of = cluster(1 + len(verdicts))
+    pairs = [
+        Pair("worker-0", worker.name, 4, True, verdict)
+        for worker, verdict in zip(of.workers[1:], verdicts, strict=True)
+    ]
+    shown(chromium, tmp_path, Verification(of, WHEN, pairs=pairs))
+    found = legend(chromium)
+    assert found.pop("not pinged") == (len(verdicts) + 1) * len(verdicts) - len(verdicts)
+    assert found.pop("some pings lost") == 1
+    assert found == {"under 0.5 ms": 1, **dict.fromkeys(verdicts[1:], 1)}
+    looks = f"[...{FIRST}.querySelectorAll('.legend svg')].map(swatch => swatch.innerHTML)"
+    assert chromium.ask(f"new Set({looks}).size") == len(verdicts) + 2
+    reached = []
+    for _ in verdicts[1:]:
+        chromium.ask(f"{FIRST}.querySelector('button').click()")
+        reached.append(chromium.ask(READOUT).splitlines()[2].partition(":")[0])
+    assert reached == [*verdicts[1:]]
+
+
 def test_a_run_that_ended_early_shows_what_it_knew_in_both_families(
     chromium: Page, tmp_path: Path
 ) -> None:
-    run = Verification(cluster(3, families=(4, 6)), WHEN, True, stopped=f"stopped:\n  {HOSTILE}")
+    stopped = f"stopped:\n  {HOSTILE} \x00\x1b\ud800"
+    run = Verification(cluster(3, families=(4, 6)), WHEN, True, stopped=stopped)
     shown(chromium, tmp_path, run)
     words = chromium.ask("document.body.innerText")
     assert "The run ended early" in words
     assert "a rehearsal: not the real machines" in words
-    assert f"stopped:\n  {HOSTILE}" in words
+    assert f"stopped:\n  {HOSTILE} \ufffd\ufffd\ufffd" in words
     titles = chromium.ask("[...document.querySelectorAll('.view h2')].map(h => h.innerText)")
     kinds = ("pod to pod", "machine to pod")
     assert titles == [f"IPv{family}, {kind}" for family in (4, 6) for kind in kinds]

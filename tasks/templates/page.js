@@ -1,9 +1,12 @@
 "use strict";
 {
   const data = JSON.parse(document.getElementById("data").textContent);
+  const skipped = new Map(Object.entries(data.skipped));
   const readout = document.getElementById("pair");
   const LABEL = 12; // pixels that a label needs, across its line
   const NUMBERED = 36; // pixels that a cell needs to show its round trip's time
+  const KEYS = `Point at a cell, tap it, or use the arrow keys; n: the next failure. A click or
+    Enter holds a cell, Escape lets it go. `;
   const LONGEST = 22; // letters of a name that are shown as a label
   // How a state looks: its class, and what is drawn on a cell of one by one, unlike any other.
   const LOOKS = {
@@ -11,13 +14,14 @@
     "no forwarding": ["fail", "M.2 .8L.8 .2"],
     "large lost": ["warn", "M.2 .5H.8"],
     "masqueraded": ["warn", "M.2 .8V.25L.5 .6L.8 .25V.8"],
-    "no probe": ["dead", "M.3 .3H.7V.7H.3Z"],
+    "no probe": ["warn", "M.3 .3H.7V.7H.3Z"],
     "unreachable": ["dead", "M0 .5L.5 0M0 1L1 0M.5 1L1 .5"],
     "not pinged": ["blank", "M.45 .5H.55"],
     "self": ["blank", ""],
   };
   const STYLES = ["band0", "band1", "band2", "band3", "band4", "fail", "warn", "dead", "blank"];
-  const FAILING = new Set(["silent", "no forwarding", "large lost", "masqueraded", "no probe"]);
+  const FAILING = new Set(["fail", "warn"]);
+  const SOME_LOST = "some pings lost";
   const LOST = "M.7 .12H.88V.3"; // the corner of a cell some of whose pings were lost
 
   function make(parent, name, attributes = {}, text = "") {
@@ -44,14 +48,15 @@
     });
   }
 
-  function milliseconds(rtt) {
-    return `${(rtt / 1000).toFixed(2)} ms`;
+  function milliseconds(microseconds) {
+    return microseconds < 0 ? "?" : (microseconds / 1000).toFixed(2);
   }
 
   function bandName(band) {
     const { bands } = data;
     if (band === 0) return `under ${bands[0]} ms`;
-    return band < bands.length ? `${bands[band - 1]} to ${bands[band]} ms` : `${bands.at(-1)} ms and more`;
+    if (band === bands.length) return `${bands.at(-1)} ms and more`;
+    return `${bands[band - 1]} to ${bands[band]} ms`;
   }
 
   /** How the cell at a place looks, and what it is called in the legend. */
@@ -88,7 +93,7 @@
       const key = `${found.name}|${found.glyph}`;
       if (!alike.has(key)) alike.set(key, { ...found, places: [] });
       alike.get(key).places.push(place);
-      if (!FAILING.has(found.name)) return;
+      if (!FAILING.has(found.style)) return;
       const [row, column] = [Math.floor(place / width), place % width];
       failures.push(place);
       inRows.set(row, (inRows.get(row) ?? 0) + 1);
@@ -108,13 +113,14 @@
     const size = Math.max(5, Math.min(56, Math.floor(2 * room) / 2));
     const side = size - (size > 20 ? 2 : size > 8 ? 1 : 0.5);
     const [width, height] = [margin + columns.length * size + 4, margin + rows.length * size + 4];
+    const cells = `${rows.length} by ${columns.length} cells`;
     const svg = make(box, "svg", {
       viewBox: `0 0 ${width} ${height}`,
       width,
       height,
       tabindex: 0,
       role: "application",
-      "aria-label": `${view.title}: ${rows.length} by ${columns.length} cells. Arrow keys move, n goes to the next failure.`,
+      "aria-label": `${view.title}: ${cells}. Arrow keys move, n goes to the next failure.`,
     });
     const at = (place) => [
       margin + (place % columns.length) * size,
@@ -131,7 +137,7 @@
       for (const place of places) {
         const [x, y] = at(place);
         const middle = { x: x + side / 2, y: y + side / 2 + 4, class: `value ${style}` };
-        make(svg, "text", middle, view.rtts[place] < 0 ? "?" : (view.rtts[place] / 1000).toFixed(2));
+        make(svg, "text", middle, milliseconds(view.rtts[place]));
       }
     }
     label(svg, rows, inRows, size, (name, middle, style) => {
@@ -142,16 +148,20 @@
       const turn = `translate(${margin + middle + 4} ${margin - 6}) rotate(-90)`;
       make(svg, "text", { transform: turn, class: style }, name);
     });
-    make(section, "p", { class: "keys" }, "Point at a cell, tap it, or use the arrow keys; n: the next failure; a click or Enter holds a cell, Escape lets it go.");
-    interact(svg, view, { rows, columns, size, margin, failures });
+    const keys = make(section, "p", { class: "keys" }, KEYS);
+    const toNext = interact(svg, view, { rows, columns, size, margin, failures });
+    if (failures.length) {
+      const button = make(keys, "button", { type: "button" }, "Next failure");
+      button.addEventListener("click", toNext);
+    }
   }
 
   function label(svg, names, troubles, size, put) {
     names.forEach((name, place) => {
-      if (name in data.skipped) troubles.set(place, Infinity);
+      if (skipped.has(name)) troubles.set(place, Infinity);
     });
     for (const place of labelled(names.length, size, troubles)) {
-      put(short(names[place]), (place + 0.5) * size, names[place] in data.skipped ? "bad" : "");
+      put(short(names[place]), (place + 0.5) * size, skipped.has(names[place]) ? "bad" : "");
     }
   }
 
@@ -165,9 +175,9 @@
     for (const { name, style, glyph, places } of alike) {
       const lost = glyph === LOST;
       if (name !== "self") count(name, style, lost ? "" : glyph, places.length);
-      if (lost) count("some pings lost", "band0", LOST, places.length);
+      if (lost) count(SOME_LOST, "band0", LOST, places.length);
     }
-    const order = ([name, { style }]) => STYLES.indexOf(style) + (name === "some pings lost" ? 4.5 : 0);
+    const order = ([name, { style }]) => (name === SOME_LOST ? 4.5 : STYLES.indexOf(style));
     for (const [name, { style, glyph, number }] of [...items].sort((a, b) => order(a) - order(b))) {
       const item = make(list, "li");
       const swatch = make(item, "svg", { width: 18, height: 18, "aria-hidden": "true" });
@@ -186,12 +196,14 @@
     const rtt = view.rtts[place];
     const numbers = [`${state}: ${data.meaning[state]}`];
     if (received) numbers.push(`${received} of ${data.sent} pings answered`);
-    if (rtt >= 0) numbers.push(`${milliseconds(rtt)} on average`);
+    if (rtt >= 0) numbers.push(`${milliseconds(rtt)} ms on average`);
     readout.replaceChildren();
-    make(readout, "p").append(make(readout, "strong", {}, `${row} → ${column}`), ` · ${view.title}`);
+    const title = make(readout, "p");
+    make(title, "strong", {}, `${row} → ${column}`);
+    title.append(` · ${view.title}`);
     make(readout, "p", {}, numbers.join("; "));
     for (const name of new Set([row, column])) {
-      if (name in data.skipped) make(readout, "p", {}, `${name}: ${data.skipped[name]}`);
+      if (skipped.has(name)) make(readout, "p", {}, `${name}: ${skipped.get(name)}`);
     }
     for (const number of causes) {
       const [words, remedy] = data.causes[number];
@@ -201,7 +213,8 @@
   }
 
   function interact(svg, view, { rows, columns, size, margin, failures }) {
-    const cursor = make(svg, "rect", { class: "cursor", width: size, height: size, visibility: "hidden" });
+    const square = { width: size, height: size, visibility: "hidden" };
+    const cursor = make(svg, "rect", { class: "cursor", ...square });
     let [row, column, held] = [0, 0, false];
 
     function go(toRow, toColumn) {
@@ -231,30 +244,44 @@
       held = !(held && cell[0] === row && cell[1] === column);
       go(...cell);
     });
-    svg.addEventListener("keydown", (event) => {
+    function move(...cell) {
+      go(...cell);
+      cursor.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
+
+    function toNext() {
       const here = row * columns.length + column;
       const next = failures.find((place) => place > here) ?? failures[0];
-      const moves = {
-        ArrowUp: [row - 1, column],
-        ArrowDown: [row + 1, column],
-        ArrowLeft: [row, column - 1],
-        ArrowRight: [row, column + 1],
-        Home: [row, 0],
-        End: [row, columns.length - 1],
-        Enter: [row, column],
-        n: next === undefined ? undefined : [Math.floor(next / columns.length), next % columns.length],
-      };
-      if (event.key === "Escape") {
+      if (next === undefined) return;
+      svg.focus({ preventScroll: true });
+      move(Math.floor(next / columns.length), next % columns.length);
+    }
+
+    const keys = {
+      ArrowUp: () => move(row - 1, column),
+      ArrowDown: () => move(row + 1, column),
+      ArrowLeft: () => move(row, column - 1),
+      ArrowRight: () => move(row, column + 1),
+      Home: () => move(row, 0),
+      End: () => move(row, columns.length - 1),
+      n: toNext,
+      Enter: () => {
+        held = true;
+        move(row, column);
+      },
+      Escape: () => {
         held = false;
         readout.hidden = true;
-      } else if (moves[event.key] && !event.ctrlKey && !event.metaKey && !event.altKey) {
-        if (event.key === "Enter") held = true;
-        event.preventDefault();
-        go(...moves[event.key]);
-        cursor.scrollIntoView({ block: "nearest", inline: "nearest" });
-      }
+      },
+    };
+    svg.addEventListener("keydown", (event) => {
+      if (!(event.key in keys) || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      keys[event.key]();
     });
+    return toNext;
   }
 
-  document.querySelectorAll(".view").forEach((section, number) => draw(section, data.views[number]));
+  const sections = document.querySelectorAll(".view");
+  sections.forEach((section, number) => draw(section, data.views[number]));
 }
