@@ -94,7 +94,15 @@ def browser(home: Path) -> Iterator[Page]:
     our_answers, answers = os.pipe()
     # bash gives the pipes the numbers that Chromium wants them to have.
     start = f'exec "$@" 3<&{commands} 4>&{answers}'
-    flags = ["--headless", "--no-sandbox", "--remote-debugging-pipe", f"--user-data-dir={home}"]
+    flags = [
+        "--headless",
+        "--no-sandbox",  # which root cannot have
+        "--disable-dev-shm-usage",  # small in containers
+        "--disable-background-networking",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--remote-debugging-pipe",
+        f"--user-data-dir={home}",
+    ]
     with subprocess.Popen(
         ["bash", "-c", start, "bash", "chromium", *flags],
         env={"PATH": os.environ["PATH"], "HOME": str(home)},

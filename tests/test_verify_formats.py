@@ -1,6 +1,7 @@
 """What verify prints for programs, read by parsers that are not ours."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,7 +19,8 @@ from tasks.verify_formats import verify_json, verify_junit
 
 from .builders import cluster
 
-SCHEMA = json.loads((Path(__file__).parent.parent / "docs/verify.schema.json").read_text())
+DOCS = Path(__file__).parent.parent / "docs"
+SCHEMA = json.loads((DOCS / "verify.schema.json").read_text())
 WHEN = datetime(2026, 11, 23, 10, 14, 16, tzinfo=timezone(timedelta(hours=2)))
 FINE = Pair("worker-0", "worker-1", 4, True, "ok", 3, 0.12)
 SILENT = Pair("worker-1", "worker-0", 4, True, "silent")
@@ -57,6 +59,13 @@ def test_the_json_has_the_fields_that_the_schema_names_and_no_other(run: Verific
     for key in document:
         missing = {k: v for k, v in document.items() if k != key}
         assert not Draft202012Validator(SCHEMA).is_valid(missing), key
+
+
+def test_the_example_in_the_docs_is_by_the_schema() -> None:
+    text = (DOCS / "verify.md").read_text()
+    example = re.search(r"^    \{\n.*?^    \}\n", text, re.MULTILINE | re.DOTALL)
+    assert example is not None
+    Draft202012Validator(strict(SCHEMA)).validate(json.loads(example[0]))
 
 
 def test_the_json_says_what_was_found() -> None:
