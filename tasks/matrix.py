@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
+from .diagnosis import Cause
 from .pairs import Pair
 from .probe import COUNT, Report
 from .tables import counted, table, width
@@ -24,10 +25,19 @@ MEANING = {
 
 
 def verify_report(
-    pairs: Sequence[Pair], reports: Mapping[str, Report], skipped: Mapping[str, str]
+    pairs: Sequence[Pair],
+    causes: Sequence[Cause],
+    reports: Mapping[str, Report],
+    skipped: Mapping[str, str],
 ) -> str:
-    """The pairs as a person reads them: the picture, how it is known, one line of totals."""
-    parts = [_picture(pairs), _legend(pairs), how(reports), totals(pairs, skipped)]
+    """The pairs as a person reads them: the picture, how it is known, the causes, the totals."""
+    parts = [
+        _picture(pairs),
+        _legend(pairs),
+        how(reports),
+        "\n".join(map(_cause, causes)),
+        totals(pairs, skipped),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -92,6 +102,22 @@ def how(reports: Mapping[str, Report]) -> str:
     ]
     lines += [
         f"{name}: no probe: {r.why}" for name, r in reports.items() if r.wired == "none" and r.why
+    ]
+    return "\n".join(lines)
+
+
+def _cause(cause: Cause) -> str:
+    """A cause, how many pairs it explains, and below it what mends it."""
+    words = f"{cause.words} ({counted(len(cause.pairs), 'pair')})"
+    lines = [
+        fill(words, max(width(), 80), subsequent_indent="  ", break_on_hyphens=False),
+        fill(
+            cause.remedy,
+            max(width(), 80),
+            initial_indent="  -> ",
+            subsequent_indent="     ",
+            break_on_hyphens=False,
+        ),
     ]
     return "\n".join(lines)
 

@@ -9,7 +9,7 @@ from invoke.watchers import StreamWatcher
 from . import shell
 from .exits import Stop
 from .fleet import Fleet
-from .probe import READY, SENT, Probe, Report, Target, probes, read_report, script
+from .probe import READY, SENT, Probe, Report, Target, pings, probes, read_report, script
 from .shell import Trouble
 from .survey import Survey
 
@@ -81,7 +81,12 @@ def ping_all(
     }
     gates = [Gate(READY, own), Gate(SENT, own)]
     scripts = {
-        name: script(own[name], _targets(name, own, pairs), found.facts[name]) for name in own
+        name: script(
+            own[name],
+            pings(_targets(name, own, pairs), found.facts[name].pod_mtu),
+            found.facts[name],
+        )
+        for name in own
     }
 
     def job(name: str) -> Callable[[Connection], str]:

@@ -102,16 +102,13 @@ def _ipv6(value: int) -> Address:
     return ip_address(value.to_bytes(16, "big"))
 
 
-def script(own: Sequence[Probe], targets: Sequence[Target], facts: Facts) -> str:
-    """The script that wires a machine's probe, says READY, waits for a line, and pings."""
-    library = f"""{_LIBRARY}
-pings() {{
-{_pings(targets, facts.pod_mtu)}
-  wait
-  echo "{SENT}"
-  await
-}}
-"""
+def script(own: Sequence[Probe], pings: str, facts: Facts) -> str:
+    """The script that wires a machine's probe, says READY, waits for a line, and pings.
+
+    `pings` defines a shell function of that name. It may use `await`, which reads a line, and
+    `host`, which runs a command in the machine's own network instead of the probe's.
+    """
+    library = f"{_LIBRARY}\n{pings}"
     if not own:
         return f'{library}\nmain() {{ forwarding; echo "{READY} none"; await <&3 && pings <&3; }}'
     wire = "\n".join(_wire(probe, _mac(own[0].address)) for probe in own)
@@ -182,7 +179,8 @@ forwarding() {{
 """
 
 
-def _pings(targets: Sequence[Target], mtu: int) -> str:
+def pings(targets: Sequence[Target], mtu: int) -> str:
+    """The pings to all targets at once, for `script`; their end is SENT."""
     lines = []
     for target in targets:
         family = target.address.version
@@ -193,7 +191,7 @@ def _pings(targets: Sequence[Target], mtu: int) -> str:
         lines.append(
             f'  from={shlex.quote(source)} to={target.address}; ask "{key}" {size} {command} &'
         )
-    return "\n".join(lines) or "  :"
+    return "\n".join(["pings() {", *lines, "  wait", f'  echo "{SENT}"', "  await", "}"])
 
 
 def _mac(address: Address) -> str:

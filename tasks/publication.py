@@ -78,4 +78,4 @@ class Publication:
             self._say(verify_junit(self.known))
         else:
             known = self.known
-            self._say(verify_report(known.pairs, known.reports, known.skipped))
+            self._say(verify_report(known.pairs, known.causes, known.reports, known.skipped))

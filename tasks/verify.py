@@ -28,6 +28,7 @@ def verify(
     from dataclasses import replace
     from datetime import datetime, timezone
 
+    from .examine import examine
     from .pairs import judge
     from .pinging import Unheard, ping_all
     from .publication import Publication
@@ -52,6 +53,8 @@ def verify(
             raise
         pairs = judge(found.cluster, found.facts, reports)
         published.known = replace(published.known, reports=reports, pairs=pairs)
+        causes = examine(machines, found, pairs)
+        published.known = replace(published.known, causes=causes)
     if not all(pair.ok for pair in pairs):
         raise Stop(status=Status.SILENT)
     if found.skipped:

@@ -96,14 +96,14 @@ def pairs(workers: int, silent: int = 0) -> list[Pair]:
 
 
 def test_three_workers_are_a_matrix_within_80_columns() -> None:
-    text = verify_report(pairs(3, silent=1), {}, {})
+    text = verify_report(pairs(3, silent=1), [], {}, {})
     assert "SILENT" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_many_workers_are_a_summary_and_every_pair_that_fails() -> None:
-    text = verify_report(pairs(50, silent=3), {}, {})
+    text = verify_report(pairs(50, silent=3), [], {}, {})
     assert text.count("worker-0 ") == 3
     assert "2447 of 2450 pairs" in text
     assert max(map(len, text.splitlines())) <= 80
-    assert "worker" not in verify_report(pairs(50), {}, {})
+    assert "worker" not in verify_report(pairs(50), [], {}, {})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tasks import armed
 from tasks.changes import Change, MachinePlan
 from tasks.facts import Displaced, question
-from tasks.probe import Probe, Target, script
+from tasks.probe import Probe, Target, pings, script
 from tasks.steps import Steps, steps
 
 from .builders import POD_NETWORKS, facts, node, pods, route, wanted
@@ -92,8 +92,8 @@ def scripts() -> list[str]:
         armed.push(run),
         armed.confirm(run, [kept]),
         armed._undo_script(made, HOSTILE, run),
-        script((probe,), [Target("worker-1", probe.address, probe.address)], asked),
-        script((), [], asked),
+        script((probe,), pings([Target("worker-1", probe.address, probe.address)], 1500), asked),
+        script((), pings([], 1500), asked),
     ]
 
 

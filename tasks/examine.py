@@ -1,0 +1,47 @@
+"""Examining pairs that failed: two more trips, to the machines that are at their ends."""
+
+from .diagnosis import Cause, Scene
+from .evidence import SCRIPT, Evidence, read_evidence
+from .fleet import Fleet
+from .pairs import Pair
+from .points import mtu_causes, trial_causes
+from .settings import settings_causes
+from .shell import Trouble
+from .survey import Survey
+from .trials import run_trials
+
+
+def examine(fleet: Fleet, survey: Survey, pairs: list[Pair]) -> list[Cause]:
+    """Why pairs failed; nothing is asked where none did.
+
+    First what their machines say of themselves; what that does not explain is tried pair by pair.
+    """
+    failed = [pair for pair in pairs if pair.verdict not in ("ok", "no probe")]
+    if not failed:
+        return []
+    names = dict.fromkeys(name for pair in failed for name in (pair.source, pair.target))
+    answers = fleet.ask(dict.fromkeys(names, SCRIPT))
+    scene = Scene(survey.cluster, survey.facts, _evidence(answers), pairs)
+    causes = settings_causes(scene)
+    explained = {pair for cause in causes for pair in cause.pairs}
+    unexplained = [pair for pair in scene.silent if pair not in explained]
+    tried = run_trials(fleet, survey, _first(unexplained), scene.large)
+    return causes + trial_causes(scene, tried, unexplained) + mtu_causes(scene, tried)
+
+
+def _first(pairs: list[Pair]) -> list[Pair]:
+    """The pairs to try: from machine to pod only where pod to pod does not tell as much."""
+    tried = {(p.source, p.target, p.family) for p in pairs if p.from_pod}
+    return [p for p in pairs if p.from_pod or (p.source, p.target, p.family) not in tried]
+
+
+def _evidence(answers: dict[str, str | Trouble]) -> dict[str, Evidence]:
+    """What those said that answered, and can be read."""
+    found = {}
+    for name, answer in answers.items():
+        try:
+            if isinstance(answer, str):
+                found[name] = read_evidence(answer)
+        except ValueError:
+            continue
+    return found

@@ -1,0 +1,182 @@
+"""Firewalls: where a machine's own rules drop packets, how many they dropped, and whose they are.
+
+The listings are those of iptables-save(8) with counters and of `nft list ruleset` (nft(8)). Pure.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+LONGEST = 70  # characters of a rule that a line has room for
+
+# A shell function; the names of chains and what a chain does not drop or jump to stay over there.
+LISTING = r"""firewall() {
+  save=iptables-save; [ "$1" = 4 ] || save=ip6tables-save
+  for table in raw mangle filter; do
+    host $save -c -t $table 2>/dev/null | sed -n '/^[*:]/p; / -[jg] /{/ -j ACCEPT$/d; p;}'
+  done
+  echo "nft"
+  host nft list ruleset 2>/dev/null |
+    grep -E '^(table|})|^[[:space:]]*(chain|})|hook|drop|reject|jump|goto'
+}"""
+
+_HOOKS = {
+    "PREROUTING": "prerouting",
+    "INPUT": "input",
+    "FORWARD": "forward",
+    "OUTPUT": "output",
+    "POSTROUTING": "postrouting",
+}
+_OWNERS = {"DOCKER": "Docker", "ufw": "ufw", "firewalld": "firewalld"}
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One place in a machine's firewall where packets end."""
+
+    place: str  # in a few words, as the firewall's own listing names it
+    hooks: frozenset[str]  # from which it is reached: prerouting, input, forward, ...
+    packets: int | None  # dropped there so far; None where nobody counts
+    owners: tuple[str, ...]  # Docker, ufw, firewalld; none where it was a person, or is unknown
+    policy: bool  # what happens to packets that no rule has taken
+
+
+@dataclass
+class _Chain:
+    """A chain while it is read."""
+
+    hook: str = ""
+    policy: tuple[str, int | None] | None = None  # what it does at its end, packets
+    drops: list[tuple[str, int | None]] = field(default_factory=list)
+    jumps: list[str] = field(default_factory=list)
+
+
+_Chains = dict[tuple[str, str], _Chain]  # by table and name
+
+
+def read_drops(lines: Iterable[str], family: int) -> tuple[Drop, ...]:
+    """The drops in what `firewall` printed, for IP version 4 or 6; other lines are passed over."""
+    listed = list(lines)
+    cut = listed.index("nft") if "nft" in listed else len(listed)
+    tables, chains = _iptables(listed[:cut])
+    native = _nft(listed[cut + 1 :], family, tables)
+    return (*_drops(chains, "iptables"), *_drops(native, "nft"))
+
+
+def _iptables(lines: Sequence[str]) -> tuple[set[str], _Chains]:
+    chains: _Chains = defaultdict(_Chain)
+    tables = set()
+    table = ""
+    for line in lines:
+        if line.startswith("*"):
+            table = line[1:].strip()
+            tables.add(table)
+        elif match := re.fullmatch(r":(\S+) (\S+) \[(\d+):\d+\]", line.strip()):
+            chain = chains[table, match[1]]
+            chain.hook = _HOOKS.get(match[1], "")
+            if chain.hook and match[2] == "DROP":
+                chain.policy = (f"policy DROP of {match[1]}", int(match[3]))
+        elif match := re.fullmatch(r"\[(\d+):\d+\] (-A (\S+) .*-[jg] (\S+).*)", line.strip()):
+            chain = chains[table, match[3]]
+            if match[4] in ("DROP", "REJECT"):
+                chain.drops.append((match[2], int(match[1])))
+            else:
+                chain.jumps.append(match[4])
+    return tables, chains
+
+
+def _nft(lines: Sequence[str], family: int, managed: set[str]) -> _Chains:
+    """The chains of nft's tables, but for those that iptables has listed already."""
+    chains: _Chains = defaultdict(_Chain)
+    table = name = ""
+    for line in lines:
+        words = line.split()
+        if words[:1] == ["table"] and len(words) > 2:
+            kind, name = words[1], ""
+            ours = kind in ("inet", "bridge", "netdev", "ip" if family == 4 else "ip6")
+            table = f"{kind} {words[2]}" if ours else ""
+            if kind in ("ip", "ip6") and words[2] in managed:
+                table = ""
+        elif words[:1] == ["chain"] and len(words) > 1:
+            name = words[1]
+        elif table and name:
+            _rule(chains[table, name], line.strip(), f"{table} {name}")
+    return chains
+
+
+def _rule(chain: _Chain, line: str, where: str) -> None:
+    """One line inside of a chain of nft's."""
+    hook = re.search(r"\bhook (\w+)", line)
+    counted = re.search(r"counter packets (\d+)", line)
+    jump = re.search(r"\b(?:jump|goto) (\S+)", line)
+    if hook:
+        chain.hook = hook[1]
+        if "policy drop" in line:
+            chain.policy = (f"policy drop of {where}", None)
+    elif jump:
+        chain.jumps.append(jump[1])
+    elif re.search(r"\b(drop|reject)\b", line):
+        rule = re.sub(r"counter packets \d+ bytes \d+ ", "", line)
+        chain.drops.append((f"{where}: {rule}", int(counted[1]) if counted else None))
+
+
+def _drops(chains: _Chains, program: str) -> Iterable[Drop]:
+    names = {word for table, chain in chains for word in (*table.split(), chain)}
+    everyone = tuple(who for mark, who in _OWNERS.items() if any(n.startswith(mark) for n in names))
+    for (table, name), chain in chains.items():
+        hooks = frozenset(
+            start.hook
+            for (one, first), start in chains.items()
+            if start.hook and one == table and name in _reached(chains, table, first)
+        )
+        marks = (*table.split(), name)
+        mine = tuple(w for mark, w in _OWNERS.items() if any(m.startswith(mark) for m in marks))
+        for text, packets in chain.drops:
+            yield Drop(_shown(program, text), hooks, packets, mine, policy=False)
+        if chain.policy:
+            text, packets = chain.policy
+            owners = everyone if program == "iptables" else mine
+            yield Drop(_shown(program, text), hooks, packets, owners, policy=True)
+
+
+def _reached(chains: _Chains, table: str, first: str) -> set[str]:
+    """A chain, and all that are jumped to from it."""
+    seen: set[str] = set()
+    left = [first]
+    while left:
+        name = left.pop()
+        if name not in seen and (table, name) in chains:
+            seen.add(name)
+            left += chains[table, name].jumps
+    return seen
+
+
+def _shown(program: str, text: str) -> str:
+    """A place in words, printable and on one line."""
+    plain = "".join(char if char.isprintable() else "?" for char in f"{program}, {text}")
+    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 3]}..."
+
+
+def remedy(owners: Sequence[str], place: str, pods: str) -> str:
+    """What lets packets to and from `pods` through for good; it depends on whose rule it is."""
+    words = []
+    if "ufw" in owners:
+        words.append(f"ufw route allow from {pods}; ufw route allow to {pods}")
+    if "firewalld" in owners:
+        words.append(
+            f"firewall-cmd --permanent --zone=trusted --add-source={pods}; firewall-cmd --reload"
+        )
+    if "Docker" in owners:
+        words.append(
+            "iptables -P FORWARD ACCEPT; Docker sets DROP again at its start unless it finds"
+            " ip_forward on: net.ipv4.ip_forward = 1 in /etc/sysctl.d"
+        )
+    if words:
+        return "; ".join(words)
+    if place.startswith("nft"):
+        return f"accept {pods} before it, in /etc/nftables.conf or where that table comes from"
+    return (
+        f"iptables -I FORWARD -s {pods} -j ACCEPT; iptables -I FORWARD -d {pods} -j ACCEPT;"
+        " netfilter-persistent save"
+    )

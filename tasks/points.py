@@ -1,0 +1,235 @@
+"""Causes that were seen: where the packets of pairs that were pinged alone stopped. Pure."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from .diagnosis import SYSCTLS, Cause, Scene
+from .firewall import Drop, remedy
+from .pairs import Pair
+from .providers import PROVIDERS, provider_of
+from .trials import End, Trial, Trials
+
+UNHEARD = ("FAILED", "INCOMPLETE")  # a neighbour that does not answer; see ip-neighbour(8)
+
+Kind = Literal["firewall", "reverse path", "inside", "link", "lost", "answers"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where packets point."""
+
+    kind: Kind
+    machine: str = ""  # at it, or on the network around it; empty: everywhere
+    other: str = ""  # between the two only
+    way: Literal["from", "to", "both"] = "from"  # of a machine, for what is lost on the network
+    drop: Drop | None = None
+
+    def between(self, one: str, other: str) -> bool:
+        """Whether packets between two machines stop here."""
+        ends = {one, other}
+        return not self.machine or (self.machine in ends and (not self.other or self.other in ends))
+
+
+def trial_causes(scene: Scene, tried: Trials, unexplained: Sequence[Pair]) -> list[Cause]:
+    """The causes that were seen in trials; each also explains the pairs like those."""
+    found: dict[Point, list[Pair]] = defaultdict(list)
+    for trial in tried.trials:
+        found[_where(scene, trial)].append(trial.pair)
+    seen = {trial.pair for trial in tried.trials}
+    rest = [pair for pair in unexplained if pair not in seen]
+    causes = []
+    for point, pairs in _joined(found).items():
+        general = point.kind != "answers"
+        alike = [p for p in rest if general and point.between(p.source, p.target)]
+        causes.append(Cause(point.machine, *_told(scene, point), (*pairs, *alike)))
+        rest = [pair for pair in rest if pair not in alike]
+    if rest:
+        words = "not looked at one by one: there was not time for all"
+        causes.append(Cause("", words, "mend the others, then fab verify again", tuple(rest)))
+    return causes
+
+
+def _where(scene: Scene, trial: Trial) -> Point:
+    """Where the packets of one trial stopped."""
+    pair = trial.pair
+    source, target = pair.source, pair.target
+    if trial.answered:
+        return Point("answers")
+    if trial.source.neighbour in UNHEARD:
+        return Point("link", source, target)
+    if trial.refused_by:
+        risen = trial.source if trial.refused_by == source else trial.target
+        return Point("firewall", trial.refused_by, drop=_drop(scene, trial.refused_by, pair, risen))
+    if not trial.target.echoes:
+        return _on_the_way(scene, trial, source, target)
+    if trial.target.neighbour in UNHEARD:
+        return Point("link", target, source)
+    back = replace(trial, reached=False, source=trial.target, target=trial.source)
+    return _on_the_way(scene, back, target, source)
+
+
+def _on_the_way(scene: Scene, trial: Trial, sender: str, receiver: str) -> Point:
+    """Where packets stop that one machine sends on and another should deliver."""
+    if not (trial.source.drops or trial.target.accepts):
+        return Point("reverse path", receiver)
+    for name, end in ((sender, trial.source), (receiver, trial.target)):
+        if end.drops:
+            return Point("firewall", name, drop=end.drops[0])
+    gets_out = any(p.ok and p.from_pod and p.source == sender for p in scene.pairs)
+    suspect = receiver if trial.reached else sender
+    uncounted = _drop(scene, suspect, trial.pair)
+    if uncounted and (trial.reached or not gets_out):
+        return Point("firewall", suspect, drop=uncounted)
+    return Point("inside", receiver) if trial.reached else Point("lost", sender, receiver)
+
+
+def _drop(scene: Scene, name: str, pair: Pair, end: End | None = None) -> Drop | None:
+    """A place where a machine's firewall drops forwarded packets: one that counted, else any."""
+    if end is not None and end.drops:
+        return end.drops[0]
+    evidence = scene.evidence.get(name)
+    drops = evidence.drops.get(pair.family, ()) if evidence else ()
+    hidden = [d for d in drops if d.packets is None and "forward" in d.hooks]
+    likely = [d for d in hidden if "ct state invalid" not in d.place]
+    return min(likely, key=lambda d: not d.policy, default=None)
+
+
+def _joined(found: Mapping[Point, list[Pair]]) -> dict[Point, list[Pair]]:
+    """The same, but what stops between machines is told of the one that they have in common."""
+    joined = {s: pairs for s, pairs in found.items() if not s.other}
+    for kind in ("link", "lost"):
+        edges = {s: pairs for s, pairs in found.items() if s.kind == kind}
+        while edges:
+            common = _common(list(edges))
+            part = [s for s in edges if common.between(s.machine, s.other)]
+            joined[common] = [pair for s in part for pair in edges.pop(s)]
+    return joined
+
+
+def _common(edges: Sequence[Point]) -> Point:
+    """What most of some stops between two machines have in common."""
+    others: dict[str, set[str]] = defaultdict(set)
+    for edge in edges:
+        others[edge.machine].add(edge.other)
+        others[edge.other].add(edge.machine)
+    kind = edges[0].kind
+    if len(others) > 2 and all(len(met) > 1 for met in others.values()):
+        return Point(kind)
+    machine = max(others, key=lambda name: len(others[name]))
+    mine = [edge for edge in edges if machine in (edge.machine, edge.other)]
+    sends = {edge.machine == machine for edge in mine}
+    way: Literal["from", "to", "both"] = (
+        "both" if len(sends) > 1 else "from" if sends == {True} else "to"
+    )
+    other = next(iter(others[machine])) if len(others[machine]) == 1 else ""
+    return Point(kind, machine, other, way)
+
+
+def _told(scene: Scene, point: Point) -> tuple[str, str]:
+    """A stop in words, and its remedy."""
+    name = point.machine
+    if point.kind == "firewall":
+        return _told_firewall(scene, point)
+    if point.kind == "reverse path":
+        devices = [scene.device(name, 4), scene.facts[name].pod_bridge]
+        strict = (scene.evidence[name].strict(dev) for dev in devices if name in scene.evidence)
+        setting = next(filter(None, strict), "net.ipv4.conf.all.rp_filter")
+        return (
+            f"{name} drops what comes by another way than its own back: {setting} is 1",
+            f"there: {setting} = 2 in {SYSCTLS}, then sysctl --system",
+        )
+    if point.kind == "inside":
+        bridge = scene.facts[name].pod_bridge
+        return (
+            f"packets come to {name}, but not to its pods",
+            f"there: bridge link; ip -d l {bridge}",
+        )
+    if point.kind == "link":
+        return _told_link(scene, point)
+    if point.kind == "lost":
+        return _told_lost(scene, point)
+    return "answered when pinged alone: packets get lost at times", "fab verify again"
+
+
+def _told_firewall(scene: Scene, point: Point) -> tuple[str, str]:
+    drop = point.drop
+    if drop is None:
+        return f"{point.machine}'s firewall refuses them", remedy((), "", scene.pods)
+    owner = f" (set by {' or '.join(drop.owners)})" if drop.owners else ""
+    words = f"{point.machine}'s firewall drops them: {drop.place}{owner}"
+    if "forward" not in drop.hooks:
+        return words, f"accept ICMP from {scene.pods} before it"
+    return words, remedy(drop.owners, drop.place, scene.pods)
+
+
+def _told_link(scene: Scene, point: Point) -> tuple[str, str]:
+    name, other = point.machine, point.other
+    if not name:
+        return (
+            "the machines do not hear each other on the link of their internal IPs",
+            "put them into one layer 2 network: the same VLAN, the same private network",
+        )
+    family = next(iter(c.version for c in scene.cluster.workers[0].pod_cidrs), 4)
+    whom = other or "the others"
+    return (
+        f"{name} and {whom} do not hear each other on the link of their internal IPs",
+        f"is {scene.device(name, family)} of {name} in the VLAN or private network of {whom}?",
+    )
+
+
+def _told_lost(scene: Scene, point: Point) -> tuple[str, str]:
+    name = point.machine
+    whom = point.other or "the others"
+    words = {
+        "from": f"what {name}'s pods send to {whom} gets lost on the network between them",
+        "to": f"what is sent to {name}'s pods by {whom} gets lost on the network between them",
+        "both": f"packets between the pods of {name} and {whom} get lost on the network",
+    }[point.way]
+    known = {provider_of(scene.facts[m]) for m in ([name] if name else scene.facts)} - {""}
+    notes = [PROVIDERS[provider].notes[0] for provider in known]
+    general = "let {pods} through there: security groups, anti-spoofing, port security"
+    return (
+        words if name else "packets between pods get lost on the network between the machines",
+        (notes[0] if len(notes) == 1 else general).format(pods=scene.pods),
+    )
+
+
+def mtu_causes(scene: Scene, tried: Trials) -> list[Cause]:
+    """Why only small packets come through: which link is too narrow for what pods send."""
+    narrow: dict[tuple[str, str, int], list[Pair]] = defaultdict(list)
+    between: dict[int, list[Pair]] = defaultdict(list)
+    for pair in scene.large:
+        for name in (pair.source, pair.target):
+            device = scene.device(name, pair.family)
+            evidence = scene.evidence.get(name)
+            link = evidence.links.get(device) if evidence else None
+            if link is not None and link.mtu < scene.facts[pair.source].pod_mtu:
+                narrow[name, device, link.mtu].append(pair)
+                break
+        else:
+            between[tried.largest.get(pair, 0)].append(pair)
+    causes = [
+        Cause(
+            name, f"{name}: {device} carries {mtu} bytes, pods send more", _smaller(mtu), tuple(p)
+        )
+        for (name, device, mtu), p in narrow.items()
+    ]
+    for size, pairs in between.items():
+        ends = Counter(name for pair in pairs for name in (pair.source, pair.target))
+        common = [name for name, number in ends.items() if number == len(pairs)]
+        name = common[0] if len(common) == 1 or len(pairs) == 1 else ""
+        where = f"between {name} and the others" if name else "between the machines"
+        if len(pairs) == 1 or len(common) > 1:
+            where = f"between {' and '.join(common)}"
+        words = f"packets above {size or 'a small number of'} bytes get lost {where}"
+        causes.append(Cause(name, words, _smaller(size), tuple(pairs)))
+    return causes
+
+
+def _smaller(size: int) -> str:
+    return (
+        f'"mtu": {size or 1280} in the CNI config of every worker, or a larger MTU on that way;'
+        " then restart the pods"
+    )

@@ -1,0 +1,301 @@
+"""Trials: failing pairs pinged again, one at a time at each machine, with both ends watched.
+
+While many pairs ping at once, no counter tells whose packet it counted. So a machine takes part
+in one trial at a time: both ends count, the source pings, both ends count again. Beside the pings
+goes one that may pass only the source's own machine: the target's has to answer that itself, as
+traceroute(8) has it, which shows whether packets come so far.
+"""
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from fabric import Connection
+
+from . import shell
+from .answer import sections
+from .cluster import Address, Machine
+from .facts import Facts
+from .firewall import LISTING, Drop, read_drops
+from .fleet import Fleet
+from .pairs import Pair
+from .pinging import TIMEOUT, AtGates, Gate
+from .probe import READY, Probe, probes, script
+from .shell import Trouble
+from .survey import Survey
+
+ROUNDS = 6  # at most so many trials one after the other, a second and a half each
+SIZES = (1492, 1480, 1460, 1450, 1430, 1420, 1400, 1380, 1280)  # bytes: what tunnels leave
+
+# How ping(8) words an ICMP error: "From 10.240.0.7 icmp_seq=1 Packet filtered".
+_FROM = r"From (\S+?):? icmp_seq=\d+ "
+_REFUSED = r"(?:Packet filtered|Destination \w+ Prohibited|Destination Port Unreachable)"
+
+Answer = Mapping[tuple[str, str], list[str]]
+
+
+@dataclass(frozen=True)
+class End:
+    """What one end of a trial saw."""
+
+    echoes: int  # requests that came to its probe
+    drops: tuple[Drop, ...]  # the places in its firewall that dropped packets meanwhile
+    neighbour: str  # what it knows of the other machine on the link: REACHABLE, FAILED, ...
+    accepts: bool  # whether the other's packets pass its reverse path filter
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One pair, pinged alone."""
+
+    pair: Pair
+    answered: bool
+    reached: bool  # whether the target's machine answered the ping that comes only so far
+    refused_by: str  # the machine that sent an ICMP refusal, as firewalls do; empty for none
+    source: End
+    target: End
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What came of them; what a machine did not report is not there."""
+
+    trials: tuple[Trial, ...] = ()
+    largest: Mapping[Pair, int] = field(default_factory=dict)  # bytes that still get through
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What a script for trials is made from."""
+
+    machines: Mapping[str, Machine]
+    facts: Mapping[str, Facts]
+    probes: Mapping[str, tuple[Probe, ...]]
+
+    def probe(self, name: str, family: int) -> Address | None:
+        """The address of a machine's probe."""
+        return next((p.address for p in self.probes[name] if p.address.version == family), None)
+
+    def ends(self, pair: Pair) -> tuple[Address | None, Address | None]:
+        """The addresses that ping and are pinged."""
+        inner = self.machines[pair.source].internal_ip(pair.family)
+        source = self.probe(pair.source, pair.family) if pair.from_pod else inner
+        return source, self.probe(pair.target, pair.family)
+
+    def device(self, name: str, family: int) -> str:
+        """The device of a machine's internal IP."""
+        inner = self.machines[name].internal_ip(family)
+        return next((dev for dev, i in self.facts[name].addresses if i.ip == inner), "")
+
+
+def schedule(pairs: Iterable[Pair], rounds: int = ROUNDS) -> list[list[Pair]]:
+    """Which pairs are tried in which round: a machine in one at a time, and each one soon."""
+    left = list(pairs)
+    uses: Counter[str] = Counter()
+    plan: list[list[Pair]] = []
+    while left and len(plan) < rounds:
+        busy: set[str] = set()
+        chosen = []
+        for pair in sorted(left, key=lambda p: uses[p.source] + uses[p.target]):
+            if not {pair.source, pair.target} & busy:
+                busy |= {pair.source, pair.target}
+                chosen.append(pair)
+        uses.update(busy)
+        left = [pair for pair in left if pair not in chosen]
+        plan.append(chosen)
+    return plan
+
+
+def run_trials(
+    fleet: Fleet, survey: Survey, silent: Sequence[Pair], large: Sequence[Pair]
+) -> Trials:
+    """Try silent pairs, as many as there is time for, and how large the others' packets may be."""
+    tried = [pair for chosen in schedule(silent) for pair in chosen]
+    names = {name for pair in (*tried, *large) for name in (pair.source, pair.target)}
+    if not names:
+        return Trials()
+    machines = {m.name: m for m in survey.cluster.machines if m.name in names}
+    own = {name: probes(machine, survey.facts[name]) for name, machine in machines.items()}
+    setting = _Setting(machines, survey.facts, own)
+    ready = Gate(READY, names)
+    gates = {
+        pair: [Gate(f"== {at} {number}.", (pair.source, pair.target)) for at in ("at", "sent")]
+        for number, pair in enumerate(tried)
+    }
+
+    def job(name: str) -> Callable[[Connection], str]:
+        mine = [gate for p in tried if name in (p.source, p.target) for gate in gates[p]]
+        body = [_sizes(pair, setting) for pair in large if pair.source == name]
+        body += ["wait"]
+        body += [_trial(n, pair, name, setting) for n, pair in enumerate(tried)]
+        text = script(own[name], _pings("\n".join(body)), survey.facts[name])
+
+        def run(connection: Connection) -> str:
+            try:
+                return shell.run(connection, text, [AtGates(name, [ready, *mine])], TIMEOUT)
+            finally:
+                for gate in (ready, *mine):
+                    gate.pass_by(name)
+
+        return run
+
+    answers = fleet.each({name: job(name) for name in machines}, everyone=True)
+    found = {name: sections(a) for name, a in answers.items() if not isinstance(a, Trouble)}
+    return read_trials(tried, large, found, survey.facts)
+
+
+def _pings(body: str) -> str:
+    return f"""{LISTING}
+{_LIBRARY}
+pings() {{
+{body}
+  echo "== end"
+}}"""
+
+
+_LIBRARY = r"""count() { # before|after NUMBER FAMILY
+  echo "== $1 $2"
+  cat /proc/net/snmp /proc/net/snmp6 2>/dev/null | grep -E '^Icmp: |^Icmp6InEchos'
+  echo "== $1-firewall $2"
+  firewall "$3"
+}
+try() { # ping|hop NUMBER COMMAND...
+  key="$1 $2"; shift 2
+  words=$("$@" 2>&1 </dev/null)
+  printf '== %s\n%s\n' "$key" "$words"
+}
+watch() { # NUMBER NEIGHBOUR TO FROM DEVICE
+  echo "== neighbour $1"
+  tries=0 # the kernel asks a neighbour that it knew, 5 s later and for 3 s, before it gives it up
+  while tries=$((tries + 1)); do
+    state=$(host ip -oneline neigh show to "$2")
+    case $state in *DELAY*|*PROBE*) [ $tries -lt 45 ] || break ;; *) break ;; esac
+    sleep 0.2
+  done
+  echo "$state"
+  echo "== back $1"
+  host ip -oneline route get "$3" from "$4" iif "$5" 2>&1
+}
+size() { # KEY BYTES COMMAND...
+  key=$1 bytes=$2; shift 2
+  "$@" >/dev/null 2>&1 </dev/null && echo "== size $key $bytes"
+}"""
+
+
+def _command(pair: Pair, setting: _Setting, options: str) -> str:
+    """The ping of a pair, by the shell functions of `script`."""
+    source, target = setting.ends(pair)
+    if pair.from_pod:
+        return f"ping -n {options} -I {source} {target}"
+    return f"host ping -n {options} {target}"
+
+
+def _sizes(pair: Pair, setting: _Setting) -> str:
+    header = 28 if pair.family == 4 else 48  # bytes of IP and ICMP
+    key = f"{pair.target}/{pair.family}/{pair.from_pod}"
+    lines = []
+    for size in SIZES:
+        command = _command(pair, setting, f"-c 1 -W 1 -M do -s {size - header}")
+        lines.append(f'size "{key}" {size} {command} &')
+    return "\n".join(lines)
+
+
+def _trial(number: int, pair: Pair, name: str, setting: _Setting) -> str:
+    """One machine's part in a trial; nothing where it has none."""
+    if name not in (pair.source, pair.target):
+        return ":"
+    source, target = setting.ends(pair)
+    here, there = (source, target) if name == pair.source else (target, source)
+    other = pair.target if name == pair.source else pair.source
+    neighbour = setting.machines[other].internal_ip(pair.family)
+    device = setting.device(name, pair.family)
+    sends = ""
+    if name == pair.source:
+        own_machine = 1 if pair.from_pod else 0  # routers that a packet passes before the target's
+        hop = _command(pair, setting, f"-c 1 -W 1 -t {own_machine + 1}")
+        pings = _command(pair, setting, "-c 2 -i 0.2 -W 1")
+        sends = f"try hop {number} {hop} & try ping {number} {pings} & wait"
+    lines = [
+        f"count before {number} {pair.family}",
+        f'echo "== at {number}."; await',
+        sends,
+        f'echo "== sent {number}."; await',
+        f"count after {number} {pair.family}",
+    ]
+    if neighbour and device and here and there:
+        lines.append(f"watch {number} {neighbour} {here} {there} {shlex.quote(device)}")
+    return "\n".join(line for line in lines if line)
+
+
+def read_trials(
+    tried: Sequence[Pair],
+    large: Sequence[Pair],
+    answers: Mapping[str, Answer],
+    facts: Mapping[str, Facts],
+) -> Trials:
+    """Read what the scripts printed, section by section, of the machines that did."""
+    trials = []
+    for number, pair in enumerate(tried):
+        if pair.source in answers and pair.target in answers:
+            said = answers[pair.source]
+            ping = " ".join(said.get(("ping", str(number)), []))
+            hop = " ".join(said.get(("hop", str(number)), []))
+            passed = {str(i.ip) for _, i in facts[pair.target].addresses}
+            trials.append(
+                Trial(
+                    pair,
+                    answered=bool(re.search(r"[1-9]\d* received", ping)),
+                    reached=bool(passed & set(re.findall(_FROM, hop))),
+                    refused_by=_owner(re.findall(_FROM + _REFUSED, ping), pair, facts),
+                    source=_end(said, number, pair.family),
+                    target=_end(answers[pair.target], number, pair.family),
+                )
+            )
+    return Trials(tuple(trials), {pair: _largest(answers, pair) for pair in large})
+
+
+def _owner(addresses: Iterable[str], pair: Pair, facts: Mapping[str, Facts]) -> str:
+    """Which end of a pair has one of these addresses."""
+    for name in (pair.source, pair.target):
+        if {str(i.ip) for _, i in facts[name].addresses} & set(addresses):
+            return name
+    return ""
+
+
+def _end(said: Answer, number: int, family: int) -> End:
+    def of(name: str) -> list[str]:
+        return said.get((name, str(number)), [])
+
+    before = {drop.place: drop for drop in read_drops(of("before-firewall"), family)}
+    risen = []
+    for drop in read_drops(of("after-firewall"), family):
+        held = before.get(drop.place)
+        if drop.packets and held is not None and held.packets is not None:
+            risen += [replace(drop, packets=None)] if drop.packets > held.packets else []
+    state = " ".join(of("neighbour")).split()
+    return End(
+        echoes=_echoes(of("after"), family) - _echoes(of("before"), family),
+        drops=tuple(risen),
+        neighbour=state[-1] if state else "",
+        accepts="Invalid cross-device link" not in " ".join(of("back")),
+    )
+
+
+def _echoes(lines: Sequence[str], family: int) -> int:
+    """Echo requests so far, in the formats of /proc/net/snmp and snmp6 (proc_net(5))."""
+    rows = [line.split() for line in lines]
+    if family == 6:
+        found = [row[1] for row in rows if row[0] == "Icmp6InEchos" and len(row) > 1]
+    else:
+        heads, values = [*(row for row in rows if row[0] == "Icmp:"), [], []][:2]
+        found = [v for name, v in zip(heads, values, strict=False) if name == "InEchos"]
+    return int(found[0]) if found and found[0].isdecimal() else 0
+
+
+def _largest(answers: Mapping[str, Answer], pair: Pair) -> int:
+    """The largest of SIZES that was answered; 0 if none."""
+    key = f"{pair.target}/{pair.family}/{pair.from_pod} "
+    said = (d for name, d in answers.get(pair.source, {}) if name == "size" and d.startswith(key))
+    return max((int(d.removeprefix(key)) for d in said if d[len(key) :].isdecimal()), default=0)
