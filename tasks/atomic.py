@@ -16,7 +16,7 @@ def replacing(path: Path, text: str) -> Iterator[Path]:
     The block is given the file that will take the place, to look at; what it raises leaves
     everything as before. Raises Stop where the path cannot be written.
     """
-    target = path.resolve()  # a link stays a link
+    target = Path(os.path.realpath(path))  # a link stays a link
     temporary = None
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
@@ -42,7 +42,7 @@ def replacing(path: Path, text: str) -> Iterator[Path]:
 
 def check_writable(path: Path) -> None:
     """Raise Stop where `replacing` could not put a file: before there is anything to write."""
-    target = path.resolve()
+    target = Path(os.path.realpath(path))
     try:
         if target.exists() and not target.is_file():
             raise Stop(f"{path}: cannot be written: not a file; name a file")

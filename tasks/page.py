@@ -24,7 +24,7 @@ Kind = tuple[str, int, tuple[int, ...]]  # state, answers of COUNT, causes
 ABSENT = {
     "self": "a machine's own pods: not pinged",
     "unreachable": "a machine could not be asked",
-    "not pinged": "not known",
+    "not pinged": "nothing is known of it",
 }
 
 
@@ -42,7 +42,9 @@ def verify_page(verification: Verification) -> str:
     failing = [pair for pair in verification.pairs if not pair.ok]
     numbers = verification.cause_numbers()
     listed = sorted(failing, key=lambda pair: pair in numbers)[:LISTED]  # unexplained ones first
-    script, style = ((TEMPLATES / name).read_text() for name in ("page.js", "page.css"))
+    script, style = (
+        (TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "page.css")
+    )
     html = environment.get_template("page.html.j2").render(
         run=verification,
         started=utc(verification.when),

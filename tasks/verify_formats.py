@@ -102,7 +102,11 @@ def verify_junit(verification: Verification) -> str:
         for kind, plural in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
             element.set(plural, str(len(list(element.iter(kind)))))
     ET.indent(root)
-    return legal('<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode"))
+    text = legal(ET.tostring(root, encoding="unicode"))
+    return (  # in ASCII: stdout may be in any encoding
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        + text.encode("ascii", "xmlcharrefreplace").decode()
+    )
 
 
 def _run_cases(verification: Verification) -> list[ET.Element]:

@@ -87,7 +87,7 @@ def test_the_json_says_what_was_found() -> None:
 
 def cases(run: Verification) -> dict[tuple[str, str], TestCase]:
     """The cases of a JUnit report by class and name, read from its bytes."""
-    xml = JUnitXml.fromstring(verify_junit(run).encode())
+    xml = JUnitXml.fromstring(verify_junit(run).encode("ascii"))
     suites = [suite for suite in xml if isinstance(suite, TestSuite)]
     assert xml.tests == sum(suite.tests for suite in suites)
     found = {(str(case.classname), str(case.name)): case for s in suites for case in s}

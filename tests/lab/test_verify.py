@@ -237,12 +237,8 @@ def test_a_run_that_ends_early_leaves_a_page_of_what_it_knew(lab: Lab) -> None:
 
 def test_what_cannot_be_written_is_said_before_any_machine_is_asked(make_lab: MakeLab) -> None:
     lab = make_lab(tutorial())
-    (lab.dir / "full").symlink_to("/dev/full")
     wrong = {
         ("--report", "none/page.html"): "none/page.html: cannot be written: No such file",
-        ("--report", "."): ".: cannot be written: not a file",
-        ("--report", "full"): "full: cannot be written: not a file",
-        ("--report", "p" * 300): "cannot be written: File name too long",
         ("--format", "xml"): "--format xml: choose table, json or junit",
     }
     for flags, words in wrong.items():
