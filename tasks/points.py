@@ -72,7 +72,7 @@ def _where(scene: Scene, trial: Trial) -> Point:
 
 def _on_the_way(scene: Scene, trial: Trial, sender: str, receiver: str) -> Point:
     """Where packets stop that one machine sends on and another should deliver."""
-    if not (trial.source.drops or trial.target.accepts):
+    if trial.target.filtered and not trial.source.drops:
         return Point("reverse path", receiver)
     for name, end in ((sender, trial.source), (receiver, trial.target)):
         if end.drops:

@@ -7,7 +7,6 @@ traceroute(8) has it, which shows whether packets come so far.
 """
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,7 +42,7 @@ class End:
     echoes: int  # requests that came to its probe
     drops: tuple[Drop, ...]  # the places in its firewall that dropped packets meanwhile
     neighbour: str  # what it knows of the other machine on the link: REACHABLE, FAILED, ...
-    accepts: bool  # whether the other's packets pass its reverse path filter
+    filtered: bool  # whether its reverse path filter dropped packets meanwhile
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,6 @@ class _Setting:
     """What a script for trials is made from."""
 
     machines: Mapping[str, Machine]
-    facts: Mapping[str, Facts]
     probes: Mapping[str, tuple[Probe, ...]]
 
     def probe(self, name: str, family: int) -> Address | None:
@@ -83,11 +81,6 @@ class _Setting:
         inner = self.machines[pair.source].internal_ip(pair.family)
         source = self.probe(pair.source, pair.family) if pair.from_pod else inner
         return source, self.probe(pair.target, pair.family)
-
-    def device(self, name: str, family: int) -> str:
-        """The device of a machine's internal IP."""
-        inner = self.machines[name].internal_ip(family)
-        return next((dev for dev, i in self.facts[name].addresses if i.ip == inner), "")
 
 
 def schedule(pairs: Iterable[Pair], rounds: int = ROUNDS) -> list[list[Pair]]:
@@ -118,7 +111,7 @@ def run_trials(
         return Trials()
     machines = {m.name: m for m in survey.cluster.machines if m.name in names}
     own = {name: probes(machine, survey.facts[name]) for name, machine in machines.items()}
-    setting = _Setting(machines, survey.facts, own)
+    setting = _Setting(machines, own)
     ready = Gate(READY, names)
     gates = {
         pair: [Gate(f"== {at} {number}.", (pair.source, pair.target)) for at in ("at", "sent")]
@@ -158,6 +151,7 @@ pings() {{
 _LIBRARY = r"""count() { # before|after NUMBER FAMILY
   echo "== $1 $2"
   cat /proc/net/snmp /proc/net/snmp6 2>/dev/null | grep -E '^Icmp: |^Icmp6InEchos'
+  host cat /proc/net/netstat | grep '^TcpExt: '
   echo "== $1-firewall $2"
   firewall "$3"
 }
@@ -166,7 +160,7 @@ try() { # ping|hop NUMBER COMMAND...
   words=$("$@" 2>&1 </dev/null)
   printf '== %s\n%s\n' "$key" "$words"
 }
-watch() { # NUMBER NEIGHBOUR TO FROM DEVICE
+watch() { # NUMBER NEIGHBOUR
   echo "== neighbour $1"
   tries=0 # the kernel asks a neighbour that it knew, 5 s later and for 3 s, before it gives it up
   while tries=$((tries + 1)); do
@@ -175,8 +169,6 @@ watch() { # NUMBER NEIGHBOUR TO FROM DEVICE
     sleep 0.2
   done
   echo "$state"
-  echo "== back $1"
-  host ip -oneline route get "$3" from "$4" iif "$5" 2>&1
 }
 size() { # KEY BYTES COMMAND...
   key=$1 bytes=$2; shift 2
@@ -206,11 +198,8 @@ def _trial(number: int, pair: Pair, name: str, setting: _Setting) -> str:
     """One machine's part in a trial; nothing where it has none."""
     if name not in (pair.source, pair.target):
         return ":"
-    source, target = setting.ends(pair)
-    here, there = (source, target) if name == pair.source else (target, source)
     other = pair.target if name == pair.source else pair.source
     neighbour = setting.machines[other].internal_ip(pair.family)
-    device = setting.device(name, pair.family)
     sends = ""
     if name == pair.source:
         own_machine = 1 if pair.from_pod else 0  # routers that a packet passes before the target's
@@ -224,8 +213,8 @@ def _trial(number: int, pair: Pair, name: str, setting: _Setting) -> str:
         f'echo "== sent {number}."; await',
         f"count after {number} {pair.family}",
     ]
-    if neighbour and device and here and there:
-        lines.append(f"watch {number} {neighbour} {here} {there} {shlex.quote(device)}")
+    if neighbour:
+        lines.append(f"watch {number} {neighbour}")
     return "\n".join(line for line in lines if line)
 
 
@@ -279,19 +268,29 @@ def _end(said: Answer, number: int, family: int) -> End:
         echoes=_echoes(of("after"), family) - _echoes(of("before"), family),
         drops=tuple(risen),
         neighbour=state[-1] if state else "",
-        accepts="Invalid cross-device link" not in " ".join(of("back")),
+        filtered=_filtered(of("after")) > _filtered(of("before")),
     )
 
 
 def _echoes(lines: Sequence[str], family: int) -> int:
     """Echo requests so far, in the formats of /proc/net/snmp and snmp6 (proc_net(5))."""
-    rows = [line.split() for line in lines]
-    if family == 6:
-        found = [row[1] for row in rows if row[0] == "Icmp6InEchos" and len(row) > 1]
-    else:
-        heads, values = [*(row for row in rows if row[0] == "Icmp:"), [], []][:2]
-        found = [v for name, v in zip(heads, values, strict=False) if name == "InEchos"]
-    return int(found[0]) if found and found[0].isdecimal() else 0
+    if family == 4:
+        return _counter(lines, "Icmp:", "InEchos")
+    found = [line.split()[1:] for line in lines if line.startswith("Icmp6InEchos")]
+    return int(found[0][0]) if found and found[0] and found[0][0].isdecimal() else 0
+
+
+def _filtered(lines: Sequence[str]) -> int:
+    """Packets that reverse path filtering has dropped so far (/proc/net/netstat)."""
+    return _counter(lines, "TcpExt:", "IPReversePathFilter")
+
+
+def _counter(lines: Sequence[str], group: str, name: str) -> int:
+    """A counter from two lines of a group, its counters' names and their values; 0 if none."""
+    rows = [line.split() for line in lines if line.startswith(group)]
+    names, values = [*rows, [], []][:2]
+    found = [v for key, v in zip(names, values, strict=False) if key == name and v.isdecimal()]
+    return int(found[0]) if found else 0
 
 
 def _largest(answers: Mapping[str, Answer], pair: Pair) -> int:
