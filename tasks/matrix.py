@@ -34,7 +34,7 @@ def verify_report(
     parts = [
         _picture(pairs),
         _legend(pairs),
-        _how(reports),
+        how(reports),
         "\n".join(map(_cause, causes)),
         totals(pairs, skipped),
     ]
@@ -86,8 +86,8 @@ def _legend(pairs: Sequence[Pair]) -> str:
     return "\n".join(f"{SHORT[v]}: {MEANING[v]}" for v in seen)
 
 
-def _how(reports: Mapping[str, Report]) -> str:
-    """How it is known: what the probes were, and where they prove less."""
+def how(reports: Mapping[str, Report]) -> str:
+    """How it is known, a line each: what the probes were, and where they prove less."""
     lines = []
     wired = [r.wired for r in reports.values()]
     kinds = {"bridge": "on the pod bridge", "routed": "routed, as no pod has run there yet"}

@@ -17,6 +17,15 @@ GATE_TIMEOUT = 60  # seconds to wait for the slowest machine
 TIMEOUT = 3 * GATE_TIMEOUT  # seconds for all of it
 
 
+class Unheard(Stop):
+    """Some machines have given no report."""
+
+    def __init__(self, message: str, reports: Mapping[str, Report]) -> None:
+        """`reports`: those of the others."""
+        super().__init__(message)
+        self.reports = reports
+
+
 class Gate:
     """Where the machines wait for each other, or until the slowest is given up."""
 
@@ -62,7 +71,7 @@ def ping_all(
     """Wire a probe on every worker, ping all pairs at once; what each machine found out.
 
     With `pairs` (from, to) only those are pinged, pod to pod; else all, and machine to pod too.
-    Raises Stop where a machine gives no report.
+    Raises Unheard where a machine gives no report.
     """
     involved = None if pairs is None else {name for pair in pairs for name in pair}
     own = {
@@ -100,7 +109,8 @@ def ping_all(
         except (Trouble, ValueError) as error:
             troubles.append(f"  {name}: {error}")
     if troubles:
-        raise Stop("\n".join(["these machines could not send their pings:", *troubles]))
+        message = "\n".join(["these machines could not send their pings:", *troubles])
+        raise Unheard(message, reports)
     return reports
 
 

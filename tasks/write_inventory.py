@@ -5,10 +5,8 @@ the whole is accepted only if it says exactly what was meant, by Python's own pa
 the checks that every hosts.toml has to pass.
 """
 
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Array
 
+from .atomic import replacing
 from .exits import Stop
 from .found import Role
 from .inventory import read
@@ -194,31 +193,10 @@ def write(path: Path, before: str | None, after: str, *, with_key: bool) -> None
     is as in `inventory.read`. Raises Stop where the result has mistakes, where the file has been
     changed meanwhile, and where it cannot be written: then it is as before.
     """
-    target = path.resolve()  # a link stays a link
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
-        raise Stop(f"{path}: cannot be written: {error.strerror}") from None
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            _keep_owner(file.fileno(), target)
-            file.write(after)
-            file.flush()
-            os.fsync(file.fileno())
+    with replacing(path, after) as temporary:
         _check(temporary, path, with_key)
         if current(path) != before:
             raise Stop(f"{path}: changed while it was read; nothing is written: try again")
-        temporary.replace(target)
-    except OSError as error:
-        raise Stop(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    directory = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def current(path: Path) -> str | None:
@@ -231,19 +209,6 @@ def current(path: Path) -> str | None:
         raise Stop(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise Stop(f"{path}: not UTF-8; save it as UTF-8") from None
-
-
-def _keep_owner(descriptor: int, target: Path) -> None:
-    try:
-        old = target.stat()
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        os.fchmod(descriptor, 0o666 & ~mask)
-        return
-    if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
-        os.fchown(descriptor, old.st_uid, old.st_gid)
-    os.fchmod(descriptor, old.st_mode & 0o7777)
 
 
 def _check(temporary: Path, path: Path, with_key: bool) -> None:

@@ -1,10 +1,13 @@
 """verify on a twin: every way in which pods are cut off is made for real."""
 
+import json
 import os
 import re
+import signal
 import time
 
 import pytest
+from junitparser import JUnitXml
 
 from .conftest import Lab, MakeLab, tutorial
 from .kit import dual_stack, monitor, ok, on
@@ -36,6 +39,7 @@ def cells(out: str, title: str) -> dict[tuple[str, str], str]:
     }
 
 
+RESET = "iptables -I INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-reset"
 PODS, MACHINES = "IPv4, pod to pod", "IPv4, machine to pod"
 
 
@@ -175,3 +179,71 @@ def test_controllers_reach_pods_too_and_both_families_are_pinged(make_lab: MakeL
     assert ("controller-0", "worker-0") in cells(out, "IPv6, machine to pod")
     ok(lab.fab("rollback"))
     assert lab.tables() == before
+
+
+def test_a_page_and_json_and_junit_tell_the_same(lab: Lab) -> None:
+    on(lab, "worker-1", "echo 0 >/proc/sys/net/ipv4/ip_forward")
+    done = lab.fab("verify", "--report", "page.html", "--format", "json")
+    pairs = json.loads(ok(done, status=5))["pairs"]
+    assert len(pairs) == 12
+    assert {(p["from"], p["to"]) for p in pairs if p["verdict"] == "silent" and not p["ok"]} == {
+        ("worker-0", "worker-1"),
+        ("worker-1", "worker-0"),
+        ("worker-1", "worker-2"),
+        ("worker-2", "worker-1"),
+    }
+    assert "6 of 12 pairs fail" in (lab.dir / "page.html").read_text()
+    suites = JUnitXml.fromstring(ok(lab.fab("verify", "--format", "junit"), status=5).encode())
+    assert suites.failures == 6
+    assert [suite.name for suite in suites] == ["run", PODS, MACHINES]
+
+
+def test_of_a_dead_machine_a_page_says_so_skipped_or_not(lab: Lab) -> None:
+    on(lab, "worker-2", RESET)
+    page = lab.dir / "page.html"
+    done = lab.fab("verify", "--report", page.name)
+    assert ok(done, status=1) == ""
+    assert "page.html: written, but not complete" in done.stderr
+    assert "1 of 3 machines cannot be asked" in page.read_text()
+    out = ok(lab.fab("verify", "--report", page.name, "--skip-unreachable"), status=4)
+    assert "skipped worker-2" in out
+    assert "All 4 pairs that could be pinged answer" in page.read_text()
+
+
+def test_a_run_that_ends_early_leaves_a_page_of_what_it_knew(lab: Lab) -> None:
+    on(lab, "worker-2", "iptables -A FORWARD -j DROP")  # so that the pings last
+    page = lab.dir / "page.html"
+    endings = {
+        "interrupted": "",
+        "could not send their pings": RESET,
+    }
+    for words, command in endings.items():
+        with lab.popen("verify", "--report", page.name, "--format", "json") as fab:
+            on(lab, "worker-1", "timeout 30 sh -c 'until pgrep -x ping; do :; done'")
+            if command:
+                on(lab, "worker-1", command)
+            else:
+                os.kill(fab.pid, signal.SIGINT)
+            out, errors = fab.communicate(timeout=60)
+        assert "page.html: written, but not complete" in errors
+        found = json.loads(out)
+        assert not found["complete"]
+        assert words in found["stopped"]
+        assert words in page.read_text()
+        on(lab, "worker-1", "timeout 30 sh -c 'while pgrep -x ping; do :; done'")
+    silent = {(p["from"], p["to"]) for p in found["pairs"] if not p["ok"]}
+    assert silent == {("worker-0", "worker-2"), ("worker-2", "worker-0")}, "of those heard"
+
+
+def test_what_cannot_be_written_is_said_before_any_machine_is_asked(make_lab: MakeLab) -> None:
+    lab = make_lab(tutorial())
+    wrong = {
+        ("--report", "none/page.html"): "none/page.html: cannot be written: No such file",
+        ("--format", "xml"): "--format xml: choose table, json or junit",
+    }
+    for flags, words in wrong.items():
+        done = lab.fab("verify", *flags)
+        assert ok(done, status=1) == ""
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not (lab.dir / "known_hosts").exists(), "a machine has been asked"

@@ -1,0 +1,80 @@
+"""One run of verify as a value: what is known of every pair. What is written out is made of it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from .cluster import Cluster, Machine
+from .diagnosis import Cause
+from .pairs import Pair
+from .probe import Report
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a run of verify has found out; where it ended early, what was known by then."""
+
+    cluster: Cluster  # once the machines have been asked, complete
+    when: datetime  # the start, with its time zone
+    rehearsal: bool = False  # whether the machines are a twin's
+    skipped: Mapping[str, str] = field(default_factory=dict)  # who cannot be asked, and why
+    reports: Mapping[str, Report] = field(default_factory=dict)
+    pairs: Sequence[Pair] = ()
+    causes: Sequence[Cause] = ()
+    stopped: str = ""  # why it ended early; empty where it did not
+
+    @property
+    def views(self) -> list["View"]:
+        """The matrices that show all pairs: two for each address family of the pods."""
+        found = {cidr.version for worker in self.cluster.workers for cidr in worker.pod_cidrs}
+        families = found or {network.version for network in self.cluster.pod_networks}
+        return [
+            self._view(family, from_pod)
+            for family in sorted(families)
+            for from_pod in (True, False)
+        ]
+
+    def _view(self, family: int, from_pod: bool) -> "View":
+        return View(
+            family,
+            from_pod,
+            tuple(m.name for m in self.cluster.machines if m.role == "worker" or not from_pod),
+            tuple(m.name for m in self.cluster.workers if _may_have(m, family)),
+            tuple(p for p in self.pairs if p.family == family and p.from_pod == from_pod),
+        )
+
+    def cause_numbers(self) -> dict[Pair, list[int]]:
+        """For each pair that a cause explains, the numbers of its causes, from 0."""
+        found: dict[Pair, list[int]] = {}
+        for number, cause in enumerate(self.causes):
+            for pair in cause.pairs:
+                found.setdefault(pair, []).append(number)
+        return found
+
+
+@dataclass(frozen=True)
+class View:
+    """All pairs of one address family, sent by pods or by the machines themselves."""
+
+    family: int
+    from_pod: bool
+    senders: tuple[str, ...]
+    receivers: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return f"IPv{self.family}, {'pod' if self.from_pod else 'machine'} to pod"
+
+
+def _may_have(worker: Machine, family: int) -> bool:
+    """Whether a worker has pods in a family, or is not known to have none."""
+    families = {cidr.version for cidr in worker.pod_cidrs}
+    return family in families or not families
+
+
+def legal(text: str) -> str:
+    """A text without the characters that neither XML 1.0 (section 2.2) nor UTF-8 can hold."""
+    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)

@@ -1,0 +1,143 @@
+"""What verify prints for programs: JSON, and JUnit's XML for CI. docs/verify.md describes both."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from xml.etree import ElementTree as ET
+
+from .cluster import Machine
+from .matrix import MEANING
+from .pairs import Pair
+from .probe import COUNT
+from .verification import Verification, View, legal
+
+VERSION = 1  # of the JSON; it goes up when a field goes away or means something else
+
+
+def verify_json(verification: Verification) -> str:
+    """A run of verify as one JSON object, by docs/verify.schema.json."""
+    numbers = verification.cause_numbers()
+    document = {
+        "version": VERSION,
+        "inventory": str(verification.cluster.path),
+        "rehearsal": verification.rehearsal,
+        "started": utc(verification.when),
+        "complete": not verification.stopped,
+        "stopped": verification.stopped or None,
+        "machines": [_machine_json(verification, m) for m in verification.cluster.machines],
+        "causes": [
+            {
+                "machine": cause.machine or None,
+                "words": cause.words,
+                "remedy": cause.remedy,
+                "pairs": len(cause.pairs),
+            }
+            for cause in verification.causes
+        ],
+        "pairs": [
+            {
+                "from": pair.source,
+                "to": pair.target,
+                "family": pair.family,
+                "sent_by": "pod" if pair.from_pod else "machine",
+                "verdict": pair.verdict,
+                "ok": pair.ok,
+                "sent": COUNT if pair.verdict != "no probe" else 0,
+                "received": pair.received,
+                "rtt_ms": pair.rtt,
+                "causes": numbers.get(pair, []),
+            }
+            for pair in verification.pairs
+        ],
+        "totals": _totals(verification.pairs),
+    }
+    return json.dumps(document, indent=2)
+
+
+def _machine_json(verification: Verification, machine: Machine) -> dict[str, object]:
+    report = verification.reports.get(machine.name)
+    probe = {"wired": report.wired, "why": report.why or None} if report else None
+    return {
+        "name": machine.name,
+        "role": machine.role,
+        "pod_cidrs": [str(cidr) for cidr in machine.pod_cidrs],
+        "skipped": verification.skipped.get(machine.name),
+        "probe": probe,
+    }
+
+
+def _totals(pairs: Sequence[Pair]) -> dict[str, object]:
+    pods = [p for p in pairs if p.from_pod]
+    hosts = [p for p in pairs if not p.from_pod]
+    return {
+        "pod_pairs": len(pods),
+        "pod_pairs_ok": sum(p.ok for p in pods),
+        "machine_pairs": len(hosts),
+        "machine_pairs_ok": sum(p.ok for p in hosts),
+        "slowest_rtt_ms": max((p.rtt for p in pairs if p.rtt is not None), default=None),
+    }
+
+
+def utc(when: datetime) -> str:
+    """A moment as ISO 8601 writes it, in UTC, to the second."""
+    return when.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def verify_junit(verification: Verification) -> str:
+    """A run of verify in the XML of JUnit's Ant task, as Jenkins and GitLab read it.
+
+    A pair is a test case, its time the round trip's; a suite holds one family, sent by pods or
+    by machines. The suite "run" has a case for each machine, skipped where it cannot be asked,
+    and one that is an error where the run ended early.
+    """
+    suites = [("run", _run_cases(verification))]
+    suites += [(view.title, _pair_cases(verification, view)) for view in verification.views]
+    root = ET.Element("testsuites", name="fab verify")
+    for name, cases in suites:
+        started = utc(verification.when).removesuffix("Z")
+        suite = ET.SubElement(root, "testsuite", name=name, timestamp=started)
+        suite.extend(cases)
+    for element in (root, *root.findall("testsuite")):
+        element.set("tests", str(len(list(element.iter("testcase")))))
+        for kind, plural in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+            element.set(plural, str(len(list(element.iter(kind)))))
+    ET.indent(root)
+    text = legal(ET.tostring(root, encoding="unicode"))
+    return (  # in ASCII: stdout may be in any encoding
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        + text.encode("ascii", "xmlcharrefreplace").decode()
+    )
+
+
+def _run_cases(verification: Verification) -> list[ET.Element]:
+    whole = ET.Element("testcase", classname="verify.run", name="run to its end")
+    if verification.stopped:
+        error = ET.SubElement(whole, "error", type="stopped", message="ended early")
+        error.text = verification.stopped
+    cases = [whole]
+    for machine in verification.cluster.machines:
+        case = ET.Element("testcase", classname="verify.run", name=f"ask {machine.name}")
+        if machine.name in verification.skipped:
+            ET.SubElement(case, "skipped", message=verification.skipped[machine.name])
+        cases.append(case)
+    return cases
+
+
+def _pair_cases(verification: Verification, view: View) -> list[ET.Element]:
+    classname = f"verify.ipv{view.family}.{'pod' if view.from_pod else 'machine'}-to-pod"
+    numbers = verification.cause_numbers()
+    cases = []
+    for pair in view.pairs:
+        name = f"{pair.source} to {pair.target}"
+        case = ET.Element("testcase", classname=classname, name=name)
+        if pair.rtt is not None:
+            case.set("time", f"{pair.rtt / 1000:.6f}")
+        if not pair.ok:
+            causes = [verification.causes[number] for number in numbers.get(pair, [])]
+            meaning = MEANING[pair.verdict]
+            message = "; ".join([cause.words for cause in causes]) or meaning
+            failure = ET.SubElement(case, "failure", type=pair.verdict, message=message)
+            remedies = [line for cause in causes for line in (cause.words, cause.remedy)]
+            failure.text = "\n".join([f"{name}: {meaning}", *remedies])
+        cases.append(case)
+    return cases
