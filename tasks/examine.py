@@ -11,8 +11,8 @@ from .survey import Survey
 from .trials import run_trials
 
 
-def examine(fleet: Fleet, survey: Survey, pairs: list[Pair]) -> list[Cause]:
-    """Why pairs failed; nothing is asked where none did.
+def examine(fleet: Fleet, survey: Survey, pairs: list[Pair], tcp: int = 0) -> list[Cause]:
+    """Why pairs failed; nothing is asked where none did. `tcp` is as in `pinging.Asked`.
 
     First what their machines say of themselves; what that does not explain is tried pair by pair.
     """
@@ -20,12 +20,12 @@ def examine(fleet: Fleet, survey: Survey, pairs: list[Pair]) -> list[Cause]:
     if not failed:
         return []
     names = dict.fromkeys(name for pair in failed for name in (pair.source, pair.target))
-    answers = fleet.ask(dict.fromkeys(names, SCRIPT))
+    answers = fleet.ask(dict.fromkeys(names, SCRIPT), "asking why")
     scene = Scene(survey.cluster, survey.facts, _evidence(answers), pairs)
     causes = settings_causes(scene)
     explained = {pair for cause in causes for pair in cause.pairs}
     unexplained = [pair for pair in scene.silent if pair not in explained]
-    tried = run_trials(fleet, survey, _first(unexplained), scene.large)
+    tried = run_trials(fleet, survey, _first(unexplained), scene.large, tcp)
     return causes + trial_causes(scene, tried, unexplained) + mtu_causes(scene, tried)
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from time import monotonic, sleep
 
 import paramiko
@@ -15,6 +15,7 @@ from . import shell
 from .cluster import Cluster
 from .hostkeys import HostKeyRefused
 from .login import Login
+from .progress import progress
 from .shell import Trouble
 
 BUSY_TRIES = (0.2, 0.5, 1.0, 2.0)  # seconds to wait where sshd's MaxStartups turns one away
@@ -31,20 +32,24 @@ class Fleet:
         self._login = Login(cluster, config)
         self._connections: dict[str, Connection] = {}
 
-    def ask(self, scripts: Mapping[str, str], everyone: bool = False) -> dict[str, str | Trouble]:
+    def ask(self, scripts: Mapping[str, str], doing: str = "asking") -> dict[str, str | Trouble]:
         """Run a script on each of the machines named, several at a time.
 
-        `everyone`: all at once, where machines wait for each other.
+        `doing`: what is shown in a terminal to a person who waits for it.
         """
-        return self.each({name: _runner(script) for name, script in scripts.items()})
+        jobs = {name: _runner(script) for name, script in scripts.items()}
+        return self._each(jobs, min(self._parallel, len(jobs)), doing)
 
-    def each(
-        self, jobs: Mapping[str, Callable[[Connection], str]], everyone: bool = False
+    def meet(
+        self, jobs: Mapping[str, Callable[[Connection], str]], doing: str
     ) -> dict[str, str | Trouble]:
-        """Do a job with the connection of each machine named; the answers in the same order.
+        """Do a job on each of the machines named, all at once: they wait for each other."""
+        return self._each(jobs, len(jobs), doing)
 
-        `everyone`: all at once, where machines wait for each other.
-        """
+    def _each(
+        self, jobs: Mapping[str, Callable[[Connection], str]], at_once: int, doing: str
+    ) -> dict[str, str | Trouble]:
+        """Do a job with the connection of each machine named; the answers in the same order."""
         connections = {name: self.connection(name) for name in jobs}
         troubles = self._open_gateways(connections)
 
@@ -57,10 +62,11 @@ class Fleet:
             except Exception as error:
                 return self._trouble(connections[name], error)
 
-        workers = max(1, len(jobs) if everyone else min(self._parallel, len(jobs)))
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(max(1, at_once)) as pool, progress(doing, len(jobs)) as step:
             futures = {name: pool.submit(do, name) for name in jobs}
             try:
+                for _ in as_completed(futures.values()):
+                    step()
                 return {name: future.result() for name, future in futures.items()}
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)

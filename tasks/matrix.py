@@ -5,9 +5,11 @@ from textwrap import fill
 
 from .diagnosis import Cause
 from .pairs import Pair
-from .probe import COUNT, Report
+from .probe import COUNT
 from .tables import counted, table, width
+from .verification import Verification
 
+LISTED = 20  # failing pairs past which the rest is only counted
 SHORT = {
     "large lost": "LARGE",
     "masqueraded": "MASQ",
@@ -24,19 +26,14 @@ MEANING = {
 }
 
 
-def verify_report(
-    pairs: Sequence[Pair],
-    causes: Sequence[Cause],
-    reports: Mapping[str, Report],
-    skipped: Mapping[str, str],
-) -> str:
+def verify_report(run: Verification) -> str:
     """The pairs as a person reads them: the picture, how it is known, the causes, the totals."""
     parts = [
-        _picture(pairs),
-        _legend(pairs),
-        how(reports),
-        "\n".join(map(_cause, causes)),
-        totals(pairs, skipped),
+        _picture(run.pairs),
+        _legend(run.pairs),
+        "\n".join(how(run)),
+        "\n".join(map(_cause, run.causes)),
+        totals(run.pairs, run.skipped),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -73,12 +70,14 @@ def _cell(pair: Pair) -> str:
 
 
 def _failures(pairs: Sequence[Pair]) -> str:
+    failing = [p for p in pairs if not p.ok]
     rows = [
         [p.source, p.target, f"IPv{p.family}", "pod" if p.from_pod else "machine", p.verdict]
-        for p in pairs
-        if not p.ok
+        for p in failing[:LISTED]
     ]
-    return table(["from", "to", "family", "sent by", "result"], rows)
+    more = len(failing) - LISTED
+    hint = f"\nand {counted(more, 'more pair')}: --report FILE.html shows all" if more > 0 else ""
+    return table(["from", "to", "family", "sent by", "result"], rows) + hint
 
 
 def _legend(pairs: Sequence[Pair]) -> str:
@@ -86,24 +85,25 @@ def _legend(pairs: Sequence[Pair]) -> str:
     return "\n".join(f"{SHORT[v]}: {MEANING[v]}" for v in seen)
 
 
-def how(reports: Mapping[str, Report]) -> str:
-    """How it is known, a line each: what the probes were, and where they prove less."""
-    lines = []
-    wired = [r.wired for r in reports.values()]
+def how(run: Verification) -> list[str]:
+    """How it is known, a line each: what was sent, what the probes were, where they prove less."""
+    wired = [r.wired for r in run.reports.values()]
     kinds = {"bridge": "on the pod bridge", "routed": "routed, as no pod has run there yet"}
-    for kind, words in kinds.items():
-        if kind in wired:
-            probes = counted(wired.count(kind), "probe")
-            lines.append(f"{probes} wired as pods are, {words}; {COUNT} full-size pings a pair")
+    lines = [
+        f"{counted(wired.count(kind), 'probe')} wired as pods are, {words}; {run.method}"
+        for kind, words in kinds.items()
+        if kind in wired
+    ]
     lines += [
         f"{name}: its probe is an address on lo, forwarding is read from its settings: {r.why}"
-        for name, r in reports.items()
+        for name, r in run.reports.items()
         if r.wired == "lo"
     ]
-    lines += [
-        f"{name}: no probe: {r.why}" for name, r in reports.items() if r.wired == "none" and r.why
+    return lines + [
+        f"{name}: no probe: {r.why}"
+        for name, r in run.reports.items()
+        if r.wired == "none" and r.why
     ]
-    return "\n".join(lines)
 
 
 def _cause(cause: Cause) -> str:

@@ -54,7 +54,7 @@ def verify_page(verification: Verification) -> str:
         failing=[(p, [n + 1 for n in numbers.get(p, [])]) for p in listed],
         more=len(failing) - LISTED,
         meaning={v: MEANING[v] for v in dict.fromkeys(pair.verdict for pair in failing)},
-        how=how(verification.reports).splitlines(),
+        how=how(verification),
         counted=counted,
         data=_data(verification, numbers),
         script=script,

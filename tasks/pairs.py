@@ -1,6 +1,7 @@
 """Verdicts: what the pings between all machines say of each pair. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,18 +40,30 @@ class Pair:
 
 
 def judge(
-    cluster: Cluster, facts: Mapping[str, Facts], reports: Mapping[str, Report]
+    cluster: Cluster,
+    facts: Mapping[str, Facts],
+    reports: Mapping[str, Report],
+    asked: Collection[tuple[str, str]] | None = None,
 ) -> list[Pair]:
-    """A verdict for every machine and every other worker's pods, in the cluster's order."""
+    """A verdict for every machine and every other worker's pods, in the cluster's order.
+
+    `asked`: from, to: those that were to be pinged, None for all.
+    """
     pairs = []
+    impostors = _impostors(reports)
     workers = [w for w in cluster.workers if w.name in facts]
     for machine in cluster.machines:
         if machine.name not in reports:
             continue
         report = reports[machine.name]
-        pings = {(p.worker, p.family, p.from_pod): p for p in report.pings}
+        pings = {
+            (p.worker, p.family, p.from_pod): p if p.worker not in impostors else p.unanswered
+            for p in report.pings
+        }
         for worker in workers:
             if worker.name == machine.name:
+                continue
+            if asked is not None and (machine.name, worker.name) not in asked:
                 continue
             ends = (report, reports.get(worker.name))
             for family in (cidr.version for cidr in worker.pod_cidrs):
@@ -64,6 +77,16 @@ def judge(
                     pair = _pair(machine.name, worker.name, family, True, pod, verdict)
                     pairs.append(_with_settings(pair, ends))
     return pairs
+
+
+def _impostors(reports: Mapping[str, Report]) -> set[str]:
+    """The workers for which somebody else turned connections down: a firewall, in their name."""
+    answers: Counter[str] = Counter()
+    for report in reports.values():
+        for ping in report.pings:
+            answers[ping.worker] += ping.received
+    resets = {name: report.resets for name, report in reports.items()}
+    return {name for name, count in resets.items() if count is not None and count < answers[name]}
 
 
 def _forwards(report: Report, family: int, among: int) -> bool:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from fabric import Connection
 from invoke.watchers import StreamWatcher
@@ -65,14 +66,21 @@ class AtGates(StreamWatcher):
         return ["go\n"]
 
 
-def ping_all(
-    machines: Fleet, found: Survey, pairs: Collection[tuple[str, str]] | None = None
-) -> dict[str, Report]:
+@dataclass(frozen=True)
+class Asked:
+    """What is pinged, and how."""
+
+    pairs: Collection[tuple[str, str]] | None = None  # from, to; None: all of them
+    machines: bool = True  # from the machines themselves too
+    tcp: int = 0  # a port, where ICMP is closed
+
+
+def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
     """Wire a probe on every worker, ping all pairs at once; what each machine found out.
 
-    With `pairs` (from, to) only those are pinged, pod to pod; else all, and machine to pod too.
     Raises Unheard where a machine gives no report.
     """
+    pairs = asked.pairs
     involved = None if pairs is None else {name for pair in pairs for name in pair}
     own = {
         m.name: probes(m, found.facts[m.name])
@@ -83,7 +91,7 @@ def ping_all(
     scripts = {
         name: script(
             own[name],
-            pings(_targets(name, own, pairs), found.facts[name].pod_mtu),
+            pings(_targets(name, own, asked), found.facts[name].pod_mtu, asked.tcp),
             found.facts[name],
         )
         for name in own
@@ -101,7 +109,7 @@ def ping_all(
 
     reports: dict[str, Report] = {}
     troubles = []
-    for name, answer in machines.each({name: job(name) for name in own}, everyone=True).items():
+    for name, answer in machines.meet({name: job(name) for name in own}, "pinging").items():
         try:
             if isinstance(answer, Trouble):
                 raise answer
@@ -114,19 +122,15 @@ def ping_all(
     return reports
 
 
-def _targets(
-    name: str,
-    own: Mapping[str, tuple[Probe, ...]],
-    pairs: Collection[tuple[str, str]] | None,
-) -> list[Target]:
+def _targets(name: str, own: Mapping[str, tuple[Probe, ...]], asked: Asked) -> list[Target]:
     """What one machine pings."""
     sources = {probe.address.version: probe.address for probe in own[name]}
     found = []
     for worker, there in own.items():
-        if worker == name or (pairs is not None and (name, worker) not in pairs):
+        if worker == name or (asked.pairs is not None and (name, worker) not in asked.pairs):
             continue
         for probe in there:
-            if pairs is None:
+            if asked.machines:
                 found.append(Target(worker, probe.address, None))
             if probe.address.version in sources:
                 source = sources[probe.address.version]

@@ -55,14 +55,14 @@ def _where(scene: Scene, trial: Trial) -> Point:
     """Where the packets of one trial stopped."""
     pair = trial.pair
     source, target = pair.source, pair.target
-    if trial.answered:
+    if trial.answered and trial.target.requests:
         return Point("answers")
     if trial.source.neighbour in UNHEARD:
         return Point("link", source, target)
     if trial.refused_by:
         risen = trial.source if trial.refused_by == source else trial.target
         return Point("firewall", trial.refused_by, drop=_drop(scene, trial.refused_by, pair, risen))
-    if not trial.target.echoes:
+    if not trial.target.requests:
         return _on_the_way(scene, trial, source, target)
     if trial.target.neighbour in UNHEARD:
         return Point("link", target, source)

@@ -60,6 +60,11 @@ class Ping:
         """Whether there was any answer at all."""
         return self.received > 0
 
+    @property
+    def unanswered(self) -> "Ping":
+        """The same, but that nobody is taken to have answered."""
+        return replace(self, received=0, rtt=None, large=False)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -69,6 +74,7 @@ class Report:
     why: str  # why its probe is not wired as a pod is
     forwards: dict[int, bool]  # by its settings, for each family
     pings: tuple[Ping, ...]
+    resets: int | None = None  # how many TCP connections its probe turned down, where it counts
 
 
 def probes(worker: Machine, facts: Facts) -> tuple[Probe, ...]:
@@ -164,6 +170,23 @@ ask() {{
   esac
   echo "== ping $key $large" $words
 }}
+connect() {{ # ADDRESS PORT COMMAND...: says how many were answered, if only turned down
+  to=$1 port=$2 got=0; shift 2
+  for try in $(seq {COUNT}); do
+    words=$("$@" timeout 1 bash -c "exec 3<>/dev/tcp/$to/$port" 2>&1 </dev/null) && words=refused
+    case $words in *refused*) got=$((got + 1)) ;; esac
+  done
+  echo "$got received"
+}}
+knock() {{ # KEY ADDRESS PORT COMMAND...
+  command -v bash >/dev/null || {{ echo "== lacks bash"; return; }}
+  key=$1; shift
+  words=$(connect "$@")
+  echo "== ping $key yes $words"
+}}
+resets() {{
+  [ -z "$outer" ] || {{ echo "== resets"; grep '^Tcp:' /proc/net/snmp; }}
+}}
 forwarding() {{
   echo "== forwarding 4"
   cat /proc/sys/net/ipv4/ip_forward
@@ -179,8 +202,11 @@ forwarding() {{
 """
 
 
-def pings(targets: Sequence[Target], mtu: int) -> str:
-    """The pings to all targets at once, for `script`; their end is SENT."""
+def pings(targets: Sequence[Target], mtu: int, tcp: int = 0) -> str:
+    """The pings to all targets at once, for `script`; their end is SENT.
+
+    With `tcp`, a port, they are TCP connections: that a probe turns them down is its answer.
+    """
     lines = []
     for target in targets:
         family = target.address.version
@@ -188,10 +214,15 @@ def pings(targets: Sequence[Target], mtu: int) -> str:
         side, source = ("pod", f"-I {target.source}") if target.source else ("host", "")
         key = f"{target.worker} {family} {side}"
         command = "ping" if target.source else "host ping"
+        if tcp:
+            host = "" if target.source else "host"
+            lines.append(f'  knock "{key}" {target.address} {tcp} {host} &')
+            continue
         lines.append(
             f'  from={shlex.quote(source)} to={target.address}; ask "{key}" {size} {command} &'
         )
-    return "\n".join(["pings() {", *lines, "  wait", f'  echo "{SENT}"', "  await", "}"])
+    end = ["  wait", f'  echo "{SENT}"', "  await", *(["  resets"] if tcp else [])]
+    return "\n".join(["pings() {", *lines, *end, "}"])
 
 
 def _mac(address: Address) -> str:
@@ -237,7 +268,21 @@ def read_report(answer: str) -> Report:
         elif name == "ping":
             pings.append(_ping(detail))
     why = " ".join(found.get(("wiring", ""), [])) if wired in ("lo", "none") else ""
-    return Report(wired, why, forwards, tuple(pings))
+    if ("lacks", "bash") in found:
+        wired, why = "none", "--tcp needs bash on it"
+    resets = counter(found.get(("resets", ""), []), "Tcp:", "OutRsts")
+    return Report(wired, why, forwards, tuple(pings), resets)
+
+
+def counter(lines: Sequence[str], group: str, name: str) -> int | None:
+    """A counter in the format of /proc/net/snmp (proc_net(5)); None where it is not there.
+
+    A group has two lines that start with its name: one has its counters' names, one the values.
+    """
+    rows = [line.split() for line in lines if line.startswith(group)]
+    names, values = [*rows, [], []][:2]
+    found = [v for key, v in zip(names, values, strict=False) if key == name and v.isdecimal()]
+    return int(found[0]) if found else None
 
 
 def _wired(word: str) -> Wired:

@@ -77,5 +77,4 @@ class Publication:
         elif self._style == "junit":
             self._say(verify_junit(self.known))
         else:
-            known = self.known
-            self._say(verify_report(known.pairs, known.causes, known.reports, known.skipped))
+            self._say(verify_report(self.known))

@@ -9,11 +9,14 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
+from fabric import Connection
+
 from . import armed
 from .changes import MachinePlan, Plan
 from .exits import Status, Stop
 from .facts import Facts, last_lines
 from .fleet import Fleet
+from .progress import progress
 from .route import Route
 from .shell import Trouble
 from .steps import Steps, steps
@@ -111,21 +114,27 @@ class _Rollout:
 
     def forward(self, interrupts: Interrupts) -> None:
         """Change one machine after the other, until one fails."""
-        for connection in self._fleet.group(self._todo):
-            if interrupts.seen or (self.endings and self.endings[-1].state != "done"):
-                return
-            name = self._fleet.name_of(connection)
-            machine, lines = self._todo[name]
-            script = armed.carry_out(
-                lines, self._facts[name].snapshot, self._run, _changes(machine), _what(machine)
-            )
-            try:
-                answer = self._fleet.run(connection, script)
-                self.endings.append(_ending(machine, lines, answer))
-            except Trouble as trouble:
-                self.endings.append(Ending(name, "unknown", str(trouble)))
-            if monotonic() - self._pushed > self._run.timeout / 3:
-                self.push()
+        with progress("changing", len(self._todo)) as step:
+            for connection in self._fleet.group(self._todo):
+                if interrupts.seen or (self.endings and self.endings[-1].state != "done"):
+                    return
+                self._change(connection)
+                step()
+
+    def _change(self, connection: Connection) -> None:
+        """Change one machine; how it ended is added to the endings."""
+        name = self._fleet.name_of(connection)
+        machine, lines = self._todo[name]
+        script = armed.carry_out(
+            lines, self._facts[name].snapshot, self._run, _changes(machine), _what(machine)
+        )
+        try:
+            answer = self._fleet.run(connection, script)
+            self.endings.append(_ending(machine, lines, answer))
+        except Trouble as trouble:
+            self.endings.append(Ending(name, "unknown", str(trouble)))
+        if monotonic() - self._pushed > self._run.timeout / 3:
+            self.push()
 
     def push(self) -> str:
         """Set all deadlines anew; why everything has to go back where an undo is not armed."""

@@ -7,7 +7,7 @@ from .cluster import Cluster, Network
 from .exits import Stop
 from .facts import Facts
 from .fleet import Fleet
-from .pinging import ping_all
+from .pinging import Asked, ping_all
 from .probe import Report
 from .route import Route
 from .survey import Survey
@@ -85,7 +85,9 @@ class PairCheck:
         """The pairs of which a ping, in any family, gets no answer."""
         if not pairs:
             return pairs
-        reports: Mapping[str, Report] = ping_all(self._fleet, self._survey, pairs)
+        reports: Mapping[str, Report] = ping_all(
+            self._fleet, self._survey, Asked(pairs, machines=False)
+        )
         answers = {
             (name, ping.worker, ping.family)
             for name, report in reports.items()

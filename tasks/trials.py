@@ -21,7 +21,7 @@ from .firewall import LISTING, Drop, read_drops
 from .fleet import Fleet
 from .pairs import Pair
 from .pinging import TIMEOUT, AtGates, Gate
-from .probe import READY, Probe, probes, script
+from .probe import READY, Probe, counter, probes, script
 from .shell import Trouble
 from .survey import Survey
 
@@ -39,7 +39,7 @@ Answer = Mapping[tuple[str, str], list[str]]
 class End:
     """What one end of a trial saw."""
 
-    echoes: int  # requests that came to its probe
+    requests: int  # that came to its probe
     drops: tuple[Drop, ...]  # the places in its firewall that dropped packets meanwhile
     neighbour: str  # what it knows of the other machine on the link: REACHABLE, FAILED, ...
     filtered: bool  # whether its reverse path filter dropped packets meanwhile
@@ -71,6 +71,7 @@ class _Setting:
 
     machines: Mapping[str, Machine]
     probes: Mapping[str, tuple[Probe, ...]]
+    tcp: int  # the port, or 0 for ICMP
 
     def probe(self, name: str, family: int) -> Address | None:
         """The address of a machine's probe."""
@@ -102,16 +103,19 @@ def schedule(pairs: Iterable[Pair], rounds: int = ROUNDS) -> list[list[Pair]]:
 
 
 def run_trials(
-    fleet: Fleet, survey: Survey, silent: Sequence[Pair], large: Sequence[Pair]
+    fleet: Fleet, survey: Survey, silent: Sequence[Pair], large: Sequence[Pair], tcp: int = 0
 ) -> Trials:
-    """Try silent pairs, as many as there is time for, and how large the others' packets may be."""
+    """Try silent pairs, as many as there is time for, and how large the others' packets may be.
+
+    With `tcp`, a port, by TCP connections, as `probe.pings` has them.
+    """
     tried = [pair for chosen in schedule(silent) for pair in chosen]
     names = {name for pair in (*tried, *large) for name in (pair.source, pair.target)}
     if not names:
         return Trials()
     machines = {m.name: m for m in survey.cluster.machines if m.name in names}
     own = {name: probes(machine, survey.facts[name]) for name, machine in machines.items()}
-    setting = _Setting(machines, own)
+    setting = _Setting(machines, own, tcp)
     ready = Gate(READY, names)
     gates = {
         pair: [Gate(f"== {at} {number}.", (pair.source, pair.target)) for at in ("at", "sent")]
@@ -134,9 +138,9 @@ def run_trials(
 
         return run
 
-    answers = fleet.each({name: job(name) for name in machines}, everyone=True)
+    answers = fleet.meet({name: job(name) for name in machines}, "pinging one by one")
     found = {name: sections(a) for name, a in answers.items() if not isinstance(a, Trouble)}
-    return read_trials(tried, large, found, survey.facts)
+    return read_trials(tried, large, found, survey.facts, tcp)
 
 
 def _pings(body: str) -> str:
@@ -150,7 +154,7 @@ pings() {{
 
 _LIBRARY = r"""count() { # before|after NUMBER FAMILY
   echo "== $1 $2"
-  cat /proc/net/snmp /proc/net/snmp6 2>/dev/null | grep -E '^Icmp: |^Icmp6InEchos'
+  cat /proc/net/snmp /proc/net/snmp6 2>/dev/null | grep -E '^Icmp: |^Icmp6InEchos|^Tcp: '
   host cat /proc/net/netstat | grep '^TcpExt: '
   echo "== $1-firewall $2"
   firewall "$3"
@@ -205,6 +209,9 @@ def _trial(number: int, pair: Pair, name: str, setting: _Setting) -> str:
         own_machine = 1 if pair.from_pod else 0  # routers that a packet passes before the target's
         hop = _command(pair, setting, f"-c 1 -W 1 -t {own_machine + 1}")
         pings = _command(pair, setting, "-c 2 -i 0.2 -W 1")
+        if setting.tcp:
+            target = setting.ends(pair)[1]
+            pings = f"connect {target} {setting.tcp} {'' if pair.from_pod else 'host'}"
         sends = f"try hop {number} {hop} & try ping {number} {pings} & wait"
     lines = [
         f"count before {number} {pair.family}",
@@ -223,6 +230,7 @@ def read_trials(
     large: Sequence[Pair],
     answers: Mapping[str, Answer],
     facts: Mapping[str, Facts],
+    tcp: int = 0,
 ) -> Trials:
     """Read what the scripts printed, section by section, of the machines that did."""
     trials = []
@@ -238,8 +246,8 @@ def read_trials(
                     answered=bool(re.search(r"[1-9]\d* received", ping)),
                     reached=bool(passed & set(re.findall(_FROM, hop))),
                     refused_by=_owner(re.findall(_FROM + _REFUSED, ping), pair, facts),
-                    source=_end(said, number, pair.family),
-                    target=_end(answers[pair.target], number, pair.family),
+                    source=_end(said, number, pair.family, tcp),
+                    target=_end(answers[pair.target], number, pair.family, tcp),
                 )
             )
     return Trials(tuple(trials), {pair: _largest(answers, pair) for pair in large})
@@ -253,7 +261,7 @@ def _owner(addresses: Iterable[str], pair: Pair, facts: Mapping[str, Facts]) -> 
     return ""
 
 
-def _end(said: Answer, number: int, family: int) -> End:
+def _end(said: Answer, number: int, family: int, tcp: int) -> End:
     def of(name: str) -> list[str]:
         return said.get((name, str(number)), [])
 
@@ -265,32 +273,26 @@ def _end(said: Answer, number: int, family: int) -> End:
             risen += [replace(drop, packets=None)] if drop.packets > held.packets else []
     state = " ".join(of("neighbour")).split()
     return End(
-        echoes=_echoes(of("after"), family) - _echoes(of("before"), family),
+        requests=_requests(of("after"), family, tcp) - _requests(of("before"), family, tcp),
         drops=tuple(risen),
         neighbour=state[-1] if state else "",
         filtered=_filtered(of("after")) > _filtered(of("before")),
     )
 
 
-def _echoes(lines: Sequence[str], family: int) -> int:
-    """Echo requests so far, in the formats of /proc/net/snmp and snmp6 (proc_net(5))."""
+def _requests(lines: Sequence[str], family: int, tcp: int) -> int:
+    """What came to a probe so far, by /proc/net/snmp and, for IPv6's ICMP, snmp6 (proc_net(5))."""
+    if tcp:
+        return counter(lines, "Tcp:", "InSegs") or 0
     if family == 4:
-        return _counter(lines, "Icmp:", "InEchos")
+        return counter(lines, "Icmp:", "InEchos") or 0
     found = [line.split()[1:] for line in lines if line.startswith("Icmp6InEchos")]
     return int(found[0][0]) if found and found[0] and found[0][0].isdecimal() else 0
 
 
 def _filtered(lines: Sequence[str]) -> int:
     """Packets that reverse path filtering has dropped so far (/proc/net/netstat)."""
-    return _counter(lines, "TcpExt:", "IPReversePathFilter")
-
-
-def _counter(lines: Sequence[str], group: str, name: str) -> int:
-    """A counter from two lines of a group, its counters' names and their values; 0 if none."""
-    rows = [line.split() for line in lines if line.startswith(group)]
-    names, values = [*rows, [], []][:2]
-    found = [v for key, v in zip(names, values, strict=False) if key == name and v.isdecimal()]
-    return int(found[0]) if found else 0
+    return counter(lines, "TcpExt:", "IPReversePathFilter") or 0
 
 
 def _largest(answers: Mapping[str, Answer], pair: Pair) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime
 from .cluster import Cluster, Machine
 from .diagnosis import Cause
 from .pairs import Pair
-from .probe import Report
+from .probe import COUNT, Report
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Verification:
     pairs: Sequence[Pair] = ()
     causes: Sequence[Cause] = ()
     stopped: str = ""  # why it ended early; empty where it did not
+    method: str = f"{COUNT} full-size pings a pair"  # how the pairs were chosen and asked
 
     @property
     def views(self) -> list["View"]:

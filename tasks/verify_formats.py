@@ -24,6 +24,7 @@ def verify_json(verification: Verification) -> str:
         "started": utc(verification.when),
         "complete": not verification.stopped,
         "stopped": verification.stopped or None,
+        "method": verification.method,
         "machines": [_machine_json(verification, m) for m in verification.cluster.machines],
         "causes": [
             {

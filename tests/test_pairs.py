@@ -1,6 +1,7 @@
 """Verdicts, the probes' addresses, and what verify prints."""
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tasks.matrix import verify_report
 from tasks.pairs import Pair, judge
 from tasks.probe import Ping, Report, Wired, probes, read_report
+from tasks.verification import Verification
 
 from .builders import cluster, facts, machine
 
@@ -95,15 +97,20 @@ def pairs(workers: int, silent: int = 0) -> list[Pair]:
     ]
 
 
+def run(found: list[Pair]) -> Verification:
+    return Verification(cluster(3), datetime.now(timezone.utc), pairs=found)
+
+
 def test_three_workers_are_a_matrix_within_80_columns() -> None:
-    text = verify_report(pairs(3, silent=1), [], {}, {})
+    text = verify_report(run(pairs(3, silent=1)))
     assert "SILENT" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_many_workers_are_a_summary_and_every_pair_that_fails() -> None:
-    text = verify_report(pairs(50, silent=3), [], {}, {})
+def test_many_workers_are_a_summary_and_the_first_pairs_that_fail() -> None:
+    assert "and 30 more pairs: --report" in verify_report(run(pairs(50, silent=50)))
+    text = verify_report(run(pairs(50, silent=3)))
     assert text.count("worker-0 ") == 3
     assert "2447 of 2450 pairs" in text
     assert max(map(len, text.splitlines())) <= 80
-    assert "worker" not in verify_report(pairs(50), [], {}, {})
+    assert "worker" not in verify_report(run(pairs(50)))

@@ -32,6 +32,7 @@ class Fault:
     words: str  # the cause, or with status 1 the error
     remedy: str = ""
     status: int = 5
+    options: tuple[str, ...] = ()  # of verify
     cluster: Cluster = tutorial()  # noqa: RUF009  # a frozen value
 
 
@@ -126,11 +127,12 @@ FAULTS = (
         " on: net.ipv4.ip_forward = 1 in /etc/sysctl.d",
     ),
     Fault(
-        "ufw enabled",
+        "ufw enabled, which lets pings through (with --tcp 80)",
         "worker-1",
         UFW,
         "worker-1's firewall drops them: iptables, policy DROP of FORWARD (set by ufw)",
         f"ufw route allow from {PODS}; ufw route allow to {PODS}",
+        options=("--tcp", "80"),
     ),
     Fault(
         "firewalld (its table, by hand)",
@@ -249,7 +251,16 @@ FAULTS = (
         "worker-1: 203.0.113.11 port 22: connection refused: is it up, is sshd running?",
         status=1,
     ),
+    Fault(
+        "a rule that rejects TCP in the pods' name (with --tcp 80)",
+        "worker-1",
+        f"iptables -A FORWARD -s {PODS} -p tcp -j REJECT",
+        "worker-1's firewall drops them: iptables, -A FORWARD -s 10.200.0.0/16 -p tcp -j REJECT",
+        ACCEPT,
+        options=("--tcp", "80"),
+    ),
     Fault("nothing", "worker-1", "true", "", status=0),
+    Fault("nothing (with --tcp 80)", "worker-1", "true", "", status=0, options=("--tcp", "80")),
 )
 
 
@@ -317,7 +328,7 @@ def sayings(tmp_path_factory: MakeDirectory) -> Iterator[Mapping[str, Said]]:
             try:
                 ok(lab.fab("apply-routes", "--no-ping"))
                 make(lab, fault)
-                return said(lab.fab("verify"))
+                return said(lab.fab("verify", *fault.options))
             finally:
                 lab.twin.stop()
 
