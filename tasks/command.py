@@ -73,7 +73,7 @@ class CommandLine:
         if self._reported:
             print()
         self._reported = True
-        print(text)
+        print(text, flush=True)  # whoever watches through a pipe waits for it
 
     def fleet(self, c: Context, inventory: str) -> "Fleet":
         """The machines of hosts.toml, connected once for all tasks."""

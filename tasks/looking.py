@@ -1,15 +1,23 @@
 """One look of verify: everything that is asked, and put into what is published as it is known."""
 
+import sys
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from time import sleep
+from typing import NoReturn
 
 from .examine import examine
+from .exits import Stop
 from .fleet import Fleet
 from .pairs import judge
 from .pinging import Asked, Unheard, ping_all
 from .probe import COUNT
 from .publication import Publication
+from .real_pods import ping_real_pods, pod_causes
 from .sample import PEERS, chosen
 from .survey import survey
+from .verification import Verification, beginning
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,7 @@ class Wish:
     peers: int = 0  # for each machine; 0: as many as fit the cluster
     seed: int = 0
     full: bool = False  # all pairs, however many
+    pods: bool = False  # the pods that run there as well
 
 
 def look(machines: Fleet, wish: Wish, published: Publication) -> None:
@@ -44,6 +53,33 @@ def look(machines: Fleet, wish: Wish, published: Publication) -> None:
     published.known = replace(published.known, reports=reports, pairs=judged)
     causes = examine(machines, found, judged, wish.tcp)
     published.known = replace(published.known, causes=causes)
+    if wish.pods:
+        real = ping_real_pods(machines, found, pairs)
+        causes += pod_causes(found, real)
+        published.known = replace(published.known, real_pods=real, causes=causes)
+
+
+def keep_looking(
+    machines: Fleet, wish: Wish, known: Verification, page: str, every: int
+) -> NoReturn:
+    """Look again every so many seconds, and print what has changed; until it is interrupted.
+
+    A machine that cannot be asked is a change as well, and ends nothing.
+    """
+    wish = replace(wish, skip_unreachable=True)
+    trouble = ""
+    while True:
+        sleep(every)
+        begun = beginning(machines.cluster, rehearsal=known.rehearsal)
+        published = Publication(begun, "table", page, partial(print, flush=True), known)
+        try:
+            with published:
+                look(machines, wish, published)
+            known, trouble = published.known, ""
+        except Stop as stop:
+            if stop.message != trouble:
+                trouble = str(stop.message)
+                print(f"{datetime.now():%H:%M:%S}  {trouble}", file=sys.stderr)
 
 
 def _method(wish: Wish, *, sampled: bool) -> str:

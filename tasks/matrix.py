@@ -6,7 +6,8 @@ from textwrap import fill
 from .diagnosis import Cause
 from .pairs import Pair
 from .probe import COUNT
-from .tables import counted, table, width
+from .real_pods import RealPod
+from .tables import counted, table, width, wrapped
 from .verification import Verification
 
 LISTED = 20  # failing pairs past which the rest is only counted
@@ -31,7 +32,8 @@ def verify_report(run: Verification) -> str:
     parts = [
         _picture(run.pairs),
         _legend(run.pairs),
-        "\n".join(how(run)),
+        "\n".join(wrapped(how(run))),
+        _pods(run.real_pods),
         "\n".join(map(_cause, run.causes)),
         totals(run.pairs, run.skipped),
     ]
@@ -106,9 +108,29 @@ def how(run: Verification) -> list[str]:
     ]
 
 
+def _pods(pods: Sequence[RealPod]) -> str:
+    """The pods that run there: those that do not answer as they should, where there are many."""
+    shown = [pod for pod in pods if len(pods) <= LISTED or not pod.ok]
+    rows = [
+        [
+            pod.worker,
+            str(pod.address),
+            "yes" if pod.here else "no",
+            f"{len(pod.answered)} of {len(pod.asked)}",
+            pod.arrives or "-",
+        ]
+        for pod in shown
+    ]
+    if not rows:
+        return ""
+    return table(["worker", "pod", "answers it", "answers others", "arrives as"], rows)
+
+
 def _cause(cause: Cause) -> str:
     """A cause, how many pairs it explains, and below it what mends it."""
-    words = f"{cause.words} ({counted(len(cause.pairs), 'pair')})"
+    words = cause.words
+    if cause.pairs:
+        words += f" ({counted(len(cause.pairs), 'pair')})"
     lines = [
         fill(words, max(width(), 80), subsequent_indent="  ", break_on_hyphens=False),
         fill(

@@ -10,6 +10,7 @@ from .atomic import check_writable, replacing
 from .exits import Stop
 from .matrix import verify_report
 from .verification import Verification
+from .verify_changes import changes
 from .verify_formats import verify_json, verify_junit
 
 FORMATS = ("table", "json", "junit")
@@ -23,9 +24,16 @@ class Publication:
     """
 
     def __init__(
-        self, known: Verification, style: str, page: str, say: Callable[[str], None]
+        self,
+        known: Verification,
+        style: str,
+        page: str,
+        say: Callable[[str], None],
+        before: Verification | None = None,
     ) -> None:
         """`style`: one of FORMATS; `page`: the file for the page, or empty; `say` prints a text.
+
+        `before`: the look before this one, of which only what has changed is printed.
 
         Raises Stop where there is no such format, or the page could not be written.
         """
@@ -35,6 +43,7 @@ class Publication:
         self._style = style
         self._page = Path(page) if page else None
         self._say = say
+        self._before = before
         if self._page is not None:
             check_writable(self._page)
 
@@ -76,5 +85,8 @@ class Publication:
             self._say(verify_json(self.known))
         elif self._style == "junit":
             self._say(verify_junit(self.known))
-        else:
+        elif self._before is None:
             self._say(verify_report(self.known))
+        else:
+            for line in changes(self._before, self.known):
+                self._say(line)

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 
 from .cluster import Cluster, Machine
 from .diagnosis import Cause
 from .pairs import Pair
 from .probe import COUNT, Report
+from .real_pods import RealPod
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,14 @@ class Verification:
     pairs: Sequence[Pair] = ()
     causes: Sequence[Cause] = ()
     stopped: str = ""  # why it ended early; empty where it did not
+    real_pods: Sequence[RealPod] = ()  # where they were asked for
     method: str = f"{COUNT} full-size pings a pair"  # how the pairs were chosen and asked
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that was asked answered, and nothing is known to cut pods off."""
+        answered = all(p.ok for p in self.pairs) and all(p.ok for p in self.real_pods)
+        return answered and not self.causes
 
     @property
     def views(self) -> list["View"]:
@@ -52,6 +60,11 @@ class Verification:
             for pair in cause.pairs:
                 found.setdefault(pair, []).append(number)
         return found
+
+
+def beginning(cluster: Cluster, *, rehearsal: bool) -> Verification:
+    """A run that starts now."""
+    return Verification(cluster, datetime.now(timezone.utc), rehearsal=rehearsal)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ _HELP = {
     "tcp": "connect to this TCP port instead of pinging, where ICMP is closed",
     "sample": "so many peers for each machine (default: all, past 64 machines 8)",
     "seed": "which sample: the same number chooses the same pairs",
+    "pods": "ping the pods that run there as well, and say as what they arrive elsewhere",
+    "watch": "look again every so many seconds, and print only what has changed",
     "full": "all pairs, however many machines there are",
 }
 
@@ -29,26 +31,30 @@ def verify(
     sample: int = 0,
     seed: int = 0,
     full: bool = False,
+    pods: bool = False,
+    watch: int = 0,
 ) -> None:
     """Prove with pings between pod subnets that the routes work, both ways."""
-    from datetime import datetime, timezone
+    from datetime import datetime
 
-    from .looking import Wish, look
+    from .looking import Wish, keep_looking, look
     from .publication import Publication
-    from .verification import Verification
+    from .verification import beginning
 
-    if not 0 <= tcp < 65536 or sample < 0:
-        raise Stop(f"--{'sample' if sample < 0 else 'tcp'}: not a number that makes sense here")
+    for name, number in {"tcp": tcp, "sample": sample, "watch": watch}.items():
+        if not 0 <= number < 65536:
+            raise Stop(f"--{name} {number}: must be from 0 to 65535")
+    if watch and format != "table":
+        raise Stop("--watch prints what has changed, a line each: not with --format")
     machines = fleet(c, inventory)
-    wish = Wish(skip_unreachable, tcp, sample, seed or datetime.now().microsecond, full)
-    begun = Verification(
-        machines.cluster,
-        datetime.now(timezone.utc),
-        rehearsal=c.config.command_line.rehearsing,
-    )
+    skip = skip_unreachable or watch > 0
+    wish = Wish(skip, tcp, sample, seed or datetime.now().microsecond, full, pods)
+    begun = beginning(machines.cluster, rehearsal=c.config.command_line.rehearsing)
     with Publication(begun, format, report, partial(command.report, c)) as published:
         look(machines, wish, published)
-    if not all(pair.ok for pair in published.known.pairs):
+    if watch:
+        keep_looking(machines, wish, published.known, report, watch)
+    if not published.known.ok:
         raise Stop(status=Status.SILENT)
     if published.known.skipped:
         raise Stop(status=Status.NOT_WHOLE)

@@ -50,6 +50,17 @@ def verify_json(verification: Verification) -> str:
             }
             for pair in verification.pairs
         ],
+        "real_pods": [
+            {
+                "worker": pod.worker,
+                "address": str(pod.address),
+                "answers_its_worker": pod.here,
+                "asked_by": list(pod.asked),
+                "answered": list(pod.answered),
+                "arrives_as": pod.arrives or None,
+            }
+            for pod in verification.real_pods
+        ],
         "totals": _totals(verification.pairs),
     }
     return json.dumps(document, indent=2)

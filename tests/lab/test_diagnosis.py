@@ -193,6 +193,14 @@ FAULTS = (
         "there: ip link set cnio0 up",
     ),
     Fault(
+        "the pod bridge gone (with --pods)",
+        "worker-1",
+        "ip link del cnio0",
+        "worker-1: its pod bridge cnio0 is missing, its pods are cut off",
+        "there: restart its pods; the first makes it",
+        options=("--pods",),
+    ),
+    Fault(
         "the pod bridge of an old pod CIDR",
         "worker-1",
         "ip addr flush dev cnio0; ip addr add 10.200.9.1/24 dev cnio0",

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 
 import pytest
@@ -247,3 +248,62 @@ def test_what_cannot_be_written_is_said_before_any_machine_is_asked(make_lab: Ma
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert not (lab.dir / "known_hosts").exists(), "a machine has been asked"
+
+
+def until(fab: "subprocess.Popen[str]", words: str) -> list[str]:
+    """The lines that a command prints up to one with these words, which has to come."""
+    assert fab.stdout is not None
+    lines = []
+    for line in iter(fab.stdout.readline, ""):
+        lines.append(line)
+        if words in line:
+            return lines
+    raise AssertionError(f"it ended without {words!r}: {lines}")
+
+
+def test_watching_prints_what_changes_and_nothing_else(lab: Lab) -> None:
+    with lab.popen("verify", "--watch", "1") as fab:
+        until(fab, "routes proven both ways: 6 of 6")
+        on(lab, "worker-1", "echo 0 >/proc/sys/net/ipv4/ip_forward")
+        *pairs, _cause = until(fab, "ip_forward is 0 ->")
+        for line in pairs:
+            assert re.match(r"[\d:]{8}  worker-\d to worker-\d, IPv4, .*: silent, was ok", line)
+        on(lab, "worker-1", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+        *pairs, _cause = until(fab, "no longer: worker-1 does not forward")
+        assert all(": ok, was silent" in line for line in pairs)
+        on(lab, "worker-2", "iptables -I INPUT -p tcp --dport 22 -j REJECT --reject-with tcp-reset")
+        until(fab, "worker-2 cannot be asked")
+        on(lab, "worker-2", "iptables -F INPUT")
+        until(fab, "worker-2 can be asked again")
+        fab.send_signal(signal.SIGINT)
+        assert fab.wait(30) == 130
+        assert fab.stderr is not None
+        assert "Traceback" not in fab.stderr.read()
+
+
+def test_real_pods_answer_and_say_as_what_they_arrive(lab: Lab) -> None:
+    on(lab, "worker-1", "iptables -t nat -F")  # ipMasq's rules
+    out = ok(lab.fab("verify", "--pods"))
+    rows = [line.split() for line in out.splitlines() if "2 of 2" in line]
+    assert [(row[0], row[2], row[-1]) for row in rows] == [
+        ("worker-0", "yes", "masqueraded"),
+        ("worker-1", "yes", "itself"),
+        ("worker-2", "yes", "masqueraded"),
+    ]
+
+
+def test_a_sample_says_that_it_is_one(lab: Lab) -> None:
+    out = ok(lab.fab("verify", "--sample", "1", "--seed", "7"))
+    assert "a sample, 1 peers each, --seed 7" in " ".join(out.split())
+    assert "3 of 3 pairs" in out
+    again = ok(lab.fab("verify", "--sample", "1", "--seed", "7", "--format", "json"))
+    assert len(json.loads(again)["pairs"]) == 6
+
+
+def test_tcp_proves_as_much_as_pings(lab: Lab) -> None:
+    for machine in lab.cluster.machines:
+        on(lab, machine.name, "iptables -A FORWARD -p icmp -j DROP")
+    ok(lab.fab("verify"), status=5)
+    out = ok(lab.fab("verify", "--tcp", "179"))
+    assert "3 TCP connections to port 179 a pair" in " ".join(out.split())
+    assert "6 of 6 pairs" in out
