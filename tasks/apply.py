@@ -1,16 +1,23 @@
 """`fab apply-routes`: carry out the plan, machine by machine, all of it or nothing."""
 
+import sys
+
 from invoke import Context, task
 
 from .command import Command, fleet, help_for, report
 from .exits import Status, Stop
+
+NOT_PERSISTED = (
+    "these routes do not survive a reboot: `fab apply-routes --persist auto`,"
+    ' or persist = "auto" in hosts.toml, makes them stay'
+)
 
 
 @task(
     klass=Command,
     help={
         **help_for("inventory", "adopt", "replace", "prune", "force", "only", "limit"),
-        **help_for("skip-unreachable", "dry-run", "yes", "confirm-timeout", "no-ping"),
+        **help_for("skip-unreachable", "dry-run", "yes", "confirm-timeout", "no-ping", "persist"),
         "hold": "leave the change armed: `fab confirm` keeps it, `fab rollback --last` drops it",
     },
 )
@@ -29,6 +36,7 @@ def apply_routes(
     confirm_timeout: int = 60,
     no_ping: bool = False,
     hold: bool = False,
+    persist: str = "",
 ) -> None:
     """Give every machine its routes to the other workers' pod CIDRs."""
     from .armed import new_run
@@ -46,6 +54,7 @@ def apply_routes(
         only=only,
         limit=limit,
         skip_unreachable=skip_unreachable,
+        persist=persist,
     )
     if plan.blocked:
         report(c, plan_report(plan))
@@ -61,6 +70,8 @@ def apply_routes(
     rollout = roll_out(machines, plan, found.facts, run, check, hold)
     silent = check.silent if check else frozenset()
     report(c, rollout_report(plan, rollout, silent))
+    if rollout.whole and found.cluster.persist == "none":
+        print(NOT_PERSISTED, file=sys.stderr)
     if not rollout.whole:
         raise Stop(status=rollout.status)
     if plan.skipped:

@@ -27,8 +27,9 @@ class Ending:
 
     done: kept. held: armed, and waiting for `fab confirm`. as before: changed, and taken back.
     untouched: never changed. unconfirmed: changed, and taking itself back. in doubt: told to keep
-    it, and the answer did not come: kept, or taking itself back. unknown: it cannot be
-    asked; armed or not, it is as before once the timeout has passed, or the plan is kept.
+    it, and the answer did not come: kept, or taking itself back. not persisted: kept, but without
+    the files that would bring it back after a reboot. unknown: it cannot be asked; armed or not, it
+    is as before once the timeout has passed, or the plan is kept.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Rollout:
         """The exit status that says so."""
         if self.whole:
             return Status.DONE
-        if self.named("unknown") or self.named("unconfirmed") or self.named("in doubt"):
+        if any(map(self.named, ("unknown", "unconfirmed", "in doubt", "not persisted"))):
             return Status.NOT_WHOLE
         if self.interrupted:
             return Status.INTERRUPTED
@@ -143,7 +144,7 @@ class _Rollout:
         }
         answers = self._fleet.ask(scripts)
         self.endings = [
-            e if _state(answers[e.name]) == "kept" else _unconfirmed(e, answers[e.name])
+            e if _state(answers[e.name]) == "kept" else _not_kept(e, answers[e.name])
             for e in self.endings
         ]
 
@@ -217,6 +218,7 @@ def _what(machine: MachinePlan) -> str:
     """A machine's changes in a few words, for its history."""
     counts = [(machine.count(verb), verb) for verb in ("add", "replace", "delete")]
     counts.append((len(machine.restores), "restore"))
+    counts.append((len(machine.files.write) + len(machine.files.remove), "file"))
     return ", ".join(f"{number} {verb}" for number, verb in counts if number) or "records only"
 
 
@@ -230,8 +232,13 @@ def _state(answer: str | Trouble) -> str:
         return ""
 
 
-def _unconfirmed(ending: Ending, answer: str | Trouble) -> Ending:
-    """A confirmation that was refused, or of which nobody knows whether it came in time."""
+def _not_kept(ending: Ending, answer: str | Trouble) -> Ending:
+    """A confirmation that was refused, or of which nobody knows whether it came in time.
+
+    Or one that was kept, without its files.
+    """
+    if isinstance(answer, str) and _state(answer) == "unpersisted":
+        return Ending(ending.name, "not persisted", armed.read_outcome(answer, NO_STEPS).words)
     if _state(answer):
         return Ending(ending.name, "unconfirmed", "not confirmed: its undo was carried out before")
     why = str(answer) if isinstance(answer, Trouble) else "the answer breaks off"

@@ -81,6 +81,7 @@ def _changes(plan: Plan) -> str:
     rows += [
         [m.name, "restore", route] for m in plan.machines for d in m.restores for route in d.routes
     ]
+    rows += [row for m in plan.machines for row in _file_rows(m)]
     if not rows:
         return ""
     more = f"\n({counted(len(every) - len(listed), 'add')} not listed; --dry-run lists all)"
@@ -92,6 +93,11 @@ def _change_rows(name: str, change: Change) -> list[list[object]]:
         return [[name, "delete", route] for route in change.take]
     rows: list[list[object]] = [[name, change.verb, change.put]]
     return rows + [["", "instead of", r] for r in change.take]
+
+
+def _file_rows(machine: MachinePlan) -> list[list[object]]:
+    rows: list[list[object]] = [[machine.name, "write", f.path] for f in machine.files.write]
+    return rows + [[machine.name, "remove", path] for path in machine.files.remove]
 
 
 def _notes(plan: Plan) -> Iterable[str]:
@@ -120,6 +126,7 @@ def totals(plan: Plan) -> str:
         f"{plan.count('replace')} to replace",
         f"{plan.count('delete')} to delete",
         *([f"{restores} to restore"] if restores else []),
+        *(f"{counted(number, 'file')} to {verb}" for number, verb, _ in _file_counts(plan)),
         f"{sum(len(m.right) for m in plan.machines)} right",
         f"{sum(map(_stuck, plan.machines))} in the way",
     ]
@@ -146,6 +153,10 @@ def plan_json(plan: Plan, cluster: Cluster, notes: Sequence[str] = ()) -> str:
                 {"prefix": str(o.prefix), "what": o.what, "remedy": o.remedy} for o in m.obstacles
             ],
             "left": [_route_json(r) for r in (*m.left, *m.outside)],
+            "files": [
+                *({"change": "write", "path": f.path} for f in m.files.write),
+                *({"change": "remove", "path": path} for path in m.files.remove),
+            ],
             "refused": list(m.refusals),
         }
         for m in plan.machines
@@ -199,7 +210,7 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
 
 def _last_line(plan: Plan, rollout: Rollout) -> str:
     unknown = rollout.named("unknown")
-    if rollout.named("unconfirmed") or rollout.named("in doubt"):
+    if any(map(rollout.named, ("unconfirmed", "in doubt", "not persisted"))):
         return _committed(rollout)
     if unknown:
         names = ", ".join(unknown)
@@ -215,7 +226,8 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
         return f"nothing to do on {counted(len(plan.machines), 'machine')}{routes}{skipped}"
     past = [(plan.count(verb), done) for verb, done in zip(VERBS, DONE, strict=True)]
     past.append((_restored(plan), "restored"))
-    did = ", ".join(f"{number} {done}" for number, done in past if number)
+    files = [f"{counted(number, 'file')} {done}" for number, _, done in _file_counts(plan)]
+    did = ", ".join([*(f"{number} {done}" for number, done in past if number), *files])
     return (
         f"done: {did or 'records removed'} on {counted(len(rollout.endings), 'machine')}{skipped}"
     )
@@ -223,7 +235,10 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
 
 def _committed(rollout: Rollout) -> str:
     """The last line of a run that not every machine is known to have kept."""
-    doubtful, back = (", ".join(rollout.named(state)) for state in ("in doubt", "unconfirmed"))
+    states = ("in doubt", "unconfirmed", "not persisted")
+    doubtful, back, lacking = (", ".join(rollout.named(state)) for state in states)
+    if not (doubtful or back):
+        return f"committed, but {lacking} is not persisted: run apply-routes again"
     if not doubtful:
         return f"committed, but {back} is as before by {rollout.until}: run apply-routes again"
     late = f"; {back} is as before by then" if back else ""
@@ -235,6 +250,14 @@ def _committed(rollout: Rollout) -> str:
 
 def _restored(plan: Plan) -> int:
     return sum(len(d.routes) for m in plan.machines for d in m.restores)
+
+
+def _file_counts(plan: Plan) -> list[tuple[int, str, str]]:
+    """How many files, with what is to be done and what has been; none where it is none."""
+    written = sum(len(m.files.write) for m in plan.machines)
+    removed = sum(len(m.files.remove) for m in plan.machines)
+    counts = [(written, "write", "written"), (removed, "remove", "removed")]
+    return [count for count in counts if count[0]]
 
 
 def dry_run_report(plan: Plan) -> str:

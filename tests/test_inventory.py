@@ -497,7 +497,7 @@ TABLES = {
     ),
     "pod_cidr of the cluster": (
         CLUSTER + 'pod_cidr = "10.200.0.0/16"\n' + worker(0),
-        ['cluster: unknown key "pod_cidr"; known are pod_networks, node_networks'],
+        ['cluster: unknown key "pod_cidr"; known are pod_networks, node_networks, persist'],
     ),
     "wrong pod_networks, to which no pod_cidr is compared": (
         "[cluster]\npod_networks = [7]\n" + worker(0, 'pod_cidr = "10.200.0.0/24"'),
