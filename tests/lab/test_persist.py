@@ -2,18 +2,19 @@
 
 import pytest
 
+from tasks import persistence
+
 from . import networkd
 from .conftest import Lab, MakeLab, tutorial
 from .kit import ok, on
 
-AUTO = ("apply-routes", "--persist", "auto")
+AUTO = ("apply-routes", "--no-ping", "--persist", "auto")
 FILE = networkd.DROP_IN.format("20-private.network")
-IF_UP = "/etc/network/if-up.d/pod-routes"
 
 
 @pytest.fixture
 def lab(make_lab: MakeLab) -> Lab:
-    return make_lab(tutorial())
+    return make_lab(tutorial(2))
 
 
 def ours(lab: Lab, machine: str) -> list[str]:
@@ -33,16 +34,16 @@ def test_networkd_takes_away_what_no_file_holds_and_brings_back_what_one_does(la
     done = lab.fab("apply-routes")
     assert "do not survive a reboot" in done.stderr
     ok(done)
-    assert len(ours(lab, "worker-0")) == 2
+    assert len(ours(lab, "worker-0")) == 1
     assert networkd.boot(lab, "worker-0") == []
     networkd.restart(lab, "worker-0")
     assert ours(lab, "worker-0") == []
 
     done = lab.fab(*AUTO)
-    assert "2 added, 3 files written on 3 machines" in ok(done)
+    assert "1 added, 2 files written on 2 machines" in ok(done)
     assert "survive" not in done.stderr
     table = ours(lab, "worker-0")
-    assert len(table) == 2
+    assert len(table) == 1
     assert files(lab, "worker-0") == [FILE]
     assert [line.strip() for line in networkd.boot(lab, "worker-0")] == [
         line.strip() for line in table
@@ -55,17 +56,17 @@ def test_networkd_takes_away_what_no_file_holds_and_brings_back_what_one_does(la
 def test_rollback_leaves_no_file_and_none_takes_them_away(lab: Lab) -> None:
     before = lab.tables()
     ok(lab.fab(*AUTO))
-    assert files(lab, "worker-1") == [IF_UP]
-    assert "2 add, 1 file" in ok(lab.fab("history"))
+    assert files(lab, "worker-1") == [persistence.IF_UP]
+    assert "1 add, 1 file" in ok(lab.fab("history"))
     asked = lab.fab("apply-routes")
     assert "add --yes" in asked.stderr
     ok(asked, status=1)
-    assert "3 files removed on 3 machines" in ok(lab.fab("apply-routes", "--yes"))
+    assert "2 files removed on 2 machines" in ok(lab.fab("apply-routes", "--yes"))
     assert files(lab, "worker-1") == []
-    assert len(ours(lab, "worker-1")) == 2
+    assert len(ours(lab, "worker-1")) == 1
     ok(lab.fab(*AUTO))
     ok(lab.fab("rollback"))
-    assert [files(lab, m.name) for m in lab.cluster.machines] == [[], [], []]
+    assert [files(lab, m.name) for m in lab.cluster.machines] == [[], []]
     assert lab.tables() == before
 
 
@@ -76,7 +77,7 @@ def test_nothing_is_written_before_the_change_is_confirmed(lab: Lab) -> None:
     assert files(lab, "worker-0") == []
     ok(lab.fab(*AUTO, "--hold"))
     ok(lab.fab("confirm"))
-    assert files(lab, "worker-0") == [IF_UP]
+    assert files(lab, "worker-0") == [persistence.IF_UP]
     ok(lab.fab("rollback", "--last"))
     assert files(lab, "worker-0") == []
 
@@ -87,8 +88,8 @@ def test_a_machine_whose_disk_takes_no_file_is_named(lab: Lab) -> None:
     out = ok(done, status=4)
     assert out.splitlines()[-1].startswith("committed, but worker-1 is not persisted")
     assert "Read-only file system" in out
-    assert [len(ours(lab, m.name)) for m in lab.cluster.machines] == [2, 2, 2]
-    assert files(lab, "worker-0") == [IF_UP]
+    assert [len(ours(lab, m.name)) for m in lab.cluster.machines] == [1, 1]
+    assert files(lab, "worker-0") == [persistence.IF_UP]
     assert "unpersisted" in ok(lab.fab("history"))
     on(lab, "worker-1", "umount /etc/network")
     assert "1 file written on 1 machine" in ok(lab.fab(*AUTO))
@@ -119,7 +120,29 @@ def test_a_network_file_of_another_name_moves_the_drop_in(lab: Lab) -> None:
     ok(lab.fab(*AUTO, "--limit", "worker-0"))
     assert files(lab, "worker-0") == [new]
     assert old.rpartition("/")[0] not in on(lab, "worker-0", "find /etc/systemd/network")
-    assert len(networkd.boot(lab, "worker-0", NEW)) == 2
+    assert len(networkd.boot(lab, "worker-0", NEW)) == 1
+
+
+def test_scripts_of_other_managers_add_what_is_missing_and_pass_over_the_rest(lab: Lab) -> None:
+    """As ifup(8) runs them, and as NetworkManager-dispatcher(8) says it does."""
+    ok(lab.fab(*AUTO))
+    table = ours(lab, "worker-0")
+    as_ifup = "IFACE=enp6s0 MODE=start run-parts --exit-on-error /etc/network/if-up.d"
+    on(lab, "worker-0", as_ifup)
+    assert ours(lab, "worker-0") == table
+    on(lab, "worker-0", f"ip route del 10.200.1.0/24; {as_ifup}")
+    assert ours(lab, "worker-0") == table
+    managed = "mkdir -p /run/NetworkManager/devices; echo managed=true >/run/NetworkManager/devices"
+    on(lab, "worker-0", f"{managed}/$(cat /sys/class/net/enp6s0/ifindex)")
+    ok(lab.fab(*AUTO))
+    assert files(lab, "worker-0") == [persistence.DISPATCHER]
+    for action, there in (("down", []), ("up", table)):
+        on(
+            lab,
+            "worker-0",
+            f"ip route flush proto 214; env -i {persistence.DISPATCHER} enp6s0 {action}",
+        )
+        assert ours(lab, "worker-0") == there
 
 
 NEW = "/run/systemd/network/10-netplan-private.network"
