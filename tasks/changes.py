@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from .cluster import Address, Cluster, Machine, Network, within
+from .drift import Drift, drift
 from .facts import Displaced, Facts
 from .guards import (
     Obstacle,
@@ -67,6 +68,7 @@ class MachinePlan:
     refusals: tuple[str, ...] = ()  # why this must not be done
     way_back: bool = False  # itself a rollback
     files: Files = NO_FILES  # those that bring routes back at boot
+    drift: tuple[Drift, ...] = ()  # what is not as the last confirmed run left it
 
     @property
     def empty(self) -> bool:
@@ -218,6 +220,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         outside=tuple(outside),
         refusals=tuple(refusals),
         files=files_to(stay, facts.managers, facts.files),
+        drift=drift(facts, _prefixes(targets)),
     )
 
 

@@ -14,6 +14,7 @@ from .steps import steps
 VERBS = ("add", "replace", "delete")
 DONE = ("added", "replaced", "deleted")
 MANY = 40  # rows past which adds are counted instead of listed
+FEW = 5  # routes of one machine, gone or changed, past which they are counted
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -67,7 +68,9 @@ def _counts(plan: Plan) -> str:
 
 
 def _quiet(machine: MachinePlan) -> bool:
-    return machine.empty and not (machine.obstacles or machine.left or machine.refusals)
+    return machine.empty and not (
+        machine.obstacles or machine.left or machine.refusals or machine.drift
+    )
 
 
 def _stuck(machine: MachinePlan) -> int:
@@ -106,6 +109,7 @@ def _notes(plan: Plan) -> Iterable[str]:
         for obstacle in machine.obstacles:
             lines.append(f"{machine.name}: in the way of {obstacle.prefix}: {obstacle.what}")
             lines.append(f"    {obstacle.remedy}")
+        lines += _drift_lines(machine)
         lines += [
             f"{machine.name}: left: {route}, to no worker in hosts.toml; --prune deletes it"
             for route in machine.left
@@ -116,6 +120,17 @@ def _notes(plan: Plan) -> Iterable[str]:
         ]
         if lines:
             yield "\n".join(lines)
+
+
+def _drift_lines(machine: MachinePlan) -> list[str]:
+    kinds: dict[str, list[str]] = {}
+    for drift in machine.drift:
+        kinds.setdefault(drift.kind, []).append(drift.what)
+    return [
+        f"{machine.name}: {kind}: {what}"
+        for kind, whats in kinds.items()
+        for what in (whats if len(whats) <= FEW else [f"{len(whats)} routes: {whats[0]}, …"])
+    ]
 
 
 def totals(plan: Plan) -> str:
@@ -157,6 +172,7 @@ def plan_json(plan: Plan, cluster: Cluster, notes: Sequence[str] = ()) -> str:
                 *({"change": "write", "path": f.path} for f in m.files.write),
                 *({"change": "remove", "path": path} for path in m.files.remove),
             ],
+            "drift": [{"kind": d.kind, "prefix": str(d.prefix), "what": d.what} for d in m.drift],
             "refused": list(m.refusals),
         }
         for m in plan.machines
