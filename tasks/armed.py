@@ -67,10 +67,13 @@ class Outcome:
     ways: tuple[tuple[Address, Address | None], ...] = ()  # an address, and its next hop
 
 
-def carry_out(steps: Steps, snapshot: str, run: Run, changes: Sequence[str], what: str) -> str:
+def carry_out(
+    steps: Steps, snapshot: str, run: Run, changes: Sequence[str] | None, what: str
+) -> str:
     """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
 
-    `changes` is what `rollback --last` will read; `what` is a summary for the history.
+    `changes` is what `rollback --last` will read: None where it is to mean the run before, whose
+    routes this one puts back. `what` is a summary for the history.
     """
     keeps = "\n".join(
         f"  ip -{k.prefix.version} -details -oneline route show table all exact {k.prefix}"
@@ -78,6 +81,7 @@ def carry_out(steps: Steps, snapshot: str, run: Run, changes: Sequence[str], wha
         for k in steps.keeps
     )
     restores = "\n".join(f"  {restore(d)} || return" for d in steps.restores)
+    remembered = ":" if changes is None else f"printf '%s\\n' {_quoted(changes)} >changes"
     return f"""{_library(run)}
 before={shlex.quote(snapshot)}
 undo={shlex.quote(_undo_script(steps, snapshot, run))}
@@ -89,7 +93,7 @@ arm() {{
   rm -rf pending.new && mkdir pending.new && cd pending.new || return
   echo {run.id} >run && echo {shlex.quote(run.who)} "${{client:+from $client}}" >who &&
     echo {shlex.quote(what)} >what && date '+%H:%M:%S' >since &&
-    printf '%s\\n' {_quoted(changes)} >changes && printf '%s\\n' "$undo" >undo &&
+    {remembered} && printf '%s\\n' "$undo" >undo &&
     printf '%s\\n' "$persist" >persist &&
     printf '%s\\n' "$watch" >watch && echo $(($(uptime) + {run.timeout})) >deadline || return
   cd .. && mv pending.new pending && start_watch
@@ -163,9 +167,13 @@ main() {{
   ending=kept
   words=$(sh kept/persist 2>&1) || ending=unpersisted
   record kept "$ending"
-  remember
-  rm -rf last {files}
-  mv kept last
+  if [ -e kept/changes ]; then
+    remember
+    rm -rf last {files}
+    mv kept last
+  else
+    rm -rf kept
+  fi
   echo "== $ending"
   echo "$words"
 }}

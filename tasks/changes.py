@@ -67,6 +67,7 @@ class MachinePlan:
     outside: tuple[Route, ...] = ()  # ours, outside pod_networks: for rollback only
     refusals: tuple[str, ...] = ()  # why this must not be done
     way_back: bool = False  # itself a rollback
+    repair: bool = False  # puts back what was lost: no run of which anything is to be remembered
     files: Files = NO_FILES  # those that bring routes back at boot
     drift: tuple[Drift, ...] = ()  # what is not as the last confirmed run left it
 
@@ -220,7 +221,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         outside=tuple(outside),
         refusals=tuple(refusals),
         files=files_to(stay, facts.managers, facts.files),
-        drift=drift(facts, _prefixes(targets)),
+        drift=drift(facts, _prefixes(targets), scope.cluster.persist == "auto"),
     )
 
 

@@ -24,12 +24,13 @@ class Drift:
     what: str
 
 
-def drift(facts: Facts, wanted: Collection[Network]) -> tuple[Drift, ...]:
+def drift(facts: Facts, wanted: Collection[Network], stay: bool) -> tuple[Drift, ...]:
     """What is not as it was left: of the wanted prefixes in the kernel, of all in the files.
 
-    None while a change waits for confirmation: then it is not known yet what is to be.
+    `stay` says that routes are meant to outlive a reboot, even where there is no file. None while a
+    change waits for confirmation: then it is not known yet what is to be.
     """
-    return () if facts.pending else (*_in_the_kernel(facts, wanted), *_in_the_files(facts))
+    return () if facts.pending else (*_in_the_kernel(facts, wanted), *_in_the_files(facts, stay))
 
 
 def _in_the_kernel(facts: Facts, wanted: Collection[Network]) -> Iterator[Drift]:
@@ -46,8 +47,8 @@ def _in_the_kernel(facts: Facts, wanted: Collection[Network]) -> Iterator[Drift]
             yield Drift("lost", route.prefix, f"{route} was put here and is gone")
 
 
-def _in_the_files(facts: Facts) -> Iterator[Drift]:
-    if not facts.files:
+def _in_the_files(facts: Facts, stay: bool) -> Iterator[Drift]:
+    if not (facts.files or stay):
         return
     held = ways_in(facts.files)
     there = {(r.prefix, r.next_hop): r for r in facts.owned}

@@ -206,8 +206,10 @@ def _explained(endings: Iterable[Ending], why: str) -> tuple[Ending, ...]:
     return (*found[:-1], replace(found[-1], why=why))
 
 
-def _changes(machine: MachinePlan) -> list[str]:
+def _changes(machine: MachinePlan) -> list[str] | None:
     """What `rollback --last` will need to know; nothing of what is itself a way back."""
+    if machine.repair:
+        return None
     if machine.way_back:
         return []
     puts = [c.put for c in machine.changes if c.put is not None]

@@ -35,6 +35,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def few(routes: Sequence[str]) -> Sequence[str]:
+    """Lines about routes of one machine, or where they are many one line that counts them."""
+    return routes if len(routes) <= FEW else [f"{len(routes)} routes: {routes[0]}, …"]
+
+
 def wrapped(lines: Iterable[str]) -> list[str]:
     """Lines broken at the screen's width, what continues one set in; the same line once."""
     return [
@@ -127,9 +132,7 @@ def _drift_lines(machine: MachinePlan) -> list[str]:
     for drift in machine.drift:
         kinds.setdefault(drift.kind, []).append(drift.what)
     return [
-        f"{machine.name}: {kind}: {what}"
-        for kind, whats in kinds.items()
-        for what in (whats if len(whats) <= FEW else [f"{len(whats)} routes: {whats[0]}, …"])
+        f"{machine.name}: {kind}: {what}" for kind, whats in kinds.items() for what in few(whats)
     ]
 
 
