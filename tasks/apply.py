@@ -8,8 +8,12 @@ from .command import Command, fleet, help_for, report
 from .exits import Status, Stop
 
 NOT_PERSISTED = (
-    "these routes do not survive a reboot: `fab apply-routes --persist auto`,"
-    ' or persist = "auto" in hosts.toml, makes them stay'
+    'these routes do not survive a reboot: persist = "auto" under [cluster] in hosts.toml,'
+    " or --persist auto, makes them stay"
+)
+PERSISTED_ONCE = (
+    'write persist = "auto" under [cluster] in hosts.toml too: without it the next apply-routes'
+    " takes the files away"
 )
 
 
@@ -72,6 +76,8 @@ def apply_routes(
     report(c, rollout_report(plan, rollout, silent))
     if rollout.whole and found.cluster.persist == "none":
         print(NOT_PERSISTED, file=sys.stderr)
+    elif rollout.whole and machines.cluster.persist == "none":
+        print(PERSISTED_ONCE, file=sys.stderr)
     if not rollout.whole:
         raise Stop(status=rollout.status)
     if plan.skipped:

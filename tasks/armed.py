@@ -80,7 +80,9 @@ def carry_out(
         f" >{shlex.quote(k.file)}.text && {save(k)} >{shlex.quote(k.file)}.save || return"
         for k in steps.keeps
     )
-    restores = "\n".join(f"  {restore(d)} || return" for d in steps.restores)
+    restores = "\n".join(
+        f"  same_links {shlex.quote(d.file)} && {restore(d)} || return" for d in steps.restores
+    )
     remembered = ":" if changes is None else f"printf '%s\\n' {_quoted(changes)} >changes"
     return f"""{_library(run)}
 before={shlex.quote(snapshot)}
@@ -255,6 +257,15 @@ way() {
     previous=$word
   done
 } 2>/dev/null
+same_links() {
+  ip route showdump <"$1.save" | grep -o ' dev [^ ]*' | sort -u | while read -r _ dev; do
+    grep -qF " dev $dev " "$1.text" || {
+      echo "the links have other numbers than when $1 was taken away: put that route back by hand" \
+        "from $1.text, and remove the files $1.* in $PWD and $log/displaced"
+      exit 1
+    }
+  done
+}
 steady_way() { way | sed 's/ cache.*//; s/ expires [^ ]*//'; }
 start_watch() {
   run=$(cat pending/run)

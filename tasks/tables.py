@@ -89,7 +89,8 @@ def _changes(plan: Plan) -> str:
     rows += [
         [m.name, "restore", route] for m in plan.machines for d in m.restores for route in d.routes
     ]
-    rows += [row for m in plan.machines for row in _file_rows(m)]
+    files = [row for m in plan.machines for row in _file_rows(m)]
+    rows += files if len(files) <= MANY else []
     if not rows:
         return ""
     more = f"\n({counted(len(every) - len(listed), 'add')} not listed; --dry-run lists all)"

@@ -42,6 +42,7 @@ def test_networkd_takes_away_what_no_file_holds_and_brings_back_what_one_does(la
     done = lab.fab(*AUTO)
     assert "1 added, 2 files written on 2 machines" in ok(done)
     assert "survive" not in done.stderr
+    assert 'write persist = "auto"' in done.stderr
     table = ours(lab, "worker-0")
     assert len(table) == 1
     assert files(lab, "worker-0") == [FILE]
@@ -51,6 +52,11 @@ def test_networkd_takes_away_what_no_file_holds_and_brings_back_what_one_does(la
     networkd.restart(lab, "worker-0")
     assert [line.strip() for line in ours(lab, "worker-0")] == [line.strip() for line in table]
     assert "nothing to do" in ok(lab.fab(*AUTO))
+    on(lab, "worker-0", "ip link set enp6s0 down")
+    addresses = "ip -o -4 addr show enp6s0"
+    networkd.wait_for(lambda: on(lab, "worker-0", addresses) == "", "networkd sees no loss")
+    on(lab, "worker-0", "ip link set enp6s0 up")
+    networkd.wait_for(lambda: ours(lab, "worker-0") != [], "a link that flaps costs the routes")
 
 
 def test_rollback_leaves_no_file_and_none_takes_them_away(lab: Lab) -> None:
@@ -103,6 +109,19 @@ def test_what_was_displaced_outlives_a_reboot_with_the_routes(lab: Lab) -> None:
     ok(lab.fab("rollback"))
     assert lab.tables() == before
     assert on(lab, "worker-0", "ls /var/lib/pod-routes").split() == ["history", "owned"]
+
+
+def test_what_was_displaced_does_not_come_back_on_another_link(lab: Lab) -> None:
+    """The kernel's bytes name a link by its number, which a reboot may change."""
+    on(lab, "worker-0", "ip route add 10.200.1.0/24 dev enp6s0 proto static")
+    ok(lab.fab(*AUTO, "--replace", "--yes"))
+    swapped = "ip link set enp6s0 down; ip link set enp6s0 name other; ip link set other up"
+    on(lab, "worker-0", f"{swapped}; ip link add enp6s0 type veth peer name more")
+    on(lab, "worker-0", "ip link set enp6s0 up; ip link set more up; rm -rf /run/pod-routes")
+    before = lab.tables()["worker-0"]
+    done = lab.fab("rollback", "--no-ping")
+    assert "the links have other numbers" in ok(done, status=3)
+    assert lab.tables()["worker-0"] == before
 
 
 def test_a_network_file_of_another_name_moves_the_drop_in(lab: Lab) -> None:
