@@ -7,14 +7,8 @@ from invoke import Context, task
 from .command import Command, fleet, help_for, report
 from .exits import Status, Stop
 
-NOT_PERSISTED = (
-    'these routes do not survive a reboot: persist = "auto" under [cluster] in hosts.toml,'
-    " or --persist auto, makes them stay"
-)
-PERSISTED_ONCE = (
-    'write persist = "auto" under [cluster] in hosts.toml too: without it the next apply-routes'
-    " takes the files away"
-)
+NOT_PERSISTED = "these routes do not survive a reboot; --persist auto makes them stay"
+PERSISTED_ONCE = 'add persist = "auto" to [cluster]: without it the next run removes the files'
 
 
 @task(

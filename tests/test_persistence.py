@@ -77,8 +77,12 @@ def test_scripts_are_shell(path: str) -> None:
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     unit, link = files_to(BOTH, {DEV: KINDS[UNIT]}, {}).write
     assert link.target == unit.path
-    place = tmp_path / Path(unit.path).name
-    place.write_text(unit.text)
+    verified(tmp_path / Path(unit.path).name, unit.text)
+
+
+def verified(place: Path, text: str) -> None:
+    """Have systemd itself judge a unit."""
+    place.write_text(text)
     assert shutil.which("systemd-analyze"), "make setup PACKAGES=test installs it"
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(place)],
@@ -204,3 +208,12 @@ def test_the_way_back_leaves_no_file_and_half_the_way_leaves_half() -> None:
     assert of(plan_rollback(STAY, found)).files.remove == (IF_UP,)
     last = {"worker-0": replace(found["worker-0"], last=Last("run", (route(wanted(2)),)))}
     assert ways_in(texts(of(plan_last(STAY, last)).files.write)) == ways_in(on_disk(1))
+
+
+def test_the_documented_unit_of_the_watch_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    docs = Path(__file__).parent.parent / "docs" / "persistence.md"
+    block = docs.read_text().partition("# /etc/systemd/system/pod-routes-watch.service\n")[2]
+    lines = [line[4:] for line in block.partition("\n## ")[0].splitlines()]
+    text = "\n".join(lines).replace("/srv/pod-routes/.venv/bin/fab", "/bin/true")
+    assert "ExecStart=/bin/true watch --every 10" in text
+    verified(tmp_path / "pod-routes-watch.service", text)
