@@ -231,7 +231,8 @@ remember() {{
   mkdir -p "$log" && for family in 4 6; do
     echo "== kept $family"
     ip -$family -details -oneline route show table main proto {OWN_PROTOCOL}
-  done >"$log/owned.new" && mv "$log/owned.new" "$log/owned"
+  done >"$log/owned.new" && {{ sync "$log/owned.new" || sync; }} &&
+    mv "$log/owned.new" "$log/owned" || rm -f "$log/owned" "$log/owned.new"
 }} 2>/dev/null
 take_back() {{
   if [ -d pending ]; then rm -rf undoing; mv pending undoing || return; fi

@@ -17,7 +17,7 @@ from typing import Any
 from .answer import sections
 from .cluster import Address, Network
 from .persistence import PATTERNS, Manager, read_managers
-from .route import OWN_PROTOCOL, Route, parse, parse_all
+from .route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
 
 STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
 LOG = "/var/lib/pod-routes"  # where it keeps what is to outlive a reboot
@@ -239,7 +239,7 @@ main() {{
   for file in {files}; do
     [ -r "$file" ] || continue
     echo "== file $file"
-    sed 's/^/|/' "$file"
+    tr -c '\n -~' '?' <"$file" | sed 's/^/|/'
   done
   echo "== answering"
   {strangers}
@@ -307,7 +307,7 @@ def read(answer: str) -> Facts:
         maker=" ".join(found.get(("maker", ""), [])),
         pending=_pending(found.get(("pending", ""), [])),
         last=_last(found.get(("last", ""), [])),
-        kept=tuple(r for f in (4, 6) for r in parse_all(found.get(("kept", str(f)), []), f)),
+        kept=_kept(found),
         files=files,
         managers=read_managers(
             indexes,
@@ -318,6 +318,14 @@ def read(answer: str) -> Facts:
         ),
         snapshot=" ".join(found.get(("snapshot", ""), [])),
     )
+
+
+def _kept(found: Mapping[tuple[str, str], list[str]]) -> tuple[Route, ...]:
+    """What the last confirmed run left; a record that cannot be read says nothing."""
+    try:
+        return tuple(r for f in (4, 6) for r in parse_all(found.get(("kept", str(f)), []), f))
+    except Unreadable:
+        return ()
 
 
 def _displaced(file: str, lines: list[str]) -> Displaced:

@@ -13,6 +13,7 @@ from .persistence import Files
 _PUT = r"""umask 022
 put() {
   new=${1%/*}/.pod-routes.new
+  [ ! -d "$1" ] || { echo "$1 is a directory"; return 1; }
   mkdir -p "${1%/*}" && rm -f "$new" || return
   if [ "$3" ]; then ln -s "$3" "$new"; else
     cat >"$new" && chmod "$2" "$new" && { sync "$new" 2>/dev/null || sync; }
@@ -35,7 +36,7 @@ keep_displaced() {
 def persist_script(files: Files) -> str:
     """The script for these files; it says why where it fails, with a status that is not 0."""
     lines = [
-        f"printf '%s' {shlex.quote(f.text)} |"
+        f"printf '%s' {shlex.quote(f.text)} 2>/dev/null |"
         f" put {shlex.quote(f.path)} {f.mode} {shlex.quote(f.target)} || exit"
         for f in files.write
     ]
