@@ -1,14 +1,29 @@
 """`fab apply-routes`: carry out the plan, machine by machine, all of it or nothing."""
 
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from invoke import Context, task
 
 from .command import Command, fleet, help_for, report
 from .exits import Status, Stop
 
-NOT_PERSISTED = "these routes do not survive a reboot; --persist auto makes them stay"
-PERSISTED_ONCE = 'add persist = "auto" to [cluster]: without it the next run removes the files'
+if TYPE_CHECKING:
+    from .changes import Plan
+    from .cluster import Persist
+
+
+def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:
+    """What to know of the next reboot: of this run, and of what hosts.toml says for the next."""
+    if persist == "none":
+        yield "these routes do not survive a reboot; --persist auto makes them stay"
+        return
+    by_hand = sum(not route.owned for machine in plan.machines for route in machine.right)
+    if by_hand:
+        yield f"not ours, and in no file of ours: {by_hand} of the routes; --adopt makes them ours"
+    if always == "none":
+        yield 'add persist = "auto" to [cluster]: without it the next run removes the files'
 
 
 @task(
@@ -68,10 +83,9 @@ def apply_routes(
     rollout = roll_out(machines, plan, found.facts, run, check, hold)
     silent = check.silent if check else frozenset()
     report(c, rollout_report(plan, rollout, silent))
-    if rollout.whole and found.cluster.persist == "none":
-        print(NOT_PERSISTED, file=sys.stderr)
-    elif rollout.whole and machines.cluster.persist == "none":
-        print(PERSISTED_ONCE, file=sys.stderr)
+    if rollout.whole:
+        for hint in hints(plan, found.cluster.persist, machines.cluster.persist):
+            print(hint, file=sys.stderr)
     if not rollout.whole:
         raise Stop(status=rollout.status)
     if plan.skipped:

@@ -166,9 +166,13 @@ main() {{
     fired
     return
   }}
-  ending=kept
-  words=$(sh kept/persist 2>&1) || ending=unpersisted
-  record kept "$ending"
+  if words=$(sh kept/persist 2>&1); then
+    ending=kept
+    record kept kept
+  else
+    ending=unpersisted
+    record kept "kept, but its files could not be changed"
+  fi
   if [ -e kept/changes ]; then
     remember
     rm -rf last {files}
@@ -209,13 +213,13 @@ holder={shlex.quote(run.who)}
 _LIBRARY = rf"""
 enter() {{
   client=${{SSH_CONNECTION%% *}}
-  mkdir -p "$state" && cd "$state" && recall && true >>lock || {{
-    echo "== locked"; echo "$state cannot be written"; return 1
-  }}
+  mkdir -p "$state" && cd "$state" && true >>lock || {{ unwritable; return 1; }}
   exec 9>>lock
   flock "$@" 9 || {{ echo "== locked"; cat lock; return 1; }}
+  recall || {{ unwritable; return 1; }}
   echo "$holder since $(date '+%H:%M:%S')" 2>/dev/null >lock || :
 }}
+unwritable() {{ echo "== locked"; echo "$state cannot be written"; }}
 recall() {{
   [ ! -d displaced ] || return 0
   rm -rf recalled && mkdir recalled || return

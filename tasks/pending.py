@@ -47,7 +47,9 @@ def _each(
             if outcome.state == "fired":
                 failed.append(f"  {name}: too late, it has ended: {outcome.words}")
             elif outcome.state == "unpersisted":
-                failed.append(f"  {name}: kept, but not persisted: {outcome.words}")
+                failed.append(
+                    f"  {name}: kept, but its files could not be changed: {outcome.words}"
+                )
             elif outcome.state != wanted:
                 failed.append(f"  {name}: {outcome.state} {outcome.words}")
         except (Trouble, ValueError) as error:

@@ -168,7 +168,8 @@ def read_managers(
     networks = {
         index: said["NETWORK_FILE"]
         for index, said in state.items()
-        if said.get("NETWORK_FILE") and said.get("ADMIN_STATE") != "unmanaged"
+        if said.get("NETWORK_FILE", "").endswith(".network")
+        and said.get("ADMIN_STATE") != "unmanaged"
     }
     shared = Counter(networks.values())
     theirs = {line.partition(":")[0].rpartition("/")[2] for line in network_manager}

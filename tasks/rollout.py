@@ -27,8 +27,8 @@ class Ending:
 
     done: kept. held: armed, and waiting for `fab confirm`. as before: changed, and taken back.
     untouched: never changed. unconfirmed: changed, and taking itself back. in doubt: told to keep
-    it, and the answer did not come: kept, or taking itself back. not persisted: kept, but without
-    the files that would bring it back after a reboot. unknown: it cannot be asked; armed or not, it
+    it, and the answer did not come: kept, or taking itself back. files not changed: kept,
+    but a reboot would bring back something else. unknown: it cannot be asked; armed or not, it
     is as before once the timeout has passed, or the plan is kept.
     """
 
@@ -60,7 +60,7 @@ class Rollout:
         """The exit status that says so."""
         if self.whole:
             return Status.DONE
-        if any(map(self.named, ("unknown", "unconfirmed", "in doubt", "not persisted"))):
+        if any(map(self.named, ("unknown", "unconfirmed", "in doubt", "files not changed"))):
             return Status.NOT_WHOLE
         if self.interrupted:
             return Status.INTERRUPTED
@@ -240,7 +240,7 @@ def _not_kept(ending: Ending, answer: str | Trouble) -> Ending:
     Or one that was kept, without its files.
     """
     if isinstance(answer, str) and _state(answer) == "unpersisted":
-        return Ending(ending.name, "not persisted", armed.read_outcome(answer, NO_STEPS).words)
+        return Ending(ending.name, "files not changed", armed.read_outcome(answer, NO_STEPS).words)
     if _state(answer):
         return Ending(ending.name, "unconfirmed", "not confirmed: its undo was carried out before")
     why = str(answer) if isinstance(answer, Trouble) else "the answer breaks off"

@@ -230,7 +230,7 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
 
 def _last_line(plan: Plan, rollout: Rollout) -> str:
     unknown = rollout.named("unknown")
-    if any(map(rollout.named, ("unconfirmed", "in doubt", "not persisted"))):
+    if any(map(rollout.named, ("unconfirmed", "in doubt", "files not changed"))):
         return _committed(rollout)
     if unknown:
         names = ", ".join(unknown)
@@ -255,10 +255,10 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
 
 def _committed(rollout: Rollout) -> str:
     """The last line of a run that not every machine is known to have kept."""
-    states = ("in doubt", "unconfirmed", "not persisted")
+    states = ("in doubt", "unconfirmed", "files not changed")
     doubtful, back, lacking = (", ".join(rollout.named(state)) for state in states)
     if not (doubtful or back):
-        return f"committed, but {lacking} is not persisted: run apply-routes again"
+        return f"committed, but {lacking} could not change its files: run the same again"
     if not doubtful:
         return f"committed, but {back} is as before by {rollout.until}: run apply-routes again"
     late = f"; {back} is as before by then" if back else ""

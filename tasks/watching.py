@@ -23,6 +23,7 @@ from .shell import Trouble
 from .tables import few
 
 PUT_BACK = 2  # times in a row that a lost route is put back; the third time it is left alone
+LOOK = 15  # seconds until a machine that says nothing counts as one that cannot be asked
 TIMEOUT = 30  # seconds until what could not be confirmed takes itself back
 
 Say = Callable[[str, str], None]  # a machine, and what happened there
@@ -93,7 +94,7 @@ class _Watch:
         self._asked: set[str] = set()
         self._facts: dict[str, Facts] = {}
         self._losses = {name: Losses() for name in names}
-        self._told: dict[str, frozenset[str]] = dict.fromkeys(names, frozenset())
+        self._told = dict.fromkeys(["cluster", *names], frozenset[str]())
 
     def look(self) -> None:
         """Ask every machine that has answered what it was asked before."""
@@ -107,7 +108,7 @@ class _Watch:
             if connection.gateway:
                 with self._jump:  # two threads cannot open the same jump host
                     self._fleet.open(connection)
-            answer: str | Trouble = self._fleet.run(connection, self._script)
+            answer: str | Trouble = self._fleet.run(connection, self._script, LOOK)
         except Trouble as trouble:
             connection.close()  # the next look makes a new one
             answer = trouble
@@ -139,10 +140,8 @@ class _Watch:
             return False
         self._facts[name] = found
         cluster, mistakes = complete(self._fleet.cluster, self._facts)
+        self._tell("cluster", [f"is not as in {cluster.path}:{line[1:]}" for line in mistakes])
         if mistakes:
-            self._tell(
-                name, [f"disagrees with {cluster.path}: {line.strip()}" for line in mistakes]
-            )
             return False
         unknown = {w.name: "" for w in cluster.workers if not (w.pod_cidrs and w.internal_ips)}
         asked = {name: found}

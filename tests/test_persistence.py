@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.apply import hints
 from tasks.changes import Allowed, MachinePlan, Plan, plan_routes
 from tasks.facts import Facts
 from tasks.persistence import (
@@ -217,3 +218,14 @@ def test_the_documented_unit_of_the_watch_is_one_that_systemd_takes(tmp_path: Pa
     text = "\n".join(lines).replace("/srv/pod-routes/.venv/bin/fab", "/bin/true")
     assert "ExecStart=/bin/true watch --every 10" in text
     verified(tmp_path / "pod-routes-watch.service", text)
+
+
+def test_what_is_said_of_the_next_reboot() -> None:
+    by_hand = f"{pods(1)} via {node(1)} dev {DEV} proto static"
+    plan = plan_routes(STAY, asked(by_hand), Allowed())
+    assert ["--persist auto" in line for line in hints(plan, "none", "none")] == [True]
+    first, second = hints(plan, "auto", "none")
+    assert "1 of the routes; --adopt" in first
+    assert 'add persist = "auto"' in second
+    adopted = plan_routes(STAY, asked(by_hand), Allowed(adopt=True))
+    assert list(hints(adopted, "auto", "auto")) == []

@@ -54,7 +54,7 @@ def watch(lab: Lab, *flags: str, every: int = 1) -> Iterator[Watching]:
 
 def test_what_is_lost_comes_back_and_what_others_did_stays(lab: Lab) -> None:
     whole = lab.tables()
-    with watch(lab, "-t", "1") as watching:
+    with watch(lab, "-t", "1", "-T", "5") as watching:
         on(lab, "worker-0", FLUSH)
         assert "10.200.1.0/24 via 10.240.0.7" in watching.until("worker-0", "put back")
         watching.until("worker-0", "put back: 10.200.2.0/24")
