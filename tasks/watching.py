@@ -94,7 +94,7 @@ class _Watch:
         self._asked: set[str] = set()
         self._facts: dict[str, Facts] = {}
         self._losses = {name: Losses() for name in names}
-        self._told = dict.fromkeys(["cluster", *names], frozenset[str]())
+        self._told = dict.fromkeys(names, frozenset[str]())
 
     def look(self) -> None:
         """Ask every machine that has answered what it was asked before."""
@@ -114,7 +114,7 @@ class _Watch:
             answer = trouble
         except Exception as error:
             connection.close()
-            answer = Trouble(f"cannot be asked: {error}")
+            answer = Trouble(str(error))
         self._answers.put((name, answer))
 
     def answer(self, seconds: float) -> bool:
@@ -138,11 +138,12 @@ class _Watch:
         except (Trouble, ValueError) as trouble:
             self._tell(name, [f"cannot be asked: {trouble}"])
             return False
-        self._facts[name] = found
-        cluster, mistakes = complete(self._fleet.cluster, self._facts)
-        self._tell("cluster", [f"is not as in {cluster.path}:{line[1:]}" for line in mistakes])
-        if mistakes:
+        facts = {**self._facts, name: found}
+        cluster, mistakes = complete(self._fleet.cluster, facts)
+        if mistakes:  # those of the others count on, as they were before
+            self._tell(name, [f"is not as in {cluster.path}: {line.strip()}" for line in mistakes])
             return False
+        self._facts = facts
         unknown = {w.name: "" for w in cluster.workers if not (w.pod_cidrs and w.internal_ips)}
         asked = {name: found}
         (plan,) = plan_routes(cluster, asked, Allowed(), skipped=unknown).machines

@@ -78,6 +78,11 @@ def test_what_is_lost_comes_back_and_what_others_did_stays(lab: Lab) -> None:
 
 def test_a_link_that_flaps_and_a_route_that_goes_on_being_lost(lab: Lab) -> None:
     with watch(lab) as watching:
+        on(lab, "worker-2", "ip addr flush dev enp6s0")
+        watching.until("worker-2", "is not as in", "internal_ip 10.240.0.8")
+        on(lab, "worker-0", "ip route del 10.200.2.0/24")
+        watching.until("worker-0", "put back: 10.200.2.0/24")
+
         on(lab, "worker-1", "ip link set enp6s0 down")
         watching.until("worker-1", "left alone: lost")
         on(lab, "worker-1", "ip link set enp6s0 up")
