@@ -158,7 +158,7 @@ def read_managers(
 
     The lines are those of grep: of networkd's and NetworkManager's own state, a file a link
     named by its index (what `networkctl status` and `nmcli` show), and of ifupdown's ifstate.
-    A .network file that several links share takes no routes: where they cannot be set, networkd waits.
+    A .network file that links share takes no routes: networkd waits where it cannot set them.
     """
     state: dict[str, dict[str, str]] = {}
     for line in networkd:
