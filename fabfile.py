@@ -2,7 +2,7 @@
 
 from invoke import Collection
 
-from tasks import apply, confirm, discover, lab, plan, rehearse, rollback, verify
+from tasks import apply, confirm, discover, drain, lab, plan, rehearse, rollback, verify, watch
 from tasks.command import CommandLine
 
 namespace = Collection(
@@ -11,6 +11,8 @@ namespace = Collection(
     apply.apply_routes,
     verify.verify,
     rollback.rollback,
+    drain.drain,
+    watch.watch,
     confirm.confirm,
     confirm.status,
     confirm.history,

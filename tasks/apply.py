@@ -1,16 +1,36 @@
 """`fab apply-routes`: carry out the plan, machine by machine, all of it or nothing."""
 
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from invoke import Context, task
 
 from .command import Command, fleet, help_for, report
 from .exits import Status, Stop
+
+if TYPE_CHECKING:
+    from .changes import Plan
+    from .cluster import Persist
+
+
+def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:
+    """What to know of the next reboot: of this run, and of what hosts.toml says for the next."""
+    if persist == "none":
+        yield "these routes do not survive a reboot; --persist auto makes them stay"
+        return
+    by_hand = sum(not route.owned for machine in plan.machines for route in machine.right)
+    if by_hand:
+        yield f"not ours, and in no file of ours: {by_hand} of the routes; --adopt makes them ours"
+    if always == "none":
+        yield 'add persist = "auto" to [cluster]: without it the next run removes the files'
 
 
 @task(
     klass=Command,
     help={
         **help_for("inventory", "adopt", "replace", "prune", "force", "only", "limit"),
-        **help_for("skip-unreachable", "dry-run", "yes", "confirm-timeout", "no-ping"),
+        **help_for("skip-unreachable", "dry-run", "yes", "confirm-timeout", "no-ping", "persist"),
         "hold": "leave the change armed: `fab confirm` keeps it, `fab rollback --last` drops it",
     },
 )
@@ -29,6 +49,7 @@ def apply_routes(
     confirm_timeout: int = 60,
     no_ping: bool = False,
     hold: bool = False,
+    persist: str = "",
 ) -> None:
     """Give every machine its routes to the other workers' pod CIDRs."""
     from .armed import new_run
@@ -46,6 +67,7 @@ def apply_routes(
         only=only,
         limit=limit,
         skip_unreachable=skip_unreachable,
+        persist=persist,
     )
     if plan.blocked:
         report(c, plan_report(plan))
@@ -61,6 +83,9 @@ def apply_routes(
     rollout = roll_out(machines, plan, found.facts, run, check, hold)
     silent = check.silent if check else frozenset()
     report(c, rollout_report(plan, rollout, silent))
+    if rollout.whole:
+        for hint in hints(plan, found.cluster.persist, machines.cluster.persist):
+            print(hint, file=sys.stderr)
     if not rollout.whole:
         raise Stop(status=rollout.status)
     if plan.skipped:

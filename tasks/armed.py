@@ -20,12 +20,14 @@ from typing import Literal, get_args
 from .answer import sections
 from .cluster import Address, Network
 from .facts import LOG, STATE, Displaced, snapshot_function
-from .route import Route, parse, parse_all
+from .persist_script import persist_script
+from .route import OWN_PROTOCOL, Route, parse, parse_all
 from .steps import Steps, restore, save
 
 End = Literal[
-    "done", "undone", "broken", "locked", "pending", "changed", "unarmed", "armed", "fired", "kept"
-]
+    "done", "undone", "broken", "locked", "pending", "changed", "unarmed", "armed", "fired", "kept",
+    "unpersisted",
+]  # fmt: skip
 ENDS: tuple[End, ...] = get_args(End)
 PATIENCE = 30  # seconds to wait for another command that is at work on the machine
 
@@ -54,7 +56,8 @@ class Outcome:
     all is as before. broken: the table is not as before. locked, pending, changed, unarmed:
     nothing was done, since another run is at work, waits for confirmation, the table is no longer
     the one planned on, or no undo could be armed. armed: the deadline was pushed. kept:
-    confirmed. fired: there is nothing to confirm any more.
+    confirmed. unpersisted: confirmed, but the files could not be put in place. fired: there is
+    nothing to confirm any more.
     """
 
     state: End
@@ -64,20 +67,27 @@ class Outcome:
     ways: tuple[tuple[Address, Address | None], ...] = ()  # an address, and its next hop
 
 
-def carry_out(steps: Steps, snapshot: str, run: Run, changes: Sequence[str], what: str) -> str:
+def carry_out(
+    steps: Steps, snapshot: str, run: Run, changes: Sequence[str] | None, what: str
+) -> str:
     """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
 
-    `changes` is what `rollback --last` will read; `what` is a summary for the history.
+    `changes` is what `rollback --last` will read: None where it is to mean the run before, whose
+    routes this one puts back. `what` is a summary for the history.
     """
     keeps = "\n".join(
         f"  ip -{k.prefix.version} -details -oneline route show table all exact {k.prefix}"
         f" >{shlex.quote(k.file)}.text && {save(k)} >{shlex.quote(k.file)}.save || return"
         for k in steps.keeps
     )
-    restores = "\n".join(f"  {restore(d)} || return" for d in steps.restores)
+    restores = "\n".join(
+        f"  same_links {shlex.quote(d.file)} && {restore(d)} || return" for d in steps.restores
+    )
+    remembered = ":" if changes is None else f"printf '%s\\n' {_quoted(changes)} >changes"
     return f"""{_library(run)}
 before={shlex.quote(snapshot)}
 undo={shlex.quote(_undo_script(steps, snapshot, run))}
+persist={shlex.quote(persist_script(steps.files))}
 watch={shlex.quote(_WATCH)}
 {snapshot_function(run.pod_networks)}
 {_CARRY_OUT}
@@ -85,7 +95,8 @@ arm() {{
   rm -rf pending.new && mkdir pending.new && cd pending.new || return
   echo {run.id} >run && echo {shlex.quote(run.who)} "${{client:+from $client}}" >who &&
     echo {shlex.quote(what)} >what && date '+%H:%M:%S' >since &&
-    printf '%s\\n' {_quoted(changes)} >changes && printf '%s\\n' "$undo" >undo &&
+    {remembered} && printf '%s\\n' "$undo" >undo &&
+    printf '%s\\n' "$persist" >persist &&
     printf '%s\\n' "$watch" >watch && echo $(($(uptime) + {run.timeout})) >deadline || return
   cd .. && mv pending.new pending && start_watch
 }}
@@ -142,15 +153,35 @@ main() {{
 
 def confirm(run: Run, forgets: Sequence[Displaced] = ()) -> str:
     """The script that keeps the change of this run; records of displaced routes may go with it."""
-    files = " ".join(f"displaced/{shlex.quote(d.file)}.{end}" for d in forgets for end in _FILES)
+    files = " ".join(
+        f"{place}displaced/{shlex.quote(d.file)}.{end}"
+        for d in forgets
+        for end in _FILES
+        for place in ("", f"{LOG}/")
+    )
     return f"""{_library(run)}
 main() {{
   enter -w {PATIENCE} || return
-  [ "$(cat pending/run 2>/dev/null)" = {run.id} ] && mv pending kept || {{ fired; return; }}
-  record kept kept
-  rm -rf last {files}
-  mv kept last
-  echo "== kept"
+  [ "$(cat pending/run 2>/dev/null)" = {run.id} ] && rm -rf kept && mv pending kept || {{
+    fired
+    return
+  }}
+  if words=$(sh kept/persist 2>&1); then
+    ending=kept
+    record kept kept
+  else
+    ending=unpersisted
+    record kept "kept, but its files could not be changed"
+  fi
+  if [ -e kept/changes ]; then
+    remember
+    rm -rf last {files}
+    mv kept last
+  else
+    rm -rf kept
+  fi
+  echo "== $ending"
+  echo "$words"
 }}
 """
 
@@ -175,28 +206,43 @@ holder={shlex.quote(run.who)}
 {_LIBRARY}"""
 
 
-# enter: be the only one at work here. record: a line for the history. recover: undo what is
-# overdue, or was left half undone. fired: say how the change that was asked for has ended.
-_LIBRARY = r"""
-enter() {
-  client=${SSH_CONNECTION%% *}
-  mkdir -p "$state/displaced" && cd "$state" && true >>lock || {
-    echo "== locked"; echo "$state cannot be written"; return 1
-  }
+# enter: be the only one at work here; what is displaced comes back from disk after a reboot.
+# record: a line for the history. remember: which routes are ours, to tell later what was lost.
+# recover: undo what is overdue, or was left half undone. fired: say how the change that was
+# asked for has ended.
+_LIBRARY = rf"""
+enter() {{
+  client=${{SSH_CONNECTION%% *}}
+  mkdir -p "$state" && cd "$state" && true >>lock || {{ unwritable; return 1; }}
   exec 9>>lock
-  flock "$@" 9 || { echo "== locked"; cat lock; return 1; }
+  flock "$@" 9 || {{ echo "== locked"; cat lock; return 1; }}
+  recall || {{ unwritable; return 1; }}
   echo "$holder since $(date '+%H:%M:%S')" 2>/dev/null >lock || :
-}
-uptime() { read -r up _ </proc/uptime; echo "${up%.*}"; }
-record() {
+}}
+unwritable() {{ echo "== locked"; echo "$state cannot be written"; }}
+recall() {{
+  [ ! -d displaced ] || return 0
+  rm -rf recalled && mkdir recalled || return
+  [ ! -d "$log/displaced" ] || cp -p "$log/displaced/"* recalled/ 2>/dev/null
+  mv recalled displaced
+}}
+uptime() {{ read -r up _ </proc/uptime; echo "${{up%.*}}"; }}
+record() {{
   mkdir -p "$log" && printf '%s\t%s\t%s\t%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" \
     "$(cat "$1/run")" "$(cat "$1/who")" "$(cat "$1/what")" "$2" >>"$log/history"
-} 2>/dev/null
-take_back() {
+}} 2>/dev/null
+remember() {{
+  mkdir -p "$log" && for family in 4 6; do
+    echo "== kept $family"
+    ip -$family -details -oneline route show table main proto {OWN_PROTOCOL}
+  done >"$log/owned.new" && {{ sync "$log/owned.new" || sync; }} &&
+    mv "$log/owned.new" "$log/owned" || rm -f "$log/owned" "$log/owned.new"
+}} 2>/dev/null
+take_back() {{
   if [ -d pending ]; then rm -rf undoing; mv pending undoing || return; fi
   sh undoing/undo "$1" >/dev/null 2>&1 9>&- 3>&-
-}
-recover() {
+}}
+recover() {{
   if [ -d pending ]; then
     kill -0 "$(cat pending/pid)" 2>/dev/null && return
     [ "$(uptime)" -ge "$(cat pending/deadline)" ] || return
@@ -204,8 +250,8 @@ recover() {
     return
   fi
   take_back "overdue"
-}
-fired() { echo "== fired"; tail -n 1 "$log/history" 2>/dev/null; }
+}}
+fired() {{ echo "== fired"; tail -n 1 "$log/history" 2>/dev/null; }}
 """
 
 _CARRY_OUT = r"""
@@ -216,6 +262,15 @@ way() {
     previous=$word
   done
 } 2>/dev/null
+same_links() {
+  ip route showdump <"$1.save" | grep -o ' dev [^ ]*' | sort -u | while read -r _ dev; do
+    grep -qF " dev $dev " "$1.text" || {
+      echo "the links have other numbers than when $1 was taken away: put that route back by hand" \
+        "from $1.text, and remove the files $1.* in $PWD and $log/displaced"
+      exit 1
+    }
+  done
+}
 steady_way() { way | sed 's/ cache.*//; s/ expires [^ ]*//'; }
 start_watch() {
   run=$(cat pending/run)

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from .cluster import Address, Cluster, Machine, Network, within
+from .drift import Drift, drift
 from .facts import Displaced, Facts
 from .guards import (
     Obstacle,
+    no_manager,
     refusal,
     route_in_the_way,
     rule_in_the_way,
@@ -17,6 +19,7 @@ from .guards import (
     waiting,
 )
 from .lookup import Lookup
+from .persistence import NO_FILES, Files, files_to, unmanaged, ways_in
 from .route import Route, own_route
 
 
@@ -64,11 +67,14 @@ class MachinePlan:
     outside: tuple[Route, ...] = ()  # ours, outside pod_networks: for rollback only
     refusals: tuple[str, ...] = ()  # why this must not be done
     way_back: bool = False  # itself a rollback
+    repair: bool = False  # puts back what was lost: no run of which anything is to be remembered
+    files: Files = NO_FILES  # those that bring routes back at boot
+    drift: tuple[Drift, ...] = ()  # what is not as the last confirmed run left it
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.changes or self.restores or self.forgets)
+        return not (self.changes or self.restores or self.forgets) and self.files.empty
 
     def count(self, verb: str) -> int:
         """How many changes of one kind there are."""
@@ -100,7 +106,9 @@ class Plan:
     @property
     def only_adds(self) -> bool:
         """Whether it takes nothing away."""
-        return all(change.verb == "add" for machine in self.machines for change in machine.changes)
+        return not any(machine.files.forget for machine in self.machines) and all(
+            change.verb == "add" for machine in self.machines for change in machine.changes
+        )
 
     def count(self, verb: str) -> int:
         """How many changes of one kind there are."""
@@ -202,6 +210,8 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     if allowed.prune:
         refusals += _prune_refusals(stale, scope, facts, allowed)
         changes += [Change(None, (r,)) for r in stale]
+    stay = _staying(scope, facts, lookup, changes)
+    refusals += [no_manager(dev) for dev in unmanaged(stay, facts.managers)]
     return MachinePlan(
         name=machine.name,
         changes=tuple(changes),
@@ -210,7 +220,32 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         left=() if allowed.prune else tuple(stale),
         outside=tuple(outside),
         refusals=tuple(refusals),
+        files=files_to(stay, facts.managers, facts.files),
+        drift=drift(facts, _prefixes(targets), scope.cluster.persist == "auto"),
     )
+
+
+def after_changes(
+    routes: Iterable[Route], changes: Iterable[Change], cluster: Cluster
+) -> list[Route]:
+    """The routes of ours that there will be, but for those outside pod_networks."""
+    gone = {r.key for change in changes for r in change.take}
+    there = {r.key: r for r in routes if r.key not in gone}
+    there.update((c.put.key, c.put) for c in changes if c.put is not None)
+    return [r for r in there.values() if within(r.prefix, cluster.pod_networks)]
+
+
+def _staying(scope: _Scope, facts: Facts, lookup: Lookup, changes: Iterable[Change]) -> list[Route]:
+    """The routes for a machine's files; what this plan is not about stays in them."""
+    if scope.cluster.persist == "none":
+        return []
+    hidden = scope.hidden()
+    asleep = [
+        own_route(prefix, via, dev)
+        for prefix, via in ways_in(facts.files)
+        if prefix in hidden and (dev := lookup.link_to(via)) is not None
+    ]
+    return after_changes([*asleep, *facts.owned], changes, scope.cluster)
 
 
 def _settle(

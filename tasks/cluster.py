@@ -8,6 +8,7 @@ from typing import Literal
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 HostKeys = Literal["strict", "accept-new", "off"]
+Persist = Literal["none", "auto"]  # whether routes outlive a reboot
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Cluster:
     machines: tuple[Machine, ...]
     node_networks: tuple[Network, ...] = ()
     ssh: Ssh = Ssh()
+    persist: Persist = "none"
 
     @property
     def workers(self) -> tuple[Machine, ...]:

@@ -27,6 +27,7 @@ HELP = {
     "dry-run": "print the lines that each machine would be given, and change nothing",
     "confirm-timeout": "seconds until a change that is not confirmed takes itself back (60)",
     "no-ping": "do not ping pods before and after: where ICMP is closed",
+    "persist": "auto: routes outlive a reboot; none: they do not (default: as hosts.toml says)",
     "yes": "do not ask before changing anything",
 }
 

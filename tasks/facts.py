@@ -17,10 +17,11 @@ from typing import Any
 
 from .answer import sections
 from .cluster import Address, Network
-from .route import OWN_PROTOCOL, Route, parse, parse_all
+from .persistence import PATTERNS, Manager, read_managers
+from .route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
 
 STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
-LOG = "/var/lib/pod-routes"  # where it keeps the history of runs, across reboots
+LOG = "/var/lib/pod-routes"  # where it keeps what is to outlive a reboot
 NEEDED = ("ip", "ping", "flock", "cksum")
 
 _PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux", "cksum": "coreutils"}
@@ -107,6 +108,9 @@ class Facts:
     maker: str = ""  # of the machine, virtual or not, by its DMI
     pending: Pending | None = None
     last: Last | None = None
+    kept: tuple[Route, ...] = ()  # ours, as they were when the last change was confirmed
+    files: Mapping[str, str] = field(default_factory=dict)  # ours that bring routes back, by path
+    managers: Mapping[str, Manager] = field(default_factory=dict)  # by device
     snapshot: str = ""
 
     @property
@@ -153,6 +157,8 @@ def question(
         snapshot=snapshot_function(pod_networks),
         needed=" ".join(NEEDED),
         state=shlex.quote(STATE),
+        log=shlex.quote(LOG),
+        files=" ".join(PATTERNS),
         own=OWN_PROTOCOL,
         known=shlex.quote(" ".join(["", *map(str, known), ""])),
         strangers="strangers" if ask_strangers else ":",
@@ -206,7 +212,7 @@ main() {{
   done
   echo "== reserved"
   ls /var/lib/cni/networks/*/ 2>/dev/null
-  for file in {state}/displaced/*.text; do
+  for file in {log}/displaced/*.text {state}/displaced/*.text; do
     [ -r "$file" ] || continue
     echo "== displaced $file"
     cat "$file"
@@ -222,6 +228,20 @@ main() {{
     echo "== last"
     cat {state}/last/run {state}/last/changes
   fi
+  cat {log}/owned
+  echo "== networkd"
+  grep -E '^(ADMIN_STATE|NETWORK_FILE)=' /dev/null /run/systemd/netif/links/*
+  echo "== networkmanager"
+  grep -x managed=true /dev/null /run/NetworkManager/devices/*
+  echo "== ifupdown"
+  cat /run/network/ifstate
+  echo "== systemd"
+  [ ! -d /run/systemd/system ] || echo yes
+  for file in {files}; do
+    [ -r "$file" ] || continue
+    echo "== file $file"
+    tr -c '\n -~' '?' <"$file" | sed 's/^/|/'
+  done
   echo "== answering"
   {strangers}
   echo "== snapshot"
@@ -238,7 +258,8 @@ def read(answer: str) -> Facts:
     routes: list[Route] = []
     rules: list[Rule] = []
     claims: list[Claim] = []
-    displaced: list[Displaced] = []
+    displaced: dict[str, Displaced] = {}
+    files: dict[str, str] = {}
     cni: list[dict[str, Any]] = []
     for (name, detail), lines in found.items():
         if name == "route":
@@ -248,7 +269,10 @@ def read(answer: str) -> Facts:
         elif name == "kubelet":
             claims += _kubelet(detail, lines)
         elif name == "displaced":
-            displaced.append(_displaced(detail.rpartition("/")[2].removesuffix(".text"), lines))
+            file = detail.rpartition("/")[2].removesuffix(".text")
+            displaced[file] = _displaced(file, lines)
+        elif name == "file":
+            files[detail] = "".join(f"{line[1:]}\n" for line in lines)
     for detail in sorted(detail for name, detail in found if name == "cni"):
         plugins = _plugins("".join(found["cni", detail]))
         networks = tuple(n for plugin in plugins for n in _subnets(plugin))
@@ -258,6 +282,7 @@ def read(answer: str) -> Facts:
             break
     bridge = next((p for p in cni if p.get("type") == "bridge"), {})
     addresses = tuple(_address(line) for line in found.get(("address", ""), []))
+    indexes = {line.partition(":")[0]: _device(line) for line in found.get(("address", ""), [])}
     pod_bridge = str(bridge.get("bridge") or "cni0")
     on_bridge = tuple(
         a.network for dev, a in addresses if dev == pod_bridge and not a.is_link_local
@@ -276,15 +301,32 @@ def read(answer: str) -> Facts:
         pod_mtu=_mtu(bridge.get("mtu")) or bridges.get(pod_bridge, 0) or 1500,
         masquerades=bridge.get("ipMasq") is True,
         reserved=frozenset(_addresses(found.get(("reserved", ""), []))),
-        displaced=tuple(displaced),
+        displaced=tuple(displaced.values()),
         client=ip_address(client[0].partition("%")[0]) if client else None,
         answering=frozenset(_addresses(found.get(("answering", ""), []))),
         missing=tuple(found.get(("missing", ""), [])),
         maker=" ".join(found.get(("maker", ""), [])),
         pending=_pending(found.get(("pending", ""), [])),
         last=_last(found.get(("last", ""), [])),
+        kept=_kept(found),
+        files=files,
+        managers=read_managers(
+            indexes,
+            found.get(("networkd", ""), []),
+            found.get(("networkmanager", ""), []),
+            found.get(("ifupdown", ""), []),
+            systemd=bool(found.get(("systemd", ""))),
+        ),
         snapshot=" ".join(found.get(("snapshot", ""), [])),
     )
+
+
+def _kept(found: Mapping[tuple[str, str], list[str]]) -> tuple[Route, ...]:
+    """What the last confirmed run left; a record that cannot be read says nothing."""
+    try:
+        return tuple(r for f in (4, 6) for r in parse_all(found.get(("kept", str(f)), []), f))
+    except Unreadable:
+        return ()
 
 
 def _displaced(file: str, lines: list[str]) -> Displaced:

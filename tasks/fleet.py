@@ -84,11 +84,11 @@ class Fleet:
         """The machine a connection leads to."""
         return next(name for name, held in self._connections.items() if held is connection)
 
-    def run(self, connection: Connection, script: str) -> str:
-        """Run a script over one connection of a group; raises Trouble."""
+    def run(self, connection: Connection, script: str, timeout: int = shell.TIMEOUT) -> str:
+        """Run a script over one connection of a group, for some seconds; raises Trouble."""
         try:
             self.open(connection)
-            return shell.run(connection, script)
+            return shell.run(connection, script, timeout=timeout)
         except Exception as error:
             raise self._trouble(connection, error) from error
 

@@ -112,6 +112,14 @@ def shadows(put: Route, facts: Facts, cluster: Cluster) -> list[str]:
     ]
 
 
+def no_manager(dev: str) -> str:
+    """Why the routes by a device cannot be made to stay."""
+    return (
+        f"nothing is known there that would bring the routes by {dev} back after a reboot: neither"
+        " systemd, NetworkManager nor ifupdown; --persist none does without"
+    )
+
+
 def waiting(facts: Facts) -> list[str]:
     """Why a machine must be left alone until a change on it is confirmed or gone."""
     pending = facts.pending

@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails
 
-from tasks.cluster import Address, Cluster, HostKeys, Machine, Network, Ssh
+from tasks.cluster import Address, Cluster, HostKeys, Machine, Network, Persist, Ssh
 from tasks.exits import Stop
 from tasks.inventory_checks import Mistake, mistakes_between
 
@@ -137,6 +137,7 @@ class _Cluster(_Table):
     node_networks: _Networks = Field(
         default=[], description='a list of CIDRs such as ["10.240.0.0/24"]'
     )
+    persist: Persist = Field(default="none", description='"none" or "auto"')
 
 
 class _Ssh(_Table):
@@ -296,6 +297,7 @@ def read(path: Path, *, with_key: bool = True) -> Cluster:
         path=path,
         pod_networks=tuple(networks.pod_networks or ()),
         node_networks=tuple(networks.node_networks),
+        persist=networks.persist,
         machines=_machines(file, mistakes),
         ssh=Ssh(
             user=login.user,

@@ -46,6 +46,10 @@ def _each(
             outcome = armed.read_outcome(answer, NO_STEPS)
             if outcome.state == "fired":
                 failed.append(f"  {name}: too late, it has ended: {outcome.words}")
+            elif outcome.state == "unpersisted":
+                failed.append(
+                    f"  {name}: kept, but its files could not be changed: {outcome.words}"
+                )
             elif outcome.state != wanted:
                 failed.append(f"  {name}: {outcome.state} {outcome.words}")
         except (Trouble, ValueError) as error:

@@ -10,7 +10,7 @@ from .exits import Status, Stop
     klass=Command,
     help={
         **help_for("inventory", "adopt", "replace", "prune", "force"),
-        **help_for("only", "limit", "skip-unreachable"),
+        **help_for("only", "limit", "skip-unreachable", "persist"),
         "check": "exit with 2 if there is something to do",
         "format": "table, or json for programs",
     },
@@ -27,6 +27,7 @@ def plan(
     only: str = "",
     limit: str = "",
     skip_unreachable: bool = False,
+    persist: str = "",
 ) -> None:
     """Show what apply-routes would change on each machine; change nothing."""
     from .changes import Allowed
@@ -42,6 +43,7 @@ def plan(
         only=only,
         limit=limit,
         skip_unreachable=skip_unreachable,
+        persist=persist,
     )
     notes = machine_notes(found.facts, found.cluster.pod_networks)
     if format == "json":

@@ -1,23 +1,37 @@
 """From the machines to a plan: ask them, complete the cluster, plan. One way for every verb."""
 
+from dataclasses import replace
 from difflib import get_close_matches
+from typing import get_args
 
 from .changes import Allowed, Plan, limited, plan_routes
+from .cluster import Persist
 from .exits import Stop
 from .fleet import Fleet
 from .survey import Survey, survey
 
 
 def plan_cluster(
-    fleet: Fleet, allowed: Allowed, *, only: str = "", limit: str = "", skip_unreachable: bool
+    fleet: Fleet,
+    allowed: Allowed,
+    *,
+    only: str = "",
+    limit: str = "",
+    skip_unreachable: bool,
+    persist: str = "",
 ) -> tuple[Plan, Survey]:
-    """Ask the machines and plan on their answers.
+    """Ask the machines and plan on their answers; `persist` overrides what hosts.toml says.
 
     Raises Stop where a machine cannot be asked or disagrees with hosts.toml.
     """
     check_name(fleet, "only", only)
     check_name(fleet, "limit", limit)
+    modes = [mode for mode in get_args(Persist) if mode == persist]
+    if persist and not modes:
+        raise Stop(f"--persist {persist}: choose {' or '.join(get_args(Persist))}")
     found = survey(fleet, skip_unreachable=skip_unreachable, limit=limit, strangers=allowed.prune)
+    if modes:
+        found = replace(found, cluster=replace(found.cluster, persist=modes[0]))
     plan = plan_routes(found.cluster, found.facts, allowed, only, found.skipped)
     return (limited(plan, limit) if limit else plan), found
 

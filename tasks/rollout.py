@@ -30,8 +30,9 @@ class Ending:
 
     done: kept. held: armed, and waiting for `fab confirm`. as before: changed, and taken back.
     untouched: never changed. unconfirmed: changed, and taking itself back. in doubt: told to keep
-    it, and the answer did not come: kept, or taking itself back. unknown: it cannot be
-    asked; armed or not, it is as before once the timeout has passed, or the plan is kept.
+    it, and the answer did not come: kept, or taking itself back. files not changed: kept,
+    but a reboot would bring back something else. unknown: it cannot be asked; armed or not, it
+    is as before once the timeout has passed, or the plan is kept.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Rollout:
         """The exit status that says so."""
         if self.whole:
             return Status.DONE
-        if self.named("unknown") or self.named("unconfirmed") or self.named("in doubt"):
+        if any(map(self.named, ("unknown", "unconfirmed", "in doubt", "files not changed"))):
             return Status.NOT_WHOLE
         if self.interrupted:
             return Status.INTERRUPTED
@@ -152,7 +153,7 @@ class _Rollout:
         }
         answers = self._fleet.ask(scripts)
         self.endings = [
-            e if _state(answers[e.name]) == "kept" else _unconfirmed(e, answers[e.name])
+            e if _state(answers[e.name]) == "kept" else _not_kept(e, answers[e.name])
             for e in self.endings
         ]
 
@@ -214,8 +215,10 @@ def _explained(endings: Iterable[Ending], why: str) -> tuple[Ending, ...]:
     return (*found[:-1], replace(found[-1], why=why))
 
 
-def _changes(machine: MachinePlan) -> list[str]:
+def _changes(machine: MachinePlan) -> list[str] | None:
     """What `rollback --last` will need to know; nothing of what is itself a way back."""
+    if machine.repair:
+        return None
     if machine.way_back:
         return []
     puts = [c.put for c in machine.changes if c.put is not None]
@@ -226,6 +229,7 @@ def _what(machine: MachinePlan) -> str:
     """A machine's changes in a few words, for its history."""
     counts = [(machine.count(verb), verb) for verb in ("add", "replace", "delete")]
     counts.append((len(machine.restores), "restore"))
+    counts.append((len(machine.files.write) + len(machine.files.remove), "file"))
     return ", ".join(f"{number} {verb}" for number, verb in counts if number) or "records only"
 
 
@@ -239,8 +243,13 @@ def _state(answer: str | Trouble) -> str:
         return ""
 
 
-def _unconfirmed(ending: Ending, answer: str | Trouble) -> Ending:
-    """A confirmation that was refused, or of which nobody knows whether it came in time."""
+def _not_kept(ending: Ending, answer: str | Trouble) -> Ending:
+    """A confirmation that was refused, or of which nobody knows whether it came in time.
+
+    Or one that was kept, without its files.
+    """
+    if isinstance(answer, str) and _state(answer) == "unpersisted":
+        return Ending(ending.name, "files not changed", armed.read_outcome(answer, NO_STEPS).words)
     if _state(answer):
         return Ending(ending.name, "unconfirmed", "not confirmed: its undo was carried out before")
     why = str(answer) if isinstance(answer, Trouble) else "the answer breaks off"

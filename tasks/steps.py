@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .changes import Change, MachinePlan
 from .cluster import Network
 from .facts import Displaced
+from .persistence import NO_FILES, Files
 from .route import Route
 
 
@@ -29,12 +30,14 @@ class Steps:
     undo: tuple[str, ...]
     keeps: tuple[Keep, ...] = ()
     restores: tuple[Displaced, ...] = ()
+    files: Files = NO_FILES
 
     @property
     def lines(self) -> list[str]:
         """What a person would type for the same effect, for --dry-run."""
         kept = [f"{save(k)} >{k.file}.save" for k in self.keeps]
-        return [*kept, *(f"ip {line}" for line in self.do), *map(restore, self.restores)]
+        routes = [f"ip {line}" for line in self.do]
+        return [*kept, *routes, *map(restore, self.restores), *_file_lines(self.files)]
 
 
 def steps(plan: MachinePlan, run: str) -> Steps:
@@ -47,7 +50,18 @@ def steps(plan: MachinePlan, run: str) -> Steps:
         place = str(route.prefix).replace("/", "-")
         file = f"{run}_{route.prefix.version}_{place}_{route.protocol}"
         keeps[file] = Keep(file, route.prefix, route.protocol)
-    return Steps(tuple(do), tuple(undo), tuple(keeps.values()), plan.restores)
+    return Steps(tuple(do), tuple(undo), tuple(keeps.values()), plan.restores, plan.files)
+
+
+def _file_lines(files: Files) -> list[str]:
+    """What a person would type to write and remove these files."""
+    lines = []
+    for file in files.write:
+        if file.target:
+            lines.append(f"ln -sf {file.target} {shlex.quote(file.path)}")
+        else:
+            lines.append(f"cat >{shlex.quote(file.path)} <<'END_OF_FILE'\n{file.text}END_OF_FILE")
+    return lines + [f"rm {shlex.quote(path)}" for path in files.remove]
 
 
 def _do(change: Change) -> list[str]:

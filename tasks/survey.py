@@ -23,15 +23,21 @@ class Survey:
 
 
 def ask(
-    fleet: Fleet, *, skip_unreachable: bool = False, limit: str = "", strangers: bool = False
+    fleet: Fleet,
+    *,
+    skip_unreachable: bool = False,
+    limit: str = "",
+    strangers: bool = False,
+    leaving: str = "",
 ) -> tuple[dict[str, Facts], dict[str, str]]:
     """Ask the machines for their facts, one round trip each: the facts, and who gave none.
 
-    With `limit`, only that machine, and those of which hosts.toml does not say enough.
+    With `limit`, only that machine, and those of which hosts.toml does not say enough. With
+    `strangers`, next hops that are no machine's are pinged, and those that are `leaving`'s.
     Raises Stop where a machine cannot be asked, unless `skip_unreachable`.
     """
     cluster = fleet.cluster
-    known = [ip for machine in cluster.machines for ip in machine.internal_ips]
+    known = [ip for m in cluster.machines if m.name != leaving for ip in m.internal_ips]
     settle = armed.settle(armed.new_run(cluster.pod_networks, 0))
     script = question(cluster.pod_networks, known, strangers, settle)
     names = [m.name for m in cluster.machines if not limit or m.name == limit or _lacking(m)]
@@ -58,10 +64,21 @@ def ask(
 
 
 def survey(
-    fleet: Fleet, *, skip_unreachable: bool = False, limit: str = "", strangers: bool = False
+    fleet: Fleet,
+    *,
+    skip_unreachable: bool = False,
+    limit: str = "",
+    strangers: bool = False,
+    leaving: str = "",
 ) -> Survey:
     """Ask the machines and complete the cluster; raises Stop where they and hosts.toml disagree."""
-    facts, skipped = ask(fleet, skip_unreachable=skip_unreachable, limit=limit, strangers=strangers)
+    facts, skipped = ask(
+        fleet,
+        skip_unreachable=skip_unreachable,
+        limit=limit,
+        strangers=strangers,
+        leaving=leaving,
+    )
     cluster, mistakes = complete(fleet.cluster, facts)
     if mistakes:
         heads = "disagree" if len(mistakes) > 1 else "disagrees"

@@ -14,6 +14,7 @@ from .steps import steps
 VERBS = ("add", "replace", "delete")
 DONE = ("added", "replaced", "deleted")
 MANY = 40  # rows past which adds are counted instead of listed
+FEW = 5  # routes of one machine, gone or changed, past which they are counted
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -32,6 +33,11 @@ def width() -> int:
 def counted(number: int, noun: str) -> str:
     """A number with its noun, in the plural where it is one."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def few(routes: Sequence[str]) -> Sequence[str]:
+    """Lines about routes of one machine, or where they are many one line that counts them."""
+    return routes if len(routes) <= FEW else [f"{len(routes)} routes: {routes[0]}, …"]
 
 
 def wrapped(lines: Iterable[str]) -> list[str]:
@@ -67,7 +73,9 @@ def _counts(plan: Plan) -> str:
 
 
 def _quiet(machine: MachinePlan) -> bool:
-    return machine.empty and not (machine.obstacles or machine.left or machine.refusals)
+    return machine.empty and not (
+        machine.obstacles or machine.left or machine.refusals or machine.drift
+    )
 
 
 def _stuck(machine: MachinePlan) -> int:
@@ -81,6 +89,8 @@ def _changes(plan: Plan) -> str:
     rows += [
         [m.name, "restore", route] for m in plan.machines for d in m.restores for route in d.routes
     ]
+    files = [row for m in plan.machines for row in _file_rows(m)]
+    rows += files if len(files) <= MANY else []
     if not rows:
         return ""
     more = f"\n({counted(len(every) - len(listed), 'add')} not listed; --dry-run lists all)"
@@ -94,12 +104,18 @@ def _change_rows(name: str, change: Change) -> list[list[object]]:
     return rows + [["", "instead of", r] for r in change.take]
 
 
+def _file_rows(machine: MachinePlan) -> list[list[object]]:
+    rows: list[list[object]] = [[machine.name, "write", f.path] for f in machine.files.write]
+    return rows + [[machine.name, "remove", path] for path in machine.files.remove]
+
+
 def _notes(plan: Plan) -> Iterable[str]:
     for machine in plan.machines:
         lines = [f"{machine.name}: {refusal}" for refusal in machine.refusals]
         for obstacle in machine.obstacles:
             lines.append(f"{machine.name}: in the way of {obstacle.prefix}: {obstacle.what}")
             lines.append(f"    {obstacle.remedy}")
+        lines += _drift_lines(machine)
         lines += [
             f"{machine.name}: left: {route}, to no worker in hosts.toml; --prune deletes it"
             for route in machine.left
@@ -112,6 +128,15 @@ def _notes(plan: Plan) -> Iterable[str]:
             yield "\n".join(lines)
 
 
+def _drift_lines(machine: MachinePlan) -> list[str]:
+    kinds: dict[str, list[str]] = {}
+    for drift in machine.drift:
+        kinds.setdefault(drift.kind, []).append(drift.what)
+    return [
+        f"{machine.name}: {kind}: {what}" for kind, whats in kinds.items() for what in few(whats)
+    ]
+
+
 def totals(plan: Plan) -> str:
     """One line of totals."""
     restores = _restored(plan)
@@ -120,6 +145,7 @@ def totals(plan: Plan) -> str:
         f"{plan.count('replace')} to replace",
         f"{plan.count('delete')} to delete",
         *([f"{restores} to restore"] if restores else []),
+        *(f"{counted(number, 'file')} to {verb}" for number, verb, _ in _file_counts(plan)),
         f"{sum(len(m.right) for m in plan.machines)} right",
         f"{sum(map(_stuck, plan.machines))} in the way",
     ]
@@ -146,6 +172,11 @@ def plan_json(plan: Plan, cluster: Cluster, notes: Sequence[str] = ()) -> str:
                 {"prefix": str(o.prefix), "what": o.what, "remedy": o.remedy} for o in m.obstacles
             ],
             "left": [_route_json(r) for r in (*m.left, *m.outside)],
+            "files": [
+                *({"change": "write", "path": f.path} for f in m.files.write),
+                *({"change": "remove", "path": path} for path in m.files.remove),
+            ],
+            "drift": [{"kind": d.kind, "prefix": str(d.prefix), "what": d.what} for d in m.drift],
             "refused": list(m.refusals),
         }
         for m in plan.machines
@@ -199,7 +230,7 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
 
 def _last_line(plan: Plan, rollout: Rollout) -> str:
     unknown = rollout.named("unknown")
-    if rollout.named("unconfirmed") or rollout.named("in doubt"):
+    if any(map(rollout.named, ("unconfirmed", "in doubt", "files not changed"))):
         return _committed(rollout)
     if unknown:
         names = ", ".join(unknown)
@@ -215,7 +246,8 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
         return f"nothing to do on {counted(len(plan.machines), 'machine')}{routes}{skipped}"
     past = [(plan.count(verb), done) for verb, done in zip(VERBS, DONE, strict=True)]
     past.append((_restored(plan), "restored"))
-    did = ", ".join(f"{number} {done}" for number, done in past if number)
+    files = [f"{counted(number, 'file')} {done}" for number, _, done in _file_counts(plan)]
+    did = ", ".join([*(f"{number} {done}" for number, done in past if number), *files])
     return (
         f"done: {did or 'records removed'} on {counted(len(rollout.endings), 'machine')}{skipped}"
     )
@@ -223,7 +255,10 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
 
 def _committed(rollout: Rollout) -> str:
     """The last line of a run that not every machine is known to have kept."""
-    doubtful, back = (", ".join(rollout.named(state)) for state in ("in doubt", "unconfirmed"))
+    states = ("in doubt", "unconfirmed", "files not changed")
+    doubtful, back, lacking = (", ".join(rollout.named(state)) for state in states)
+    if not (doubtful or back):
+        return f"committed, but {lacking} could not change its files: run the same again"
     if not doubtful:
         return f"committed, but {back} is as before by {rollout.until}: run apply-routes again"
     late = f"; {back} is as before by then" if back else ""
@@ -235,6 +270,14 @@ def _committed(rollout: Rollout) -> str:
 
 def _restored(plan: Plan) -> int:
     return sum(len(d.routes) for m in plan.machines for d in m.restores)
+
+
+def _file_counts(plan: Plan) -> list[tuple[int, str, str]]:
+    """How many files, with what is to be done and what has been; none where it is none."""
+    written = sum(len(m.files.write) for m in plan.machines)
+    removed = sum(len(m.files.remove) for m in plan.machines)
+    counts = [(written, "write", "written"), (removed, "remove", "removed")]
+    return [count for count in counts if count[0]]
 
 
 def dry_run_report(plan: Plan) -> str:

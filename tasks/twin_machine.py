@@ -55,6 +55,7 @@ def make(index: int, spec: Spec, plugins: Path) -> int | None:
     _network(index, spec)
     unshare(NEWNS)
     _file_system(home, plugins)
+    _ifupdown(home / "root/run/network/ifstate", host)
     change_root(home / "root")
     sshd = _start("/usr/sbin/sshd", "-D", "-E", "/var/log/sshd.log")
     pod = _start_pod(host, plugins) if host.pod else None
@@ -170,6 +171,13 @@ def _file_system(home: Path, plugins: Path) -> None:
         inside = root / plugins.relative_to("/")
         inside.mkdir(parents=True)
         mount(str(plugins), inside, flags=BIND)
+
+
+def _ifupdown(state: Path, host: Host) -> None:
+    """The links count as brought up by ifupdown: what is to outlive a reboot goes there."""
+    state.parent.mkdir()
+    names = ("lo", *(nic.name for nic in host.nics))
+    state.write_text("".join(f"{name}={name}\n" for name in names))
 
 
 def _overlay(home: Path, lower: str, target: Path) -> None:

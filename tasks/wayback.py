@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .changes import Change, MachinePlan, Plan
+from .changes import Change, MachinePlan, Plan, after_changes
 from .cluster import Cluster, Network
 from .facts import Displaced, Facts
 from .guards import waiting
+from .persistence import files_to
 from .route import Route
 
 
@@ -32,6 +33,7 @@ def plan_rollback(
                 forgets=found.displaced,
                 refusals=tuple(waiting(found)),
                 way_back=True,
+                files=files_to((), found.managers, found.files),
             )
         )
     return Plan(tuple(plans), skipped or {})
@@ -40,7 +42,10 @@ def plan_rollback(
 def plan_last(
     cluster: Cluster, facts: Mapping[str, Facts], skipped: Mapping[str, str] | None = None
 ) -> Plan:
-    """Plan the way back to before the last run that changed something, wherever it did."""
+    """Plan the way back to before the last run that changed something, wherever it did.
+
+    Files that bring routes back hold those that there are afterwards.
+    """
     kept = {name: found.last for name, found in facts.items() if found.last is not None}
     latest = max((last.run for last in kept.values()), default="")
     plans = []
@@ -66,6 +71,11 @@ def plan_last(
                 restores=tuple(_gone(d, here) for d in displaced),
                 forgets=displaced,
                 way_back=True,
+                files=files_to(
+                    after_changes(found.owned, changes, cluster) if found.files else (),
+                    found.managers,
+                    found.files,
+                ),
             )
         )
     return Plan(tuple(plans), skipped or {})

@@ -497,7 +497,11 @@ TABLES = {
     ),
     "pod_cidr of the cluster": (
         CLUSTER + 'pod_cidr = "10.200.0.0/16"\n' + worker(0),
-        ['cluster: unknown key "pod_cidr"; known are pod_networks, node_networks'],
+        ['cluster: unknown key "pod_cidr"; known are pod_networks, node_networks, persist'],
+    ),
+    "persist": (
+        CLUSTER + 'persist = "networkd"\n' + worker(0),
+        ['cluster: persist: must be "none" or "auto", not "networkd"'],
     ),
     "wrong pod_networks, to which no pod_cidr is compared": (
         "[cluster]\npod_networks = [7]\n" + worker(0, 'pod_cidr = "10.200.0.0/24"'),
@@ -737,6 +741,7 @@ def as_toml(cluster: Cluster) -> str:
         "cluster": {
             "pod_networks": [str(network) for network in cluster.pod_networks],
             "node_networks": [str(network) for network in cluster.node_networks],
+            "persist": cluster.persist,
         },
         "ssh": {key: value for key, value in login.items() if value is not None},
     }
@@ -792,6 +797,7 @@ def clusters(draw: st.DrawFn) -> Cluster:
         path=HOSTS,
         pod_networks=tuple(POD_NETWORKS[family] for family in families),
         node_networks=tuple(NODE_NETWORKS[family] for family in families),
+        persist=draw(st.sampled_from(["none", "auto"])),
         machines=tuple(machines),
         ssh=Ssh(
             draw(st.none() | st.sampled_from(["root", "DOMAIN\\user", "user@example.com"])),
@@ -838,8 +844,8 @@ NEARLY_RIGHT = """
     worker-0 strict ~nobody.here/id . a\x00b
 """.split()
 FIELDS = """
-    cluster ssh workers controllers pod_networks node_networks pod_network user port key_file
-    host_keys name public_ip internal_ip pod_cidr
+    cluster ssh workers controllers pod_networks node_networks pod_network persist user port
+    key_file host_keys name public_ip internal_ip pod_cidr
 """.split()
 WORDS = TEXTS | st.sampled_from([*NEARLY_RIGHT, "x" * 5000])
 KEYS = TEXTS | st.sampled_from(FIELDS)
@@ -872,7 +878,7 @@ MACHINE = table_of("name", "public_ip", "internal_ip", "pod_cidr")
 
 @in_one_directory
 @given(
-    table_of("pod_networks", "node_networks"),
+    table_of("pod_networks", "node_networks", "persist"),
     table_of("user", "port", "key_file", "host_keys"),
     st.lists(MACHINE, max_size=4),
     st.lists(MACHINE, max_size=2),

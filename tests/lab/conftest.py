@@ -108,6 +108,8 @@ def hosts_toml(cluster: Cluster) -> str:
     lines = ["[cluster]", f"pod_networks = {_list(cluster.pod_networks)}"]
     if cluster.node_networks:
         lines.append(f"node_networks = {_list(cluster.node_networks)}")
+    if cluster.persist != "none":
+        lines.append(f'persist = "{cluster.persist}"')
     lines += ["", "[ssh]"]
     ssh = {"user": cluster.ssh.user, "key_file": cluster.ssh.key_file}
     lines += [f'{key} = "{value}"' for key, value in ssh.items() if value]

@@ -16,7 +16,9 @@ import pytest
 from tasks import armed
 from tasks.changes import Change, MachinePlan
 from tasks.cluster import Network
-from tasks.facts import last_lines, question, read
+from tasks.facts import Facts, last_lines, question, read
+from tasks.persist_script import persist_script
+from tasks.persistence import WANTED, files_to
 from tasks.steps import Steps, steps
 
 from ..builders import POD_NETWORKS, node, route, wanted
@@ -134,11 +136,18 @@ def populated(group: Path) -> bool:
     return "populated 1" in (group / "cgroup.events").read_text()
 
 
-def change(machine: Machine) -> tuple[armed.Run, str]:
-    """A run, and the script that gives the machine its two routes."""
-    facts = read(machine.run("sh", "-s", input=f"{question(NETWORKS, [], False)}\nmain\n"))
+def ask(machine: Machine) -> Facts:
+    """What the machine says of itself."""
+    return read(machine.run("sh", "-s", input=f"{question(NETWORKS, [], False)}\nmain\n"))
+
+
+def change(machine: Machine, stay: bool = False) -> tuple[armed.Run, str]:
+    """A run, and the script that gives the machine its two routes, for good with `stay`."""
+    facts = ask(machine)
     puts = tuple(route(wanted(n)) for n in (1, 2))
-    made: Steps = steps(MachinePlan("worker-0", tuple(map(Change, puts))), "run")
+    files = files_to(puts if stay else (), facts.managers, facts.files)
+    plan = MachinePlan("worker-0", tuple(map(Change, puts)), files=files)
+    made: Steps = steps(plan, "run")
     run = armed.new_run(NETWORKS, 5)
     return run, armed.carry_out(made, facts.snapshot, run, last_lines(puts, ()), "2 add")
 
@@ -169,6 +178,29 @@ def test_a_confirmed_change_stays_and_leaves_no_unit(machine: Machine) -> None:
     wait_for(lambda: machine.units() == "", "a unit is left")
     wait_for(lambda: uptime(machine) > deadline + 2, "time stands still")
     assert machine.routes() == 2
+    machine.run("ip", "route", "flush", "proto", "214")
+
+
+def test_a_unit_brings_routes_back_and_goes_with_them(machine: Machine) -> None:
+    run, script = change(machine, stay=True)
+    assert "== done" in machine.login("session-5", script)
+    assert "== kept" in machine.login("session-6", armed.confirm(run))
+    machine.run("ip", "route", "flush", "proto", "214")
+    machine.run("systemctl", "daemon-reload")
+    assert machine.run("systemctl", "is-enabled", "pod-routes").strip() == "enabled"
+    wants = machine.run("systemctl", "show", "--property=Wants", "multi-user.target")
+    assert "pod-routes.service" in wants
+    machine.run("systemctl", "start", "pod-routes")
+    shown = machine.run("ip", "-details", "route", "show", "table", "main")
+    assert shown.count("proto 214") == machine.routes() == 2
+    machine.run("systemctl", "start", "pod-routes")  # what is there already is no failure
+    found = ask(machine)
+    assert WANTED in found.files
+    gone = persist_script(files_to((), found.managers, found.files))
+    machine.run("sh", "-c", gone)
+    assert ask(machine).files == {}
+    machine.run("systemctl", "daemon-reload")
+    assert "pod-routes.service" not in machine.run("systemctl", "list-unit-files")
     machine.run("ip", "route", "flush", "proto", "214")
 
 

@@ -1,0 +1,188 @@
+"""Routes that stay: the files that bring a machine's routes back when it starts. Pure.
+
+What a file is called and how it reads depends on what sets up the link that its routes leave by.
+The formats: systemd.network(5), NetworkManager-dispatcher(8), interfaces(5), systemd.service(5).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Literal
+
+from .cluster import Address, Network
+from .route import Route
+
+DISPATCHER = "/etc/NetworkManager/dispatcher.d/50-pod-routes"
+IF_UP = "/etc/network/if-up.d/pod-routes"
+UNIT = "/etc/systemd/system/pod-routes.service"
+WANTED = "/etc/systemd/system/multi-user.target.wants/pod-routes.service"
+PATTERNS = ("/etc/systemd/network/*.network.d/50-pod-routes.conf", DISPATCHER, IF_UP, UNIT, WANTED)
+
+_HEAD = "# Routes to other workers' pods. Made by `fab apply-routes`; `fab rollback` removes it.\n"
+_NAME = re.compile(r"[A-Za-z0-9._-]+")  # of a device, as all four formats take it unescaped
+
+Way = tuple[Network, Address]  # a prefix, and its next hop
+
+
+@dataclass(frozen=True)
+class Manager:
+    """What sets up a link, and gives it routes when the machine or the link comes up."""
+
+    kind: Literal["networkd", "NetworkManager", "ifupdown", "systemd"]
+    network: str = ""  # networkd: the name of the link's .network file
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of ours, or a symbolic link to one: then `text` is what stands there."""
+
+    path: str
+    text: str
+    mode: str = "644"  # octal
+    target: str = ""  # where the link leads
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is to be done with a machine's files, once its routes are confirmed."""
+
+    write: tuple[File, ...] = ()
+    remove: tuple[str, ...] = ()
+    stay: bool = False  # whether routes, and with them what they displaced, outlive a reboot
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.write or self.remove)
+
+    @property
+    def forget(self) -> bool:
+        """Whether a machine that brought its routes back will do so no longer."""
+        return bool(self.remove) and not self.stay
+
+
+NO_FILES = Files()
+
+
+def files_to(
+    routes: Iterable[Route], managers: Mapping[str, Manager], found: Mapping[str, str]
+) -> Files:
+    """From the files that are there, by path, to those that hold these routes."""
+    wanted = {file.path: file for file in _files(routes, managers)}
+    return Files(
+        tuple(file for path, file in wanted.items() if found.get(path) != file.text),
+        tuple(path for path in found if path not in wanted),
+        bool(wanted),
+    )
+
+
+def unmanaged(routes: Iterable[Route], managers: Mapping[str, Manager]) -> list[str]:
+    """The devices for which nothing is known that would bring routes back."""
+    devices = dict.fromkeys(hop.dev for route in routes for hop in route.hops)
+    return [d for d in devices if d not in managers or not _NAME.fullmatch(d)]
+
+
+def _files(routes: Iterable[Route], managers: Mapping[str, Manager]) -> list[File]:
+    by_manager: dict[Manager, list[Route]] = {}
+    for route in sorted(routes, key=lambda r: (r.prefix.version, r.prefix)):
+        if route.next_hop is not None and route.hops[0].dev in managers:
+            by_manager.setdefault(managers[route.hops[0].dev], []).append(route)
+    return [file for manager, held in by_manager.items() for file in _of(manager, held)]
+
+
+def _of(manager: Manager, routes: Sequence[Route]) -> list[File]:
+    if manager.kind == "networkd":
+        path = f"/etc/systemd/network/{manager.network}.d/50-pod-routes.conf"
+        return [File(path, _drop_in(routes))]
+    if manager.kind == "NetworkManager":
+        when = "case $2 in up | reapply | dhcp4-change | dhcp6-change) ;; *) exit 0 ;; esac\n"
+        return [File(DISPATCHER, _script(routes, when), "755")]
+    if manager.kind == "ifupdown":
+        return [File(IF_UP, _script(routes), "755")]
+    text = _unit(routes)
+    return [File(UNIT, text), File(WANTED, text, target=UNIT)]
+
+
+def _drop_in(routes: Iterable[Route]) -> str:
+    sections = [
+        f"\n[Route]\nDestination={r.prefix}\nGateway={r.next_hop}\nProtocol={r.protocol}\n"
+        + (f"Metric={r.metric}\n" if r.metric else "")
+        for r in routes
+    ]
+    return _HEAD + "".join(sections)
+
+
+def _script(routes: Iterable[Route], when: str = "") -> str:
+    """Adds what is missing; what is there, or cannot be added yet, it passes over."""
+    lines = "".join(f"route add {r.words}\n" for r in routes)
+    return (
+        f"#!/bin/sh\n{_HEAD}PATH=/usr/sbin:/sbin:/usr/bin:/bin\n{when}"
+        f"ip -force -batch - 2>/dev/null <<'END'\n{lines}END\nexit 0\n"
+    )
+
+
+def _unit(routes: Iterable[Route]) -> str:
+    lines = "".join(f"ExecStart=-/sbin/ip route add {r.words}\n" for r in routes)
+    return (
+        f"{_HEAD}[Unit]\nDescription=Routes to other workers' pods\n"
+        "Wants=network-online.target\nAfter=network-online.target\n\n"
+        f"[Service]\nType=oneshot\n{lines}\n[Install]\nWantedBy=multi-user.target\n"
+    )
+
+
+_WAY = re.compile(r"(?:^Destination=|route add )(\S+)(?:\nGateway=| via )(\S+)", re.MULTILINE)
+
+
+def ways_in(files: Mapping[str, str]) -> frozenset[Way]:
+    """The routes that stand in files of ours; what a person has written otherwise is not seen."""
+    ways = set()
+    for text in files.values():
+        for prefix, via in _WAY.findall(text):
+            try:
+                ways.add((ip_network(prefix), ip_address(via)))
+            except ValueError:
+                continue
+    return frozenset(ways)
+
+
+def read_managers(
+    devices: Mapping[str, str],
+    networkd: Iterable[str],
+    network_manager: Iterable[str],
+    ifupdown: Iterable[str],
+    systemd: bool,
+) -> dict[str, Manager]:
+    """What manages each device; `devices` gives its name by its index.
+
+    The lines are those of grep: of networkd's and NetworkManager's own state, a file a link
+    named by its index (what `networkctl status` and `nmcli` show), and of ifupdown's ifstate.
+    A .network file that links share takes no routes: networkd waits where it cannot set them.
+    """
+    state: dict[str, dict[str, str]] = {}
+    for line in networkd:
+        file, _, setting = line.partition(":")
+        key, _, value = setting.partition("=")
+        state.setdefault(file.rpartition("/")[2], {})[key] = value.rpartition("/")[2]
+    networks = {
+        index: said["NETWORK_FILE"]
+        for index, said in state.items()
+        if said.get("NETWORK_FILE", "").endswith(".network")
+        and said.get("ADMIN_STATE") != "unmanaged"
+    }
+    shared = Counter(networks.values())
+    theirs = {line.partition(":")[0].rpartition("/")[2] for line in network_manager}
+    up = {line.partition("=")[0] for line in ifupdown}
+    found = {}
+    for index, device in devices.items():
+        network = networks.get(index, "")
+        if network and shared[network] == 1:
+            found[device] = Manager("networkd", network)
+        elif index in theirs and not network:
+            found[device] = Manager("NetworkManager")
+        elif device in up and not network:
+            found[device] = Manager("ifupdown")
+        elif systemd:
+            found[device] = Manager("systemd")
+    return found

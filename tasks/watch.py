@@ -1,0 +1,32 @@
+"""`fab watch`: keep the cluster true; what was lost comes back."""
+
+import sys
+from datetime import datetime
+
+from invoke import Context, task
+
+from .command import Command, fleet, help_for
+from .exits import Stop
+
+
+@task(
+    klass=Command,
+    help={**help_for("inventory"), "every": "seconds between two looks at a machine (10)"},
+)
+def watch(c: Context, inventory: str = "", every: int = 10) -> None:
+    """Put back what machines lose of their routes, until a signal comes; a line an event."""
+    from .tables import counted
+    from .watching import watch as watch_all
+
+    if not 1 <= every <= 3600:
+        raise Stop(f"--every {every}: choose from 1 to 3600 seconds")
+    machines = fleet(c, inventory)
+    number = counted(len(machines.cluster.machines), "machine")
+    print(f"watching {number}, every {every} s", file=sys.stderr)
+
+    def say(name: str, what: str) -> None:
+        print(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {name} {what}")
+        sys.stdout.flush()
+
+    watch_all(machines, every, say)
+    machines.close()

@@ -1,0 +1,189 @@
+"""A cluster kept true: every few seconds each machine is asked, and what it lost is put back.
+
+Each machine is asked by a thread of its own, so that one that hangs holds up no other; what is
+lost is put back one machine after the other, with the guards of every run but the pings. Nothing
+is deleted here, and nothing that another hand has put there is replaced.
+"""
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from time import monotonic
+
+from . import armed
+from .changes import Allowed, MachinePlan, Plan, plan_routes
+from .cluster import Network
+from .complete import complete
+from .facts import Facts, question, read
+from .fleet import Fleet
+from .persistence import Files
+from .rollout import Interrupts, roll_out
+from .shell import Trouble
+from .tables import few
+
+PUT_BACK = 2  # times in a row that a lost route is put back; the third time it is left alone
+LOOK = 15  # seconds until a machine that says nothing counts as one that cannot be asked
+TIMEOUT = 30  # seconds until what could not be confirmed takes itself back
+
+Say = Callable[[str, str], None]  # a machine, and what happened there
+
+
+class Losses:
+    """Which of its routes one machine goes on losing."""
+
+    def __init__(self) -> None:
+        self._put_back: Counter[Network] = Counter()
+
+    def seen(self, lost: Collection[Network]) -> None:
+        """What a look found lost; a route that it found there again begins anew."""
+        for prefix in self._put_back.keys() - lost:
+            del self._put_back[prefix]
+
+    def put_back(self, prefixes: Iterable[Network]) -> None:
+        """What was put back."""
+        self._put_back.update(prefixes)
+
+    def hopeless(self, prefix: Network) -> bool:
+        """Whether a route was put back so often that it is to be left alone."""
+        return self._put_back[prefix] >= PUT_BACK
+
+
+def repair(plan: MachinePlan, facts: Facts, losses: Losses) -> MachinePlan:
+    """The part of a machine's plan that puts back what it lost, and does nothing else.
+
+    `losses` has seen what the plan says is lost.
+    """
+    lost = {d.prefix for d in plan.drift if d.kind == "lost"}
+    changes = tuple(
+        c
+        for c in plan.changes
+        if c.verb == "add" and c.prefix in lost and not losses.hopeless(c.prefix)
+    )
+    files = Files(stay=bool(facts.files))
+    return MachinePlan(plan.name, () if plan.refusals else changes, repair=True, files=files)
+
+
+def lasting(plan: MachinePlan, made: MachinePlan, losses: Losses) -> list[str]:
+    """What is wrong on a machine and stays so, since it is not to be put back, or cannot be."""
+    putting = {c.prefix for c in made.changes}
+    kinds: dict[str, list[str]] = {}
+    for d in plan.drift:
+        if d.prefix not in putting or d.kind != "lost":
+            again = "lost again, " if d.kind == "lost" and losses.hopeless(d.prefix) else ""
+            kinds.setdefault(f"{again}left alone: {d.kind}", []).append(d.what)
+    told = [f"{kind}: {what}" for kind, whats in kinds.items() for what in few(whats)]
+    return [*told, *(plan.refusals if plan.drift else ())]
+
+
+class _Watch:
+    """One watch under way."""
+
+    def __init__(self, fleet: Fleet, say: Say) -> None:
+        cluster = fleet.cluster
+        names = [m.name for m in cluster.machines]
+        known = [ip for m in cluster.machines for ip in m.internal_ips]
+        self._fleet = fleet
+        self._say = say
+        self._script = question(
+            cluster.pod_networks, known, False, armed.settle(armed.new_run(cluster.pod_networks, 0))
+        )
+        self._connections = {name: fleet.connection(name) for name in names}
+        self._jump = threading.Lock()
+        self._answers: queue.Queue[tuple[str, str | Trouble]] = queue.Queue()
+        self._asked: set[str] = set()
+        self._facts: dict[str, Facts] = {}
+        self._losses = {name: Losses() for name in names}
+        self._told = dict.fromkeys(names, frozenset[str]())
+
+    def look(self) -> None:
+        """Ask every machine that has answered what it was asked before."""
+        for name in self._connections.keys() - self._asked:
+            self._asked.add(name)
+            threading.Thread(target=self._ask, args=(name,), daemon=True).start()
+
+    def _ask(self, name: str) -> None:
+        connection = self._connections[name]
+        try:
+            if connection.gateway:
+                with self._jump:  # two threads cannot open the same jump host
+                    self._fleet.open(connection)
+            answer: str | Trouble = self._fleet.run(connection, self._script, LOOK)
+        except Trouble as trouble:
+            connection.close()  # the next look makes a new one
+            answer = trouble
+        except Exception as error:
+            connection.close()
+            answer = Trouble(str(error))
+        self._answers.put((name, answer))
+
+    def answer(self, seconds: float) -> bool:
+        """Deal with one answer, if one comes within that time; whether a signal came meanwhile."""
+        try:
+            name, answer = self._answers.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        try:
+            return self._answered(name, answer)
+        finally:
+            self._asked.discard(name)
+
+    def _answered(self, name: str, answer: str | Trouble) -> bool:
+        try:
+            if isinstance(answer, Trouble):
+                raise answer
+            found = read(answer)
+            if found.missing:
+                raise Trouble(f"{', '.join(found.missing)} not found there")
+        except (Trouble, ValueError) as trouble:
+            self._tell(name, [f"cannot be asked: {trouble}"])
+            return False
+        facts = {**self._facts, name: found}
+        cluster, mistakes = complete(self._fleet.cluster, facts)
+        if mistakes:  # those of the others count on, as they were before
+            self._tell(name, [f"is not as in {cluster.path}: {line.strip()}" for line in mistakes])
+            return False
+        self._facts = facts
+        unknown = {w.name: "" for w in cluster.workers if not (w.pod_cidrs and w.internal_ips)}
+        asked = {name: found}
+        (plan,) = plan_routes(cluster, asked, Allowed(), skipped=unknown).machines
+        losses = self._losses[name]
+        losses.seen({d.prefix for d in plan.drift if d.kind == "lost"})
+        made = repair(plan, found, losses)
+        self._tell(name, lasting(plan, made, losses))
+        return bool(made.changes) and self._put_back(made, asked)
+
+    def _put_back(self, made: MachinePlan, facts: dict[str, Facts]) -> bool:
+        """Put back what a machine lost; whether a signal came meanwhile."""
+        run = armed.new_run(self._fleet.cluster.pod_networks, TIMEOUT)
+        ended = roll_out(self._fleet, Plan((made,), {}), facts, run)
+        if ended.whole:
+            self._losses[made.name].put_back(c.prefix for c in made.changes)
+        why = ended.endings[0].why if ended.endings else "a signal came first"
+        what = "put back" if ended.whole else f"not put back: {why}"
+        for lost in few([str(change.put) for change in made.changes]):
+            self._say(made.name, f"{what}: {lost}")
+        return ended.interrupted
+
+    def _tell(self, name: str, lasting: Iterable[str]) -> None:
+        """Say what is new of a machine among that which lasts, once."""
+        now = frozenset(lasting)
+        before = self._told[name]
+        for line in sorted(now - before):
+            self._say(name, line)
+        if before and not now:
+            self._say(name, "all is well again")
+        self._told[name] = now
+
+
+def watch(fleet: Fleet, every: float, say: Say) -> None:
+    """Look at all machines every so many seconds, until a signal comes."""
+    watch = _Watch(fleet, say)
+    due = monotonic()
+    with Interrupts() as interrupts:
+        while not interrupts.seen:
+            if monotonic() >= due:
+                watch.look()
+                due = max(due + every, monotonic())
+            if watch.answer(min(0.2, max(0.0, due - monotonic()))):
+                return

@@ -1,0 +1,231 @@
+"""The files that bring routes back: what they hold, for whom, and when they are due."""
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tasks.apply import hints
+from tasks.changes import Allowed, MachinePlan, Plan, plan_routes
+from tasks.facts import Facts
+from tasks.persistence import (
+    DISPATCHER,
+    IF_UP,
+    UNIT,
+    WANTED,
+    File,
+    Manager,
+    files_to,
+    read_managers,
+    unmanaged,
+    ways_in,
+)
+from tasks.wayback import plan_last, plan_rollback
+
+from .builders import DEV, cluster, facts, node, pods, route, wanted
+
+NETWORKD = Manager("networkd", "10-netplan-enp6s0.network")
+DROP_IN = "/etc/systemd/network/10-netplan-enp6s0.network.d/50-pod-routes.conf"
+IFUPDOWN = Manager("ifupdown")
+KINDS = {
+    DROP_IN: NETWORKD,
+    DISPATCHER: Manager("NetworkManager"),
+    IF_UP: IFUPDOWN,
+    UNIT: Manager("systemd"),
+}
+BOTH = (route(wanted(1)), route(wanted(1, 6)))
+
+
+def texts(files: tuple[File, ...]) -> dict[str, str]:
+    """What stands on disk once these are written."""
+    return {file.path: file.text for file in files}
+
+
+@pytest.mark.parametrize(("path", "manager"), KINDS.items())
+def test_each_manager_has_its_file_and_what_is_written_is_read_again(
+    path: str, manager: Manager
+) -> None:
+    made = files_to(BOTH, {DEV: manager}, {})
+    there = texts(made.write)
+    assert list(there) == ([UNIT, WANTED] if path == UNIT else [path])
+    assert ways_in(there) == {(r.prefix, r.next_hop) for r in BOTH}
+    assert made.stay
+    assert files_to(BOTH[::-1], {DEV: manager}, there).empty
+    gone = files_to((), {DEV: manager}, there)
+    assert gone.remove == tuple(there)
+    assert gone.forget
+
+
+def test_a_drop_in_holds_what_the_kernel_has() -> None:
+    (file,) = files_to(BOTH, {DEV: NETWORKD}, {}).write
+    assert file.text.splitlines()[1:] == [
+        *("", "[Route]", f"Destination={pods(1)}", f"Gateway={node(1)}", "Protocol=214"),
+        *("", "[Route]", f"Destination={pods(1, 6)}", f"Gateway={node(1, 6)}", "Protocol=214"),
+        "Metric=1024",
+    ]
+
+
+@pytest.mark.parametrize("path", [DISPATCHER, IF_UP])
+def test_scripts_are_shell(path: str) -> None:
+    (file,) = files_to(BOTH, {DEV: KINDS[path]}, {}).write
+    assert file.mode == "755"
+    for shell in ("sh", "bash"):
+        subprocess.run([shell, "-n"], input=file.text, text=True, check=True)
+
+
+def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    unit, link = files_to(BOTH, {DEV: KINDS[UNIT]}, {}).write
+    assert link.target == unit.path
+    verified(tmp_path / Path(unit.path).name, unit.text)
+
+
+def verified(place: Path, text: str) -> None:
+    """Have systemd itself judge a unit."""
+    place.write_text(text)
+    assert shutil.which("systemd-analyze"), "make setup PACKAGES=test installs it"
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(place)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert place.name not in done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_device_that_nobody_manages_or_of_a_strange_name_is_named() -> None:
+    odd = route(f"{pods(2)} via {node(2)} dev e%s proto 214")
+    assert unmanaged([*BOTH, odd], {"e%s": NETWORKD}) == [DEV, "e%s"]
+    assert unmanaged(BOTH, {DEV: NETWORKD}) == []
+
+
+LINKS = "/run/systemd/netif/links"
+FILE = "/run/systemd/network/10-netplan-enp6s0.network"
+CONFIGURED = [f"{LINKS}/2:ADMIN_STATE=configured", f"{LINKS}/2:NETWORK_FILE={FILE}"]
+UNMANAGED = [f"{LINKS}/2:ADMIN_STATE=unmanaged", f"{LINKS}/2:NETWORK_FILE={FILE}"]
+SHARED = [*CONFIGURED, f"{LINKS}/3:ADMIN_STATE=configured", f"{LINKS}/3:NETWORK_FILE={FILE}"]
+MANAGED = ["/run/NetworkManager/devices/2:managed=true"]
+UP = ["lo=lo", f"{DEV}={DEV}"]
+
+
+@pytest.mark.parametrize(
+    ("networkd", "network_manager", "ifupdown", "systemd", "found"),
+    [
+        (CONFIGURED, [], [], True, NETWORKD),
+        (CONFIGURED, MANAGED, UP, False, NETWORKD),
+        (UNMANAGED, MANAGED, [], True, Manager("NetworkManager")),
+        (SHARED, [], [], True, Manager("systemd")),
+        (SHARED, [], [], False, None),
+        ([], ["/run/NetworkManager/devices/12:managed=true"], UP, True, IFUPDOWN),
+        ([], [], ["lo=lo"], True, Manager("systemd")),
+        (["nonsense", "a=b:c=d", ":"], ["", "/"], ["="], False, None),
+    ],
+)
+def test_what_manages_a_device(
+    networkd: list[str],
+    network_manager: list[str],
+    ifupdown: list[str],
+    systemd: bool,
+    found: Manager | None,
+) -> None:
+    managers = read_managers({"2": DEV}, networkd, network_manager, ifupdown, systemd)
+    assert managers.get(DEV) == found
+
+
+STAY = replace(cluster(3), persist="auto")
+
+
+def of(plan: Plan) -> MachinePlan:
+    """The plan of the only machine."""
+    (machine,) = plan.machines
+    return machine
+
+
+def on_disk(*numbers: int) -> dict[str, str]:
+    """The file of a machine that ifupdown sets up, with routes to these workers."""
+    routes = [route(wanted(n)) for n in numbers]
+    return texts(files_to(routes, {DEV: IFUPDOWN}, {}).write)
+
+
+def asked(*lines: str, files: dict[str, str] | None = None) -> dict[str, Facts]:
+    """What worker-0 says."""
+    return {"worker-0": facts(0, *lines, files=files or {}, managers={DEV: IFUPDOWN})}
+
+
+def planned(facts: dict[str, Facts], only: str = "", **skipped: str) -> set[str]:
+    """The pod CIDRs in the file that a plan writes."""
+    names = {name.replace("_", "-"): why for name, why in skipped.items()}
+    made = of(plan_routes(STAY, facts, Allowed(), only, names))
+    assert not made.refusals
+    return {str(prefix) for prefix, _ in ways_in(texts(made.files.write))}
+
+
+def test_a_file_holds_what_the_plan_leads_to() -> None:
+    stale = wanted(9)
+    assert planned(asked()) == {pods(1), pods(2)}
+    assert planned(asked(wanted(1), wanted(2))) == {pods(1), pods(2)}
+    assert planned(asked(stale)) == {pods(1), pods(2), pods(9)}
+    pruned = of(plan_routes(STAY, asked(stale), Allowed(prune=True)))
+    assert {str(p) for p, _ in ways_in(texts(pruned.files.write))} == {pods(1), pods(2)}
+    outside = f"10.99.0.0/24 via {node(1)} dev {DEV} proto 214"
+    assert planned(asked(outside)) == {pods(1), pods(2)}
+
+
+def test_what_a_run_is_not_about_stays_in_the_file() -> None:
+    both = asked(files=on_disk(1, 2))
+    assert planned(both, only="worker-1") == set()  # it is right as it is
+    assert planned(asked(files=on_disk(2, 9)), only="worker-1") == {pods(1), pods(2)}
+    assert planned(asked(files=on_disk(2)), worker_2="down") == {pods(1), pods(2)}
+
+
+def test_a_foreign_route_that_is_right_is_in_no_file() -> None:
+    by_hand = f"{pods(1)} via {node(1)} dev {DEV} proto static"
+    assert planned(asked(by_hand)) == {pods(2)}
+
+
+def test_with_no_manager_it_is_refused_and_without_persist_it_is_not() -> None:
+    alone = {"worker-0": facts(0)}
+    assert "nothing is known there" in " ".join(of(plan_routes(STAY, alone, Allowed())).refusals)
+    assert not of(plan_routes(cluster(3), alone, Allowed())).refusals
+
+
+def test_taking_files_away_is_asked_about_and_moving_them_is_not() -> None:
+    right = (wanted(1), wanted(2))
+    gone = plan_routes(cluster(3), asked(*right, files=on_disk(1, 2)), Allowed())
+    assert of(gone).files.remove == (IF_UP,)
+    assert not gone.only_adds
+    moved = {"worker-0": facts(0, *right, files=on_disk(1, 2), managers={DEV: NETWORKD})}
+    plan = plan_routes(STAY, moved, Allowed())
+    assert (of(plan).files.remove, len(of(plan).files.write)) == ((IF_UP,), 1)
+    assert plan.only_adds
+
+
+def test_the_way_back_leaves_no_file_and_half_the_way_leaves_half() -> None:
+    from tasks.facts import Last
+
+    found = asked(wanted(1), wanted(2), files=on_disk(1, 2))
+    assert of(plan_rollback(STAY, found)).files.remove == (IF_UP,)
+    last = {"worker-0": replace(found["worker-0"], last=Last("run", (route(wanted(2)),)))}
+    assert ways_in(texts(of(plan_last(STAY, last)).files.write)) == ways_in(on_disk(1))
+
+
+def test_the_documented_unit_of_the_watch_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    docs = Path(__file__).parent.parent / "docs" / "persistence.md"
+    block = docs.read_text().partition("# /etc/systemd/system/pod-routes-watch.service\n")[2]
+    lines = [line[4:] for line in block.partition("\n## ")[0].splitlines()]
+    text = "\n".join(lines).replace("/srv/pod-routes/.venv/bin/fab", "/bin/true")
+    assert "ExecStart=/bin/true watch --every 10" in text
+    verified(tmp_path / "pod-routes-watch.service", text)
+
+
+def test_what_is_said_of_the_next_reboot() -> None:
+    by_hand = f"{pods(1)} via {node(1)} dev {DEV} proto static"
+    plan = plan_routes(STAY, asked(by_hand), Allowed())
+    assert ["--persist auto" in line for line in hints(plan, "none", "none")] == [True]
+    first, second = hints(plan, "auto", "none")
+    assert "1 of the routes; --adopt" in first
+    assert 'add persist = "auto"' in second
+    adopted = plan_routes(STAY, asked(by_hand), Allowed(adopt=True))
+    assert list(hints(adopted, "auto", "auto")) == []

@@ -1,0 +1,56 @@
+"""What `fab watch` puts back, what it leaves alone, and when it gives up."""
+
+from tasks.changes import Allowed, MachinePlan, plan_routes
+from tasks.facts import Facts, Pending
+from tasks.watching import Losses, lasting, repair
+
+from .builders import DEV, cluster, facts, node, pods, route, wanted
+
+KEPT = (route(wanted(1)), route(wanted(2)))
+
+
+def planned(found: Facts) -> MachinePlan:
+    """The plan of worker-0."""
+    (plan,) = plan_routes(cluster(4), {"worker-0": found}, Allowed(adopt=True)).machines
+    return plan
+
+
+def test_only_what_was_lost_is_put_back() -> None:
+    """Worker 1 is lost, worker 2 is changed by hand, worker 3 never had a route."""
+    by_hand = f"{pods(2)} via {node(9)} dev {DEV} proto 214"
+    found = facts(0, by_hand, kept=KEPT)
+    assert {c.verb for c in planned(found).changes} == {"add", "replace"}
+    made = repair(planned(found), found, Losses())
+    assert [str(c.put) for c in made.changes] == [str(KEPT[0])]
+    assert made.repair
+    (told,) = lasting(planned(found), made, Losses())
+    assert told.startswith("left alone: changed by another hand")
+
+
+def test_nothing_is_put_back_where_a_run_waits_or_the_link_is_gone() -> None:
+    waits = facts(0, kept=KEPT, pending=Pending("run", "who", "since", "what", 5))
+    assert repair(planned(waits), waits, Losses()).empty
+    assert lasting(planned(waits), MachinePlan("worker-0"), Losses()) == []
+    down = facts(0, kept=KEPT)
+    down = Facts(routes=tuple(r for r in down.routes if r.prefix.prefixlen == 0), kept=KEPT)
+    made = repair(planned(down), down, Losses())
+    assert made.empty
+    told = lasting(planned(down), made, Losses())
+    assert sum(line.startswith("left alone: lost") for line in told) == 2
+    assert any("not on a link" in line for line in told)
+
+
+def test_a_route_is_given_up_when_it_is_lost_the_third_time_in_a_row() -> None:
+    found = facts(0, wanted(2), kept=KEPT)
+    prefix = KEPT[0].prefix
+    losses = Losses()
+    for _ in range(2):
+        losses.seen({prefix})
+        assert not repair(planned(found), found, losses).empty
+        losses.put_back([prefix])
+    losses.seen({prefix})
+    made = repair(planned(found), found, losses)
+    assert made.empty
+    assert lasting(planned(found), made, losses)[0].startswith("lost again, left alone: lost")
+    losses.seen(set())
+    assert not repair(planned(found), found, losses).empty
