@@ -71,7 +71,7 @@ def _hash(text: str) -> str:
 
 
 def _state(verification: Verification, failing: int) -> str:
-    if failing:
+    if failing or not verification.ok:
         return "bad"
     return "doubtful" if verification.stopped or verification.skipped else "good"
 
@@ -82,6 +82,8 @@ def _headline(verification: Verification, failing: int) -> str:
         return f"{failing} of {counted(every, 'pair')} {'fail' if failing > 1 else 'fails'}"
     if verification.stopped:
         return "The run ended early"
+    if not verification.ok:
+        return f"All {counted(every, 'pair')} answer, but pods are cut off"
     if every == 0:
         return "No pairs to ping"
     if verification.skipped:
