@@ -10,7 +10,7 @@ from typing import Literal
 
 from .cluster import Cluster, Machine, Network
 from .found import Field, Found, Role, Value
-from .narrow import agreed, likely_internal, shared_links, without_shared
+from .narrow import agreed, distinct, likely_internal, shared_links, without_shared
 
 State = Literal["same", "new", "differs", "open"]
 FIELDS: tuple[Field, ...] = ("public_ip", "internal_ip", "pod_cidr")
@@ -44,6 +44,7 @@ class Row:
     values: tuple[Value, ...]  # one, or all that are possible where the state is open
     held: str  # what hosts.toml says, empty for nothing
     state: State
+    against: tuple[Value, ...] = ()  # what contradicts hosts.toml, though other sources agree
 
     def settled(self, value: Value) -> "Row":
         """The same, with one of its values taken."""
@@ -190,17 +191,22 @@ def _rows(
 
 
 def _row(machine: str, field: Field, family: int, sets: Sequence[list[Value]], held: str) -> Row:
-    values = agreed(sets)
+    if field == "pod_cidr":  # what several places on one machine name are no alternatives
+        sets = [[value] for values in sets for value in values]
+    common = agreed(sets)
+    values = common or distinct(sets)
     row = Row(machine, field, family, tuple(values), held, "open")
     answer = next((v for v in values if v.text == held), None)
-    if field == "public_ip":
-        if held and not _is_address(held):
-            answer = Value(field, family, held, "hosts.toml")  # the operator's own name for it
-        elif all({v.text for v in values} <= {v.text for v in one} for one in sets):
-            answer = answer or values[0]  # it may have several, and all are right
+    if field == "public_ip" and held and not _is_address(held):
+        answer = Value(field, family, held, "hosts.toml")  # the operator's own name for it
+    elif field == "public_ip" and common:
+        answer = answer or common[0]  # it may have several, and all are right
     elif len(values) == 1:
         answer = values[0]
-    return row.settled(answer) if answer else row
+    if answer is None:
+        return row
+    against = () if common else tuple(v for v in values if v.text != answer.text)
+    return replace(row.settled(answer), against=against)
 
 
 def _held(machine: Machine | None, field: Field, family: int) -> str:

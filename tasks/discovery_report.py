@@ -17,7 +17,9 @@ from .write_inventory import Edit
 def discovery_report(gathered: Gathered, cluster: Cluster | None, edit: Edit, path: Path) -> str:
     """What was found as a table, what to know of it, and a line of totals."""
     discovery = gathered.discovery
-    shown = [r for r in discovery.rows if len(discovery.rows) <= MANY or r.state != "same"]
+    shown = [
+        r for r in discovery.rows if len(discovery.rows) <= MANY or r.state != "same" or r.against
+    ]
     headers = ["machine", "field", "found", "from", path.name]
     notes = provider_notes(gathered.providers, cluster.pod_networks if cluster else ())
     parts = [
@@ -36,6 +38,8 @@ def _cells(row: Row) -> Iterable[list[str]]:
         yield ["", "or", value.text, value.place, ""]
     if row.state == "differs" or (row.state == "open" and row.held):
         yield ["", "instead of", row.held, "", ""]
+    for value in row.against:
+        yield ["", "but", value.text, value.place, ""]
 
 
 def _gone(discovery: Discovery, edit: Edit, path: Path) -> list[str]:
@@ -50,9 +54,11 @@ def _gone(discovery: Discovery, edit: Edit, path: Path) -> list[str]:
 def _totals(discovery: Discovery) -> str:
     states = Counter(row.state for row in discovery.rows)
     words: dict[State, str] = {"new": "new", "differs": "different", "open": "to choose"}
+    contradicted = sum(bool(row.against) for row in discovery.rows)
     numbers = [
         f"{counted(states['same'], 'value')} the same",
         *(f"{states[state]} {word}" for state, word in words.items() if states[state]),
+        *([f"{contradicted} contradicted"] if contradicted else []),
     ]
     return f"{counted(len(discovery.roles), 'machine')}: {', '.join(numbers)}"
 

@@ -75,10 +75,14 @@ def likely_internal(
 
 
 def agreed(sets: Sequence[list[Value]]) -> list[Value]:
-    """What all sources say, else everything that any says; the same text once."""
+    """What all sources say, the same text once; nothing where they contradict each other."""
     common = set.intersection(*({v.text for v in values} for values in sets)) if sets else set()
+    return [value for value in distinct(sets) if value.text in common]
+
+
+def distinct(sets: Sequence[list[Value]]) -> list[Value]:
+    """Everything that any source says, the same text once."""
     by_text: dict[str, Value] = {}
     for value in (value for values in sets for value in values):
-        if not common or value.text in common:
-            by_text.setdefault(value.text, value)
+        by_text.setdefault(value.text, value)
     return list(by_text.values())

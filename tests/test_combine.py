@@ -171,6 +171,34 @@ def test_contradictions_stay_open_unless_hosts_toml_has_decided() -> None:
     assert row(combine(found, cluster(1), {}), "worker-0", "internal_ip").state == "same"
 
 
+def test_a_contradiction_is_shown_though_hosts_toml_has_decided() -> None:
+    found = [vultr("worker-0", "", "10.240.0.6"), kubectl("worker-0", "10.240.0.77")]
+    internal = row(combine(found, cluster(1), {}), "worker-0", "internal_ip")
+    assert (internal.state, texts(internal)) == ("same", ["10.240.0.6"])
+    assert [(v.text, v.place) for v in internal.against] == [("10.240.0.77", "kubectl")]
+    named = replace(bare("a"), machines=(Machine("a", "worker", "a.example.com"),))
+    node = Found("a", "kubectl", tuple(public_ips("kubectl", "203.0.113.2")))
+    public = row(combine([vultr("a", "203.0.113.1"), node], named, {}), "a", "public_ip", 0)
+    assert (texts(public), len(public.against)) == (["a.example.com"], 2)
+
+
+def test_one_of_several_addresses_that_would_do_contradicts_nothing() -> None:
+    of = replace(cluster(1), node_networks=())
+    machine = ssh("worker-0", "eth1 10.240.0.6/24", "eth2 10.2.0.5/24")
+    internal = row(combine([machine], of, {}), "worker-0", "internal_ip")
+    assert (internal.state, internal.against) == ("same", ())
+
+
+def test_a_bridge_contradicts_a_pod_cidr_whoever_else_agrees() -> None:
+    pods = (("config.yaml", "10.200.0.0/24"), ("cnio0", "10.200.9.0/24"))
+    both = [ssh("worker-0", pods=pods), kubectl("worker-0", "", "10.200.0.0/24")]
+    of = cluster(1)
+    assert [v.place for v in row(combine(both, of, {}), "worker-0", "pod_cidr").against] == [
+        "cnio0"
+    ]
+    assert row(combine(both, bare("worker-0"), {}), "worker-0", "pod_cidr").state == "open"
+
+
 def test_places_on_a_machine_that_disagree_stay_open() -> None:
     pods = (("config.yaml", "10.200.0.0/24"), ("cnio0", "10.200.9.0/24"))
     of = combine([ssh("a", pods=pods)], bare("a"), {})

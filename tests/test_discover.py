@@ -234,6 +234,17 @@ def test_a_contradiction_is_shown_and_nobody_is_there_to_ask(contradicted: Opera
     assert contradicted.hosts.read_text() == HOSTS
 
 
+def test_a_contradiction_that_hosts_toml_has_decided_is_shown_all_the_same(
+    contradicted: Operator,
+) -> None:
+    contradicted.hosts.write_text(HOSTS + 'internal_ip = "10.240.0.8"\n')
+    done = contradicted.discover("--from", "vultr,doctl", "--write")
+    assert ["worker-2", "internal_ip", "10.240.0.8", "vultr", "same"] in rows(done.stdout)
+    assert ["but", "10.240.0.88", "doctl"] in rows(done.stdout)
+    assert done.stdout.endswith("2 machines: 2 values the same, 1 contradicted\n")
+    assert done.returncode == 0
+
+
 @pytest.mark.parametrize(("answer", "status"), [("2", 0), ("", 1), ("7", 1)])
 def test_a_contradiction_is_asked_about_in_a_terminal(
     contradicted: Operator, answer: str, status: int
