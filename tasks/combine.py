@@ -60,12 +60,8 @@ class Discovery:
     roles: Mapping[str, Role]  # of every machine that has rows
     new: tuple[str, ...]  # machines that are not in hosts.toml
     gone: Mapping[str, tuple[str, ...]]  # machines of hosts.toml, and the sources without them
-    listed: tuple[str, ...]  # the sources that list machines
+    absent: frozenset[str]  # those of them that no source lists any more
     notes: tuple[str, ...]
-
-    def absent(self, name: str) -> bool:
-        """Whether a machine of hosts.toml has disappeared from every source that lists any."""
-        return name in self.gone and self.gone[name] == self.listed
 
     @property
     def open(self) -> tuple[Row, ...]:
@@ -125,8 +121,9 @@ def combine(
             notes.append(f"{name}: owns a pod CIDR: move it from [[controllers]] to [[workers]]")
         roles[name] = role
         rows += _rows(name, role, here, machine, ranges, links, families)
-    gone = {name: absent for name in held if (absent := _absent(name, listed))}
-    return Discovery(tuple(rows), roles, tuple(new), gone, tuple(listed), tuple(notes))
+    gone = {n: lacking for n, m in held.items() if (lacking := _lacking(m, listed))}
+    absent = frozenset(n for n in gone if not any(n in names for names in listed.values()))
+    return Discovery(tuple(rows), roles, tuple(new), gone, absent, tuple(notes))
 
 
 def _pod_families(cluster: Cluster | None, found: Iterable[Found]) -> set[int]:
@@ -159,8 +156,14 @@ def _notes(found: Iterable[Found]) -> list[str]:
     return [note for one in found for note in one.notes]
 
 
-def _absent(name: str, listed: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    return tuple(source for source, names in listed.items() if name not in names)
+def _lacking(machine: Machine, listed: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """The sources that should list a machine and do not."""
+    return tuple(
+        source
+        for source, names in listed.items()
+        # A controller is no node where no kubelet runs on it, as in the tutorial.
+        if machine.name not in names and (source != "kubectl" or machine.role == "worker")
+    )
 
 
 def _rows(

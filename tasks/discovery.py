@@ -87,7 +87,7 @@ def drafted(discovery: Discovery, path: Path, cluster: Cluster | None) -> Cluste
         if name in held
         else Machine(name, role, ways[name])
         for name, role in discovery.roles.items()
-        if not discovery.absent(name)
+        if name not in discovery.absent
     ]
     return replace(base, machines=tuple(machines))
 
@@ -102,7 +102,7 @@ def edit_of(discovery: Discovery, cluster: Cluster | None, prune: bool) -> Edit:
             before = fields.get(row.field, _held(held.get(row.machine), row.field))
             fields[row.field] = _with(before, row)
     roles: tuple[Role, ...] = ("worker", "controller")
-    removes = frozenset(n for n in held if prune and discovery.absent(n))
+    removes = frozenset(n for n in held if prune and n in discovery.absent)
     return Edit(
         sets={n: fields for n, fields in changes.items() if n in held and n not in removes},
         adds=[

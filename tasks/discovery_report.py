@@ -45,8 +45,8 @@ def _cells(row: Row) -> Iterable[list[str]]:
 def _gone(discovery: Discovery, edit: Edit, path: Path) -> list[str]:
     lines = []
     for name, sources in discovery.gone.items():
-        fate = "removed" if name in edit.removes else "kept"
-        hint = "; --prune removes it" if fate == "kept" and discovery.absent(name) else ""
+        fate = "to be removed" if name in edit.removes else "kept"
+        hint = "; --prune removes it" if fate == "kept" and name in discovery.absent else ""
         lines.append(f"{name}: in {path.name}, but not in {', '.join(sources)}: {fate}{hint}")
     return lines
 

@@ -357,6 +357,18 @@ def test_a_machine_that_one_source_still_has_is_not_pruned() -> None:
     assert not edit_of(of, cluster(2), prune=True).removes
 
 
+def test_a_controller_that_is_no_node_has_not_disappeared() -> None:
+    of = cluster(1, 1)
+    node, instance = kubectl("worker-0", "10.240.0.6"), vultr("worker-0")
+    nodes = listed("worker-0", source="kubectl")
+    alone = combine([node], of, nodes)
+    assert not alone.gone
+    assert edit_of(alone, of, prune=True).empty
+    both = combine([node, instance], of, {**listed("worker-0"), **nodes})
+    assert both.gone == {"controller-1": ("vultr",)}
+    assert edit_of(both, of, prune=True).removes == {"controller-1"}
+
+
 def test_ssh_alone_makes_nobody_disappear() -> None:
     of = combine([ssh("worker-0")], cluster(2), {})
     assert not of.gone

@@ -122,10 +122,13 @@ def test_it_writes_what_was_chosen_and_then_has_nothing_to_write(operator: Opera
     assert [p.name for p in operator.hosts.parent.iterdir()] == ["hosts.toml"]
 
 
-def test_prune_removes_who_disappeared(operator: Operator) -> None:
+def test_prune_removes_who_disappeared_when_it_is_told_to_write(operator: Operator) -> None:
+    shown = operator.discover("--from", "vultr", "--prune")
+    assert "worker-2: in hosts.toml, but not in vultr: to be removed\n" in shown.stdout
+    assert operator.hosts.read_text() == HOSTS
     done = operator.discover("--from", "vultr", "--prune", "--write")
     assert done.returncode == 0
-    assert "worker-2: in hosts.toml, but not in vultr: removed\n" in done.stdout
+    assert done.stdout == shown.stdout + "\nwritten: hosts.toml\n"
     assert [machine.name for machine in read(operator.hosts).machines] == ["worker-1"]
 
 
