@@ -449,7 +449,7 @@ def _mtu(value: object) -> int:
 def _address(line: str) -> tuple[str, Interface]:
     """One line of `ip -oneline address`: "2: eth0    inet 10.0.0.1/24 ..."."""
     words = line.split()
-    if len(words) < 4 or words[2] not in ("inet", "inet6"):
+    if len(words) < 4 or words[2] not in ("inet", "inet6") or "%" in words[3]:
         raise ValueError(f"cannot read this line of `ip address`: {line!r}")
     return _device(line), ip_interface(words[3])
 

@@ -4,7 +4,7 @@ A source is a module in tasks/sources with one function, `machines(request)`, th
 for each machine it knows of. Its name there is its name on the command line.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from invoke import Context
 
-from .cluster import Network
+from .cluster import Address, Network
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -62,21 +62,33 @@ class Found:
     trouble: str = ""  # why it could not be asked
 
 
+def printable(text: str) -> str:
+    """Words of another program or machine, as a terminal may be given them."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
 def public_ips(source: str, *texts: str | None) -> list[Value]:
     """The public IPs among some texts, IPv4 first; what stands for none ("", 0.0.0.0) left out.
 
     Raises ValueError where a text is no address.
     """
-    addresses = [ip_address(text) for text in texts if text]
+    addresses = _addresses(texts)
     known = sorted((a for a in addresses if not a.is_unspecified), key=lambda a: a.version)
     return [Value("public_ip", 0, str(address), source) for address in dict.fromkeys(known)]
 
 
 def internal_ips(source: str, *texts: str | None) -> list[Value]:
     """The internal IPs among some texts, as `public_ips`; link-local ones are left out too."""
-    addresses = [ip_address(text) for text in texts if text]
+    addresses = _addresses(texts)
     known = [a for a in addresses if not (a.is_unspecified or a.is_link_local or a.is_loopback)]
     return [Value("internal_ip", a.version, str(a), source) for a in dict.fromkeys(known)]
+
+
+def _addresses(texts: Iterable[str | None]) -> list[Address]:
+    for text in texts:
+        if text and "%" in text:  # a scope ID, which may hold any character
+            raise ValueError(f"{text!r} names an interface")
+    return [ip_address(text) for text in texts if text]
 
 
 def pod_cidrs(source: str, *texts: str | None) -> list[Value]:

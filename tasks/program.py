@@ -14,6 +14,7 @@ from invoke.runners import Local
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from .exits import Stop
+from .found import printable
 
 TIMEOUT = 60  # seconds for one command; Fabric's own --command-timeout sets another
 LONGEST = 300  # characters of a program's own words that a message holds
@@ -74,7 +75,7 @@ def answer_of(c: Context, argv: Sequence[str], shape: type[_T], key: str, missin
     except ValidationError as error:
         # Its input is not shown: it may hold what must not be.
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"]))
+        where = printable(".".join(map(str, first["loc"])))
         what = f"{where}: {first['msg']}" if where else "it prints no JSON"
         raise Stop(f"{name}: its answer cannot be read: {what}") from None
 
@@ -112,7 +113,7 @@ def _quoted(words: str, secret: str) -> str:
     ] or lines  # klog's are not
     told = [line for line in said if re.match(r"error\b", line, re.IGNORECASE)] or said[-3:]
     line = "; ".join(dict.fromkeys(told))
-    text = "".join(char if char.isprintable() else "?" for char in line)
+    text = printable(line)
     text = text if len(text) <= LONGEST else f"...{text[-LONGEST:]}"
     encoding = sys.stderr.encoding or "ascii"
     return text.encode(encoding, "replace").decode(encoding) or "it does not say why"

@@ -187,6 +187,11 @@ def test_any_cni_configuration_is_read(config: object, ranges: object) -> None:
         assert {str(n) for c in facts.claims for n in c.networks} <= {"10.1.0.0/24", "fd00::/64"}
 
 
+def test_an_address_that_names_an_interface_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="cannot read this line"):
+        read("== address\n2: eth0    inet6 fd00::1%\x1b[31m/64 scope global\n== snapshot\n1 2\n")
+
+
 @given(st.text())
 def test_an_answer_that_breaks_off_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="breaks off"):

@@ -90,6 +90,17 @@ def test_kubectl_honours_a_context(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert "nowhere" in stopped("kubectl", context="nowhere")
 
 
+def test_kubectl_is_waited_for_as_long_as_any_program(tmp_path: Path) -> None:
+    """A timeout of its own would end sooner than -T says."""
+    api.stand_in(
+        tmp_path,
+        "kubectl",
+        "assert arguments == ['--context=prod', 'get', 'nodes', '-o', 'json'], arguments\n"
+        "print('{\"items\": []}')",
+    )
+    assert found("kubectl", context="prod") == []
+
+
 def test_kubectl_that_is_refused_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = {"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden"}
     message = 'nodes is forbidden: User "operator" cannot list resource "nodes"'
@@ -277,11 +288,20 @@ FAILS = {
         "vultr: its answer cannot be read: '203.0.113' does not appear to be an IPv4 or IPv6"
         " address",
     ),
+    "an address that names an interface": (
+        'print(\'{"instances": [{"label": "w", "internal_ip": "fd00::1%\\\\u001b[31m"}]}\')',
+        "vultr: its answer cannot be read: 'fd00::1%\\x1b[31m' names an interface",
+    ),
     "a prompt": (
         "import json\njson.loads(sys.stdin.read() or sys.exit('no password given'))",
         "vultr-cli fails: no password given",
     ),
 }
+
+
+def test_keys_of_an_answer_are_not_printed_as_they_are(tmp_path: Path) -> None:
+    api.stand_in(tmp_path, "hcloud", 'print(\'[{"labels": {"\\\\u001b[31m": 1}}]\')')
+    assert "0.labels.?[31m: " in stopped("hcloud")
 
 
 @pytest.mark.parametrize(("body", "line"), FAILS.values(), ids=FAILS.keys())
@@ -360,6 +380,13 @@ def test_machines_txt(tmp_path: Path) -> None:
     assert (node.name, node.role) == ("node-0", "worker")
     assert said(node, "pod_cidr") == ["10.200.0.0/24"]
     assert node.values[0].place == "machines.txt:4"
+
+
+def test_the_place_of_a_value_can_be_printed(tmp_path: Path) -> None:
+    file = tmp_path / "\x1b[31m.txt"
+    file.write_text("10.240.0.4 server.kubernetes.local server\n")
+    (server,) = found("machines", file=file)
+    assert {value.place for value in server.values} == {"?[31m.txt:1"}
 
 
 @pytest.mark.parametrize(

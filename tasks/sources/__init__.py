@@ -7,7 +7,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from ..exits import Stop
-from ..found import Found, Request
+from ..found import Found, Request, printable
 
 
 def names() -> list[str]:
@@ -29,14 +29,14 @@ def chosen(text: str) -> list[str]:
 
 
 def ask(name: str, request: Request) -> Iterator[Found]:
-    """The machines that a source knows of, by names that can be printed; Stop where it cannot say.
+    """The machines that a source knows of, in words that can be printed; Stop where it cannot say.
 
-    A provider lets people give any name; hosts.toml does not.
+    A provider lets people give any name, and a machine has files of any; hosts.toml does not.
     """
     source = import_module(f".{name}", __name__)
     try:
         for found in source.machines(request):
-            shown = "".join(char if char.isprintable() else "?" for char in found.name)
-            yield replace(found, name=shown)
+            values = (replace(value, place=printable(value.place)) for value in found.values)
+            yield replace(found, name=printable(found.name), values=tuple(values))
     except ValueError as error:  # an address that is none
         raise Stop(f"{name}: its answer cannot be read: {error}") from None

@@ -44,10 +44,9 @@ class _Nodes(Answer):
 def machines(request: Request) -> Iterator[Found]:
     """Every node; one with a pod CIDR is a worker whatever its taints."""
     context = [f"--context={request.context}"] if request.context else []
-    wait = ["--request-timeout=30s"]
     nodes = answer_of(
         request.c,
-        ["kubectl", *context, *wait, "get", "nodes", "-o", "json"],
+        ["kubectl", *context, "get", "nodes", "-o", "json"],
         _Nodes,
         key="",
         missing="apt-get install kubernetes-client",
