@@ -99,11 +99,14 @@ def _internal_ips(
 def own_addresses(
     cluster: Cluster, facts: Facts, pods: Collection[str]
 ) -> list[tuple[str, Interface]]:
-    """A node's own addresses by device: not on its pods' links, not loopback or link-local."""
+    """A node's own addresses by device: not on its pods' links, not loopback or link-local.
+
+    Nor those of services, which kube-proxy in IPVS mode gives every node on a link of its own.
+    """
     return [
         (dev, i)
         for dev, i in facts.addresses
-        if dev not in pods
+        if dev not in (*pods, "kube-ipvs0")
         and not (i.is_loopback or i.is_link_local or within(ip_network(i.ip), cluster.pod_networks))
     ]
 

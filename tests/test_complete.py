@@ -179,3 +179,11 @@ def test_a_contradiction_names_the_place_that_each_family_came_from() -> None:
     assert mistakes == [
         "  worker-0: pod CIDR is fd00:200::/64 in cni, but fd00:200:1::/64 in bridge"
     ]
+
+
+def test_addresses_of_services_are_nobodys_internal_ip() -> None:
+    of = bare(cluster(1), cidrs=False)
+    whole, mistakes = complete(
+        of, {"worker-0": having(("eth0", "10.240.0.6/24"), ("kube-ipvs0", "10.32.0.1/32"))}
+    )
+    assert (whole.machines, mistakes) == (cluster(1).machines, [])

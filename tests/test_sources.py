@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
-from ipaddress import ip_address
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from tasks.exits import Status, Stop
 from tasks.found import Found, Request
 
 from . import api
+from .builders import cluster, facts
 
 NONE = str(ip_address(0))  # what Vultr gives for an address that there is not
 
@@ -363,6 +366,34 @@ def test_ctrl_c_ends_a_program_and_the_task(tmp_path: Path) -> None:
     _, errors = fab.communicate(timeout=30)
     assert (fab.returncode, errors) == (Status.INTERRUPTED, "interrupted: nothing was changed\n")
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
+
+
+# The machines themselves; tests/lab asks real ones
+
+
+@pytest.mark.parametrize(
+    ("addresses", "internal"),
+    [
+        ([("enp6s0", "10.240.0.6/24"), ("docker0", "172.17.0.1/16")], ["10.240.0.6"]),
+        ([("vmbr0", "10.240.0.6/24"), ("docker0", "172.17.0.1/16")], ["10.240.0.6"]),
+        ([("enp6s0", "10.240.0.6/24"), ("kube-ipvs0", "10.32.0.1/32")], ["10.240.0.6"]),
+        ([("enp6s0", "10.240.0.6/24"), ("cni0", "10.200.0.1/24")], ["10.240.0.6"]),
+        ([("enp6s0", "10.240.0.6/24"), ("eth0", "10.0.2.15/24")], ["10.240.0.6", "10.0.2.15"]),
+    ],
+    ids=["Docker's bridge", "a bridge of its own", "services' addresses", "pods", "two"],
+)
+def test_a_machines_own_addresses_are_those_that_may_be_its_internal_ip(
+    monkeypatch: pytest.MonkeyPatch, addresses: list[tuple[str, str]], internal: list[str]
+) -> None:
+    machine = facts(
+        0,
+        addresses=tuple((device, ip_interface(text)) for device, text in addresses),
+        bridges={"docker0": 1500, "vmbr0": 1500, "cni0": 1500},
+    )
+    of = replace(cluster(1), node_networks=(ip_network("10.240.0.0/24"),))
+    monkeypatch.setattr("tasks.sources.ssh.ask", lambda *_, **__: ({"worker-0": machine}, {}))
+    (one,) = found("ssh", fleet=lambda: SimpleNamespace(cluster=of))
+    assert said(one, "internal_ip") == internal
 
 
 # machines.txt

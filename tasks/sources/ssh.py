@@ -40,9 +40,11 @@ def machines(request: Request) -> Iterator[Found]:
 
 def _internal_ips(cluster: Cluster, facts: Facts) -> Iterator[Value]:
     pods = tuple(network for claim in facts.claims for network in claim.networks)
-    bridges = {facts.pod_bridge} if cluster.node_networks else set(facts.bridges)
-    for device, own in own_addresses(cluster, facts, bridges):
-        if not within(ip_network(own.ip), pods):
+    for device, own in own_addresses(cluster, facts, {facts.pod_bridge}):
+        address = ip_network(own.ip)
+        # A bridge may be the node's own, such as vmbr0, or Docker's: node_networks tell.
+        other = device in facts.bridges and not within(address, cluster.node_networks)
+        if not (other or within(address, pods)):
             yield Value("internal_ip", own.version, str(own.ip), device, own.network)
 
 
