@@ -10,9 +10,10 @@ from typing import Literal
 
 from .cluster import Cluster, Machine, Network
 from .found import Field, Found, Role, Value
-from .narrow import agreed, distinct, likely_internal, shared_links, without_shared
+from .narrow import agreed, distinct, likely_internal, listing, shared_links, without_shared
 
 State = Literal["same", "new", "differs", "open"]
+NO_PODS = "names no pod CIDR; if it is to own none: --controllers with its name"
 FIELDS: tuple[Field, ...] = ("public_ip", "internal_ip", "pod_cidr")
 
 
@@ -32,6 +33,13 @@ class Selection:
             return found.member
         fits = not self.match or any(fnmatchcase(found.name, pattern) for pattern in self.match)
         return fits and (not self.tag or self.tag in found.tags)
+
+    def unmet(self, every: Sequence[Found]) -> list[str]:
+        """What of it fits no machine, as it stands on the command line."""
+        names = [one.name for one in every]
+        strange = [f"--match {p}" for p in self.match if not any(fnmatchcase(n, p) for n in names)]
+        tagged = not self.tag or any(self.tag in one.tags for one in every)
+        return strange if tagged else [*strange, f"--tag {self.tag}"]
 
 
 @dataclass(frozen=True)
@@ -102,28 +110,33 @@ def combine(
     by_name: dict[str, list[Found]] = {name: [] for name in held}
     for one in found:
         by_name.setdefault(one.name, []).append(one)
-    kept, notes = without_shared(by_name)
+    kept, shared = without_shared(by_name)
     links = shared_links(kept)
     families = _pod_families(cluster, found)
     rows: list[Row] = []
     roles: dict[str, Role] = {}
     new = []
+    notes: dict[str, list[str]] = defaultdict(list)  # what to know, and of which machines
     for name in _in_order(by_name, held):
         here, machine = kept[name], held.get(name)
         role = machine.role if machine else _role(name, by_name[name], controllers)
         if role is None:
-            notes.append(f"{name}: {'; '.join(_notes(here))}: left out")
+            notes[f"{'; '.join(_notes(here))}: left out"].append(name)
             continue
-        notes += [f"{name}: {note}" for note in _notes(here)]
+        for note in _notes(here):
+            notes[note].append(name)
         if machine is None:
             new.append(name)
+            if role == "worker" and _says_no_pods(here):
+                notes[NO_PODS].append(name)
         elif machine.role == "controller" and any(one.role == "worker" for one in here):
-            notes.append(f"{name}: owns a pod CIDR: move it from [[controllers]] to [[workers]]")
+            notes["owns a pod CIDR: move it from [[controllers]] to [[workers]]"].append(name)
         roles[name] = role
         rows += _rows(name, role, here, machine, ranges, links, families)
     gone = {n: lacking for n, m in held.items() if (lacking := _lacking(m, listed))}
     absent = frozenset(n for n in gone if not any(n in names for names in listed.values()))
-    return Discovery(tuple(rows), roles, tuple(new), gone, absent, tuple(notes))
+    lines = (*shared, *(f"{listing(names)}: {note}" for note, names in notes.items()))
+    return Discovery(tuple(rows), roles, tuple(new), gone, absent, lines)
 
 
 def _pod_families(cluster: Cluster | None, found: Iterable[Found]) -> set[int]:
@@ -154,6 +167,12 @@ def _role(name: str, found: Sequence[Found], controllers: Sequence[str]) -> Role
 
 def _notes(found: Iterable[Found]) -> list[str]:
     return [note for one in found for note in one.notes]
+
+
+def _says_no_pods(found: Sequence[Found]) -> bool:
+    """Whether a machine was asked itself, and nothing names a pod CIDR of it."""
+    asked = any(one.source == "ssh" and not one.trouble for one in found)
+    return asked and not any(v.field == "pod_cidr" for one in found for v in one.values)
 
 
 def _lacking(machine: Machine, listed: Mapping[str, frozenset[str]]) -> tuple[str, ...]:

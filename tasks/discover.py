@@ -1,6 +1,7 @@
 """`fab discover`: fill and refresh hosts.toml from where the truth already is."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def discover(
     tag: str = "",
     controllers: str = "",
     context: str = "",
-    file: str = "machines.txt",
+    file: str = "",
     pod_networks: str = "",
     write: bool = False,
     prune: bool = False,
@@ -49,6 +50,11 @@ def discover(
     command_line: CommandLine = c.config.command_line
     names = sources.chosen(from_)
     alone = names == [SSH]
+    listing = [name for name in sources.names() if name != SSH]
+    choices = {"--match": match, "--tag": tag, "--controllers": controllers, "--prune": prune}
+    _check_use(names, choices, listing)
+    _check_use(names, {"--context": context}, ["kubectl"])
+    _check_use(names, {"--file": file}, ["machines"])
     if command_line.rehearsing and (write or not alone):
         raise Stop("a rehearsal asks its own machines only, and writes nothing of them anywhere")
     path = Path(inventory or c.config.inventory)
@@ -65,7 +71,7 @@ def discover(
         raise Stop(f"--pod-networks is for a new file; {path} has pod_networks: edit them there")
     gathered = gather(
         names,
-        Request(c, context, Path(file), skip_unreachable=skip_unreachable),
+        Request(c, context, Path(file or "machines.txt"), skip_unreachable=skip_unreachable),
         path,
         cluster,
         Selection(cluster, _listed(match), tag),
@@ -87,6 +93,14 @@ def discover(
         report(c, f"written: {path}")
     if gathered.skipped:
         raise Stop(status=Status.NOT_WHOLE)
+
+
+def _check_use(names: Sequence[str], flags: Mapping[str, object], concerned: Sequence[str]) -> None:
+    """Raise Stop where a flag is given that concerns none of the sources asked."""
+    for flag, given in flags.items():
+        if given and not set(names) & set(concerned):
+            asked = ",".join(names)
+            raise Stop(f"{flag} says nothing to {asked}; it is for --from {' or '.join(concerned)}")
 
 
 def _listed(text: str) -> tuple[str, ...]:

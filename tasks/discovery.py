@@ -24,6 +24,7 @@ class Gathered:
     providers: tuple[str, ...]
     others: Mapping[str, int]  # by source, how many machines it has that nobody chose or refused
     skipped: Mapping[str, str]  # machines that could not be asked, and why
+    unmet: Sequence[str]  # flags that choose machines, and chose none in any source
 
 
 def gather(
@@ -42,6 +43,7 @@ def gather(
     found: list[Found] = []
     listed: dict[str, frozenset[str]] = {}
     others: dict[str, int] = {}
+    everyone: list[Found] = []
     discovery = combine(found, cluster, listed)
     for name in sorted(names, key=SSH.__eq__):  # last: it goes to what the others found
         if name == SSH:
@@ -54,6 +56,7 @@ def gather(
             if not meant and cluster is None:
                 raise Stop(_none_meant(name, every))
             found += meant
+            everyone += every
             listed[name] = frozenset(one.name for one in every)
             if not (selection.match or selection.tag):
                 others[name] = len(every) - len(meant)
@@ -66,6 +69,7 @@ def gather(
         tuple(dict.fromkeys(one.provider for one in found if one.provider)),
         others,
         {one.name: one.trouble for one in found if one.trouble},
+        selection.unmet(everyone),
     )
 
 

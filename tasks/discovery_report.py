@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from .cluster import Cluster
+from .cluster import Cluster, Network
 from .combine import Discovery, Row, State
 from .discovery import Gathered
 from .providers import notes as provider_notes
@@ -23,16 +23,25 @@ def discovery_report(gathered: Gathered, cluster: Cluster | None, edit: Edit, pa
     headers = ["machine", "field", "found", "from", path.name]
     notes = provider_notes(gathered.providers, cluster.pod_networks if cluster else ())
     parts = [
-        table(headers, [cells for row in shown for cells in _cells(row)]) if shown else "",
+        table(headers, [cells for row in shown for cells in _cells(row, _new(row, discovery))])
+        if shown
+        else "",
         "\n".join(wrapped([*_gone(discovery, edit, path), *discovery.notes, *notes])),
         _totals(discovery),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _cells(row: Row) -> Iterable[list[str]]:
+def _new(row: Row, discovery: Discovery) -> str:
+    """What a new value is: of a new machine's first, what the machine is."""
+    first = row.machine in discovery.new and row.field == "public_ip"
+    return f"new {discovery.roles[row.machine]}" if first else "new"
+
+
+def _cells(row: Row, new: str) -> Iterable[list[str]]:
     first, *others = row.values
-    state = "choose" if row.state == "open" else row.state
+    words: dict[State, str] = {"open": "choose", "new": new}
+    state = words.get(row.state, row.state)
     yield [row.machine, row.field, first.text, first.place, state]
     for value in others:
         yield ["", "or", value.text, value.place, ""]
@@ -67,10 +76,22 @@ def asked(discovery: Discovery) -> Discovery:
     """The same with a person's answers, where there is a terminal to ask in."""
     if not (discovery.open and sys.stdin and sys.stdin.isatty()):  # closed, it is None
         return discovery
-    return replace(
-        discovery,
-        rows=tuple(_answered(row) if row.state == "open" else row for row in discovery.rows),
-    )
+    taken: set[Network | None] = set()  # by answers so far
+    rows = []
+    for row in discovery.rows:
+        rows.append(row if row.state != "open" else _alike(row, taken) or _answered(row))
+        if row.state == "open" and rows[-1].state != "open":
+            taken.add(rows[-1].values[0].network)
+    return replace(discovery, rows=tuple(rows))
+
+
+def _alike(row: Row, taken: set[Network | None]) -> Row | None:
+    """The row with the one value on a network that was taken on another machine."""
+    values = [value for value in row.values if value.network and value.network in taken]
+    if len(values) != 1:
+        return None
+    print(f"{row.machine}: {row.field} {values[0].text}, on the same network", file=sys.stderr)
+    return row.settled(values[0])
 
 
 def _answered(row: Row) -> Row:
@@ -92,6 +113,7 @@ def hints(gathered: Gathered, edit: Edit, path: Path, write: bool) -> list[str]:
         for source, number in gathered.others.items()
         if number
     ]
+    lines += [f"{flag}: no source lists such a machine" for flag in gathered.unmet]
     if discovery.open:
         lines += [f"several values are possible; write the right one into {path}:"]
         lines += [f"  {_choice(row, discovery)}" for row in discovery.open]

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from .cluster import Network, within
 from .found import Found, Value
 
+MOST = 20  # names in a sentence
 # RFC 1918 and RFC 4193. Python's own is_private holds more, such as addresses for documentation.
 PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
@@ -35,14 +36,20 @@ def without_shared(
         ]
         for name, found in by_name.items()
     }
-    return kept, [_shared_note(text, names) for text, names in shared.items()]
+    finds = "" if shared_links(kept) else "; ssh among the sources finds that one"
+    return kept, [f"{_shared_note(text, names)}{finds}" for text, names in shared.items()]
+
+
+def listing(names: Sequence[str]) -> str:
+    """Names in a sentence, not all where they are many."""
+    rest = len(names) - MOST
+    return ", ".join(names) if rest < 2 else f"{', '.join(names[:MOST])} and {rest} others"
 
 
 def _shared_note(text: str, names: Sequence[str]) -> str:
-    who = f"{', '.join(names[:3])}{' and others' if len(names) > 3 else ''}"
     return (
-        f"{text} is on {who} alike, as Vagrant's NAT has it: not taken. Give each kubelet"
-        " --node-ip with its address on the network that the machines share"
+        f"{text} is on {listing(names)} alike, as Vagrant's NAT has it: not taken."
+        " Give each kubelet --node-ip with its address on the network that the machines share"
     )
 
 

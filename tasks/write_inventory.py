@@ -78,7 +78,7 @@ def edited(text: str, edit: Edit) -> str:
         right = False
     if not right:
         raise Stop(
-            "hosts.toml is not written: it is in a form that cannot be edited without changing"
+            "nothing is written: the file is in a form that cannot be edited without changing"
             " more; give each machine a [[workers]] or [[controllers]] table"
         )
     return mark + (result.replace("\n", "\r\n") if crlf else result)

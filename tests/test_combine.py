@@ -1,6 +1,8 @@
 """What several sources say, put together: a table of cases."""
 
+import sys
 from dataclasses import replace
+from io import StringIO
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from tasks.cluster import Cluster, Machine
 from tasks.combine import Discovery, Row, Selection, combine, shared_names
 from tasks.discovery import drafted, edit_of
+from tasks.discovery_report import asked
 from tasks.found import Found, Value, internal_ips, pod_cidrs, public_ips
 
 from .builders import cluster
@@ -253,7 +256,7 @@ def test_vagrants_address_on_all_is_seen_and_the_shared_subnet_is_proposed() -> 
     assert not of.open
     (note,) = of.notes
     assert note.startswith("10.0.2.15 is on node-1, node-2 alike")
-    assert "--node-ip" in note
+    assert note.endswith("--node-ip with its address on the network that the machines share")
 
 
 def test_vagrants_address_from_kubectl_is_not_taken() -> None:
@@ -261,7 +264,8 @@ def test_vagrants_address_from_kubectl_is_not_taken() -> None:
     of = combine(nodes, None, {})
     assert {r.field for r in of.rows} == {"public_ip", "pod_cidr"}
     assert row(of, "n1", "public_ip", 0).values[0].place == "its name"
-    assert "n1, n2, n3 and others" in of.notes[0]
+    assert "n1, n2, n3, n4 alike" in of.notes[0]
+    assert of.notes[0].endswith("; ssh among the sources finds that one")
 
 
 @pytest.mark.parametrize(
@@ -303,6 +307,23 @@ def test_the_internal_ip_is_the_likely_one(
     )
 
 
+def test_the_network_of_an_answer_is_taken_on_the_other_machines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machines = [
+        ssh(n, f"eth1 10.1.0.{at}/24", f"eth2 10.2.0.{at}/24") for at, n in enumerate("abc")
+    ]
+    of = combine(machines, bare("a", "b", "c"), {})
+    assert len(of.open) == 3
+    terminal = StringIO("\n2\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    after = asked(of)
+    assert [(r.machine, r.state) for r in after.rows] == [("a", "open"), ("b", "new"), ("c", "new")]
+    assert texts(row(after, "c", "internal_ip")) == ["10.2.0.2"]
+    assert "c: internal_ip 10.2.0.2, on the same network\n" in capsys.readouterr().err
+
+
 # Machines that are new, gone, or something else than hosts.toml says
 
 
@@ -324,6 +345,21 @@ def test_what_a_new_machine_is() -> None:
     )
     assert of.roles == {"worker-0": "worker", "controller-0": "controller"}
     assert [role for _, role, _ in edit_of(of, None, prune=False).adds] == ["worker", "controller"]
+
+
+def test_a_new_machine_that_was_asked_and_names_no_pod_cidr() -> None:
+    several = [vultr("a", "203.0.113.1"), vultr("b", "203.0.113.2"), vultr("c", "203.0.113.3")]
+    answers = [ssh("a"), ssh("b"), replace(ssh("c"), trouble="it does not answer")]
+    (note,) = combine([*several, *answers], None, {}).notes
+    assert note.startswith("a, b: names no pod CIDR; if it is to own none: --controllers")
+    assert not combine([*several, *answers], None, {}, ("a", "b")).notes
+
+
+def test_a_note_of_many_machines_is_one_note() -> None:
+    nodes = [replace(kubectl(f"n{n}"), notes=("has no podCIDR yet",)) for n in range(30)]
+    (note,) = combine(nodes, None, {}).notes
+    assert note.startswith("n0, n1, n2, ")
+    assert note.endswith(", n19 and 10 others: has no podCIDR yet: left out")
 
 
 def test_a_node_without_a_pod_cidr_yet_is_listed_as_such() -> None:

@@ -195,6 +195,31 @@ def test_a_new_file_from_machines_txt(operator: Operator) -> None:
     ]
 
 
+def test_what_a_new_machine_would_be_is_shown(operator: Operator) -> None:
+    (operator.hosts.parent / "machines.txt").write_text(
+        "10.240.0.4 server.kubernetes.local server\n"
+        "10.240.0.6 node-0.kubernetes.local node-0 10.200.0.0/24\n"
+    )
+    done = operator.discover("--from", "machines")
+    states = {(row[0], row[1]): " ".join(row[4:]) for row in rows(done.stdout)}
+    assert states == {
+        ("node-0", "public_ip"): "new worker",
+        ("node-0", "internal_ip"): "new",
+        ("node-0", "pod_cidr"): "new",
+        ("server", "public_ip"): "new controller",
+        ("server", "internal_ip"): "new",
+    }
+
+
+def test_a_pattern_or_tag_that_no_machine_fits_is_said(operator: Operator) -> None:
+    done = operator.discover("--from", "vultr", "--match", "worker-10,wroker-*", "--tag", "worker")
+    assert done.returncode == 0
+    assert done.stderr.startswith("--match wroker-*: no source lists such a machine\n")
+    assert "--tag" not in done.stderr
+    done = operator.discover("--from", "vultr", "--tag", "wroker")
+    assert done.stderr.startswith("--tag wroker: no source lists such a machine\n")
+
+
 def test_two_instances_that_share_a_label(operator: Operator) -> None:
     operator.vultr(*ACCOUNT, api.instance("worker-1", "203.0.113.66", ""))
     done = operator.discover("--from", "vultr", "--write")
@@ -280,6 +305,13 @@ def test_a_contradiction_is_asked_about_in_a_terminal(
         (("--from", "doctl"), "doctl is not on this machine's PATH: see https://"),
         (("--from", "machines"), "machines.txt: cannot be read: No such file or directory"),
         (("--from", "vultr", "--pod-networks", "10.0.0.0/8"), "--pod-networks is for a new file"),
+        (("--match", "worker-*"), "--match says nothing to ssh; it is for --from doctl or "),
+        (("--prune",), "--prune says nothing to ssh; it is for --from doctl or "),
+        (("--context", "prod"), "--context says nothing to ssh; it is for --from kubectl\n"),
+        (
+            ("--from", "vultr", "--file", "x"),
+            "--file says nothing to vultr; it is for --from machines\n",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_plain_line(
