@@ -41,7 +41,7 @@ def discover(
     """Show what machines there are, and how that differs from hosts.toml; --write writes it."""
     from . import sources, write_inventory
     from .combine import Selection
-    from .discovery import SSH, edit_of, gather, new_text
+    from .discovery import SSH, around, edit_of, gather, new_text
     from .discovery_report import asked, discovery_report, hints
     from .fleet import Fleet
     from .found import Request
@@ -81,12 +81,13 @@ def discover(
     gathered = replace(gathered, discovery=asked(gathered.discovery))
     edit = edit_of(gathered.discovery, cluster, prune)
     report(c, discovery_report(gathered, cluster, edit, path))
-    for line in hints(gathered, edit, path, write):
+    guess = [] if cluster or pod_networks else around(gathered.discovery.rows)
+    for line in hints(gathered, edit, path, write, guess):
         print(line, file=sys.stderr)
     if write and gathered.discovery.open:
         raise Stop("nothing is written")
     if write and not edit.empty:
-        text = before or new_text(_listed(pod_networks), gathered.discovery.rows, path)
+        text = before or new_text(_listed(pod_networks) or guess, path)
         after = write_inventory.edited(text, edit)
         write_inventory.write(path, before, after, with_key=SSH in names)
         command_line.forget(path)

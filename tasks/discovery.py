@@ -134,29 +134,29 @@ def _with(before: tuple[str, ...], row: Row) -> tuple[str, ...]:
     return (*before, text)
 
 
-def new_text(pod_networks: Sequence[str], rows: Sequence[Row], path: Path) -> str:
+def new_text(pod_networks: Sequence[str], path: Path) -> str:
     """The beginning of a new hosts.toml; Stop where nothing tells its pod networks."""
-    found = tuple(pod_networks) or tuple(map(str, _around(rows)))
-    if not found:
+    if not pod_networks:
         raise Stop(
             f"{path} is not written: no source names a pod CIDR. Say what holds them all,"
             " --pod-networks 10.200.0.0/16, or add a source that knows: ssh, kubectl"
         )
-    return new_file(found)
+    return new_file(pod_networks)
 
 
-def _around(rows: Sequence[Row]) -> tuple[Network, ...]:
-    """The smallest network of each family that holds all pod CIDRs found."""
-    found = [
-        ip_network(row.values[0].text)
-        for row in rows
-        if row.field == "pod_cidr" and row.state != "open"
-    ]
-    outers = []
-    for version in sorted({network.version for network in found}):
-        inner = [network for network in found if network.version == version]
-        outer = inner[0]
-        while not all(within(network, (outer,)) for network in inner):
-            outer = outer.supernet()
-        outers.append(outer)
-    return tuple(outers)
+def around(rows: Sequence[Row]) -> list[str]:
+    """The smallest network of each family that holds all pod CIDRs found.
+
+    Where that would hold a node too, it is the pod CIDRs themselves.
+    """
+    outers: list[Network] = []
+    for version in (4, 6):
+        values = [r for r in rows if r.family == version and r.state != "open"]
+        inner = [ip_network(r.values[0].text) for r in values if r.field == "pod_cidr"]
+        nodes = [ip_network(r.values[0].text) for r in values if r.field == "internal_ip"]
+        for outer in inner[:1]:
+            while not all(within(network, (outer,)) for network in inner):
+                outer = outer.supernet()  # noqa: PLW2901
+            amid = not outer.prefixlen or any(within(node, (outer,)) for node in nodes)
+            outers += dict.fromkeys(inner) if amid else [outer]
+    return list(map(str, outers))

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,14 +105,19 @@ def _answered(row: Row) -> Row:
     return row
 
 
-def hints(gathered: Gathered, edit: Edit, path: Path, write: bool) -> list[str]:
-    """What a person can do next."""
+def hints(
+    gathered: Gathered, edit: Edit, path: Path, write: bool, guess: Sequence[str]
+) -> list[str]:
+    """What a person can do next; `guess` are the pod networks of a new file, by what was found."""
     discovery = gathered.discovery
     lines = [
         f"{source} has {counted(number, 'other machine')}; --match and --tag take machines in"
         for source, number in gathered.others.items()
         if number
     ]
+    if guess:
+        said = f"its pod_networks are {', '.join(guess)}, by what was found"
+        lines.append(f"{path} is new; {said}: --pod-networks says others")
     lines += [f"{flag}: no source lists such a machine" for flag in gathered.unmet]
     if discovery.open:
         lines += [f"several values are possible; write the right one into {path}:"]
@@ -120,8 +125,8 @@ def hints(gathered: Gathered, edit: Edit, path: Path, write: bool) -> list[str]:
         networks = {str(v.network): None for row in discovery.open for v in row.values if v.network}
         if networks:
             lines += [f"  or, in [cluster]: node_networks = [{_either(networks)}]"]
-    if edit.empty:
-        lines += [] if discovery.open else [f"nothing to write: {path} says all this"]
+    elif edit.empty:
+        lines += [f"nothing to write{f': {path} says all this' if discovery.rows else ''}"]
     elif not write:
         lines += [f"nothing was written; --write puts this into {path}"]
     return lines

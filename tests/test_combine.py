@@ -10,7 +10,7 @@ import pytest
 
 from tasks.cluster import Cluster, Machine
 from tasks.combine import Discovery, Row, Selection, combine, shared_names
-from tasks.discovery import drafted, edit_of
+from tasks.discovery import around, drafted, edit_of
 from tasks.discovery_report import asked
 from tasks.found import Found, Value, internal_ips, pod_cidrs, public_ips
 
@@ -334,6 +334,21 @@ def test_new_machines_come_in_natural_order_and_have_a_way_in() -> None:
     assert row(of, "w-2", "public_ip", 0).values[0].place == "its internal IP"
     draft = drafted(of, PATH, None)
     assert [m.public_ip for m in draft.machines] == ["10.240.0.2", "10.240.0.10"]
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "networks"),
+    [
+        (("10.200.0.0/24", "10.200.2.0/24"), ["10.200.0.0/22"]),
+        (("10.200.0.0/24", "10.244.0.0/24"), ["10.200.0.0/24", "10.244.0.0/24"]),
+        (("10.200.0.0/24", "fd00:200::/64"), ["10.200.0.0/24", "fd00:200::/64"]),
+        ((), []),
+    ],
+    ids=["what holds all", "no node", "of each family", "none"],
+)
+def test_the_pod_networks_of_a_new_file(cidrs: tuple[str, ...], networks: list[str]) -> None:
+    nodes = [kubectl(f"n{n}", f"10.240.0.{n}", cidr) for n, cidr in enumerate(cidrs, 1)]
+    assert around(combine(nodes, None, {}).rows) == networks
 
 
 def test_what_a_new_machine_is() -> None:

@@ -172,11 +172,25 @@ def test_a_new_file_from_kubectl_knows_its_pod_networks(operator: Operator) -> N
         again = operator.discover("--from", "kubectl")
     assert done.returncode == 0
     assert "late: has no podCIDR yet: left out" in done.stdout
+    assert done.stderr == (
+        "hosts.toml is new; its pod_networks are 10.244.0.0/22, fd00:244::/62, by what was found:"
+        " --pod-networks says others\n"
+    )
     cluster = read(operator.hosts)
     assert list(map(str, cluster.pod_networks)) == ["10.244.0.0/22", "fd00:244::/62"]
     assert [m.name for m in cluster.machines] == ["node.1", "node.2"]
     assert list(map(str, cluster.machines[1].internal_ips)) == ["10.0.0.5", "fd00::5"]
     assert "nothing to write" in again.stderr
+
+
+def test_nodes_that_have_no_pod_cidr_yet_make_no_file(operator: Operator) -> None:
+    operator.hosts.unlink()
+    with api.served(api.kubernetes([api.node("late", [], InternalIP=["10.0.0.6"])])) as url:
+        operator.environment["KUBECONFIG"] = str(api.kubeconfig(operator.dir, here=url))
+        done = operator.discover("--from", "kubectl", "--write")
+    assert (done.returncode, done.stderr) == (0, "nothing to write\n")
+    assert done.stdout == "late: has no podCIDR yet: left out\n\n0 machines: 0 values the same\n"
+    assert not operator.hosts.exists()
 
 
 def test_a_new_file_from_machines_txt(operator: Operator) -> None:
@@ -255,6 +269,7 @@ def test_a_contradiction_is_shown_and_nobody_is_there_to_ask(contradicted: Opera
     assert ["or", "10.240.0.88", "doctl"] in rows(shown.stdout)
     line = 'worker-2, [[workers]]: internal_ip = "10.240.0.8" or "10.240.0.88"'
     assert line in shown.stderr
+    assert "--write" not in shown.stderr  # which would write nothing
     done = contradicted.discover("--from", "vultr,doctl", "--write")
     assert done.returncode == 1
     assert line in done.stderr
