@@ -98,8 +98,8 @@ class _Failure(Answer):
 
 
 def _plain(stdout: str) -> str:
-    """What a program says on stdout, unless it is data."""
-    return "" if stdout.lstrip().startswith(("{", "[")) else stdout
+    """What a program says on stdout before any data, which may hold passwords."""
+    return re.split(r"^\s*[{\[]", stdout, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def _quoted(words: str, secret: str) -> str:

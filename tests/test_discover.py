@@ -263,6 +263,8 @@ def contradicted(operator: Operator) -> Operator:
 
 
 def test_a_contradiction_is_shown_and_nobody_is_there_to_ask(contradicted: Operator) -> None:
+    moved = api.instance("worker-1", "203.0.113.99", "")
+    contradicted.vultr(api.instance("worker-2", "203.0.113.12", "10.240.0.8"), moved)
     shown = contradicted.discover("--from", "vultr,doctl")
     assert shown.returncode == 0
     assert ["worker-2", "internal_ip", "10.240.0.8", "vultr", "choose"] in rows(shown.stdout)

@@ -260,6 +260,10 @@ FAILS = {
         ' "fa1rly-secret"}\'); sys.exit(1)',
         "vultr-cli fails: Invalid API token.",
     ),
+    "words and then data": (
+        'print(\'Warning: old.\\n{\\n"default_password": "fa1rly-secret"\\n}\'); sys.exit(1)',
+        "vultr-cli fails: Warning: old.",
+    ),
     "an error with control characters": (
         r"print('\033[31mno\007 way\n\nat all', file=sys.stderr); sys.exit(3)",
         "vultr-cli fails: ?[31mno? way; at all",
