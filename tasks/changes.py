@@ -1,7 +1,9 @@
 """The plan: from the routes a machine has to those it should have. Pure; no network here."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 from .cluster import Address, Cluster, Machine, Network, within
 from .drift import Drift, drift
@@ -18,7 +20,7 @@ from .guards import (
     twin_in_the_way,
     waiting,
 )
-from .lookup import Lookup
+from .lookup import Lookup, Prefixes
 from .persistence import NO_FILES, Files, files_to, unmanaged, ways_in
 from .route import Route, own_route
 
@@ -128,63 +130,113 @@ def plan_routes(
     With `only`, nothing but the routes to that worker, and those on it.
     """
     skipped = skipped or {}
-    plans = []
-    for machine in cluster.machines:
-        if machine.name in facts:
-            scope = _Scope(cluster, machine, only if only != machine.name else "", skipped)
-            plans.append(_plan_machine(scope, facts[machine.name], allowed))
+    everyone = _Everyone(
+        cluster,
+        tuple(
+            Target(w, prefix, w.internal_ip(prefix.version), within(prefix, cluster.pod_networks))
+            for w in cluster.workers
+            for prefix in w.pod_cidrs
+        ),
+        only,
+        skipped,
+    )
+    plans = [
+        _plan_machine(_Scope(everyone, machine), facts[machine.name], allowed)
+        for machine in cluster.machines
+        if machine.name in facts
+    ]
     return Plan(tuple(plans), skipped)
+
+
+class Target(NamedTuple):
+    """A worker's pod CIDR, and the next hop to it."""
+
+    worker: Machine
+    prefix: Network
+    via: Address | None
+    inside: bool  # pod_networks
+
+
+@dataclass(frozen=True)
+class _Everyone:
+    """What is the same for all machines."""
+
+    cluster: Cluster
+    targets: tuple[Target, ...]  # of all workers
+    only: str  # empty: all workers
+    skipped: Mapping[str, str]
+
+    @cached_property
+    def index(self) -> Prefixes:
+        """All pod CIDRs."""
+        return Prefixes(target.prefix for target in self.targets)
+
+    @cached_property
+    def absent(self) -> set[Network]:
+        """The pod CIDRs of machines that cannot be asked."""
+        return {t.prefix for t in self.targets if t.worker.name in self.skipped}
 
 
 @dataclass(frozen=True)
 class _Scope:
     """What one machine is planned within."""
 
-    cluster: Cluster
+    everyone: _Everyone
     machine: Machine
-    only: str  # empty: all workers
-    skipped: Mapping[str, str]
 
-    def targets(self) -> Iterator[tuple[Machine, Network, Address | None]]:
-        """The other workers' pod CIDRs, each with its next hop."""
-        for worker in self.cluster.workers:
-            if worker.name == self.machine.name or worker.name in self.skipped:
-                continue
-            if self.only and worker.name != self.only:
-                continue
-            for prefix in worker.pod_cidrs:
-                yield worker, prefix, worker.internal_ip(prefix.version)
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster."""
+        return self.everyone.cluster
 
+    @property
+    def only(self) -> str:
+        """The one worker whose routes are meant; empty: all. On itself that is all of them."""
+        return "" if self.everyone.only == self.machine.name else self.everyone.only
+
+    @cached_property
+    def targets(self) -> list[Target]:
+        """The other workers' pod CIDRs, as far as they are meant and can be asked for."""
+        own, only, skipped = self.machine.name, self.only, self.everyone.skipped
+        return [
+            t
+            for t in self.everyone.targets
+            if t.worker.name != own
+            and t.worker.name not in skipped
+            and (not only or t.worker.name == only)
+        ]
+
+    @cached_property
+    def prefixes(self) -> frozenset[Network]:
+        """The prefixes of the targets."""
+        return frozenset(target.prefix for target in self.targets)
+
+    @cached_property
     def hidden(self) -> set[Network]:
         """Pod CIDRs that are not touched here: of machines that cannot be asked, or not meant."""
-        return {
-            prefix
-            for worker in self.cluster.workers
-            if worker.name in self.skipped or (self.only and worker.name != self.only)
-            for prefix in worker.pod_cidrs
-        }
+        if not self.only:
+            return self.everyone.absent
+        others = {t.prefix for t in self.everyone.targets if t.worker.name != self.only}
+        return self.everyone.absent | others
 
 
 def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
-    machine = scope.machine
-    main = [r for r in facts.routes if r.table == "main"]
-    at: dict[Network, list[Route]] = {}
-    for route in main:
-        at.setdefault(route.prefix, []).append(route)
-    lookup = Lookup(main)
-    targets = list(scope.targets())
-    inside = _inside(at, [prefix for _, prefix, _ in targets] + list(machine.pod_cidrs))
+    machine, targets = scope.machine, scope.targets
+    lookup = Lookup(facts.routes)
+    inside = lookup.inside(scope.everyone.index)
 
     changes: list[Change] = []
     right: list[Route] = []
     obstacles: list[Obstacle] = []
     refusals = waiting(facts)
-    for worker, prefix, via in targets:
-        there = [*sorted(at.get(prefix, []), key=lambda r: r.metric), *inside.get(prefix, [])]
+    for worker, prefix, via, within_ours in targets:
+        there = lookup.at(prefix)
         dev = lookup.link_to(via) if via is not None else None
-        if via is None or dev is None or not within(prefix, scope.cluster.pod_networks):
+        if via is None or dev is None or not within_ours:
             refusals.append(refusal(worker, prefix, via, lookup, scope.cluster))
             continue
+        if inside:
+            there = [*there, *inside.get(prefix, [])]
         wanted = own_route(prefix, via, dev)
         change, kept, blocks = _settle(wanted, there, allowed)
         blocks += [rule_in_the_way(wanted, r) for r in rules_over(wanted, facts, scope.cluster)]
@@ -192,20 +244,20 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         obstacles += blocks
         if change is not None and not blocks:
             changes.append(change)
-            if change.put is not None:
-                refusals += shadows(change.put, facts, scope.cluster)
+    puts = [change.prefix for change in changes if change.put is not None]
+    if puts:
+        refusals += shadows(puts, facts, scope.cluster)
     for prefix in machine.pod_cidrs:
         if scope.only or not within(prefix, scope.cluster.pod_networks):
             continue
-        there = [*at.get(prefix, []), *inside.get(prefix, [])]
+        there = [*lookup.at(prefix), *inside.get(prefix, [])]
         own, blocks = _own_cidr(prefix, there, allowed)
         changes += own
         obstacles += blocks
 
-    planned = {r for change in changes for r in change.take} | set(right)
-    strays = [r for r in facts.owned if r not in planned and r.prefix not in _prefixes(targets)]
+    strays = _strays(facts.owned, scope, right, changes)
     outside = [r for r in strays if not within(r.prefix, scope.cluster.pod_networks)]
-    hidden = scope.hidden()
+    hidden = scope.hidden
     stale = [r for r in strays if r not in outside and r.prefix not in hidden and not scope.only]
     if allowed.prune:
         refusals += _prune_refusals(stale, scope, facts, allowed)
@@ -221,7 +273,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         outside=tuple(outside),
         refusals=tuple(refusals),
         files=files_to(stay, facts.managers, facts.files),
-        drift=drift(facts, _prefixes(targets), scope.cluster.persist == "auto"),
+        drift=drift(facts, scope.prefixes, scope.cluster.persist == "auto"),
     )
 
 
@@ -239,7 +291,7 @@ def _staying(scope: _Scope, facts: Facts, lookup: Lookup, changes: Iterable[Chan
     """The routes for a machine's files; what this plan is not about stays in them."""
     if scope.cluster.persist == "none":
         return []
-    hidden = scope.hidden()
+    hidden = scope.hidden
     asleep = [
         own_route(prefix, via, dev)
         for prefix, via in ways_in(facts.files)
@@ -255,6 +307,8 @@ def _settle(
 
     Gives the change, the route that is right, and what stands in the way.
     """
+    if len(there) == 1 and _is(there[0], wanted):
+        return None, there, []
     exact = [r for r in there if r.prefix == wanted.prefix and r.tos == "0"]
     right = [r for r in exact if says(r, wanted)]
     wrong = [r for r in exact if r not in right]
@@ -277,6 +331,12 @@ def _settle(
         kept = []  # the kernel uses another one
     change = Change(None if kept else wanted, tuple(take))
     return (change if change.put or take else None), kept, blocks
+
+
+def _is(found: Route, wanted: Route) -> bool:
+    """Whether a route of ours, at a prefix or inside it, is the wanted one: the usual case."""
+    at = found.prefix.prefixlen == wanted.prefix.prefixlen
+    return at and found.owned and found.tos == "0" and says(found, wanted)
 
 
 def _good_enough(
@@ -317,30 +377,22 @@ def _own_cidr(
     return [Change(None, (r,)) for r in away], []
 
 
-def _inside(
-    at: Mapping[Network, list[Route]], prefixes: Iterable[Network]
-) -> dict[Network, list[Route]]:
-    """The routes more specific than each prefix; they would win over a route to it."""
-    outer = set(prefixes)
-    lengths = {(p.version, p.prefixlen) for p in outer}
-    found: dict[Network, list[Route]] = {}
-    for prefix, routes in at.items():
-        if prefix in outer:
-            continue
-        for version, length in lengths:
-            if version == prefix.version and length < prefix.prefixlen:
-                covering = prefix.supernet(new_prefix=length)
-                if covering in outer:
-                    found.setdefault(covering, []).extend(routes)
-    return found
-
-
-def _prefixes(targets: list[tuple[Machine, Network, Address | None]]) -> set[Network]:
-    return {prefix for _, prefix, _ in targets}
+def _strays(
+    owned: Iterable[Route], scope: _Scope, right: list[Route], changes: list[Change]
+) -> list[Route]:
+    """The routes of ours that are no target's, nor taken away for one."""
+    kept = {id(route) for route in right}
+    rest = [r for r in owned if id(r) not in kept and r.prefix not in scope.prefixes]
+    taken = {route for change in changes for route in change.take} if rest else set()
+    return [r for r in rest if r not in taken]
 
 
 def _prune_refusals(stale: list[Route], scope: _Scope, facts: Facts, allowed: Allowed) -> list[str]:
-    unknown = [w.name for w in scope.cluster.workers if w.name in scope.skipped and not w.pod_cidrs]
+    unknown = [
+        w.name
+        for w in scope.cluster.workers
+        if w.name in scope.everyone.skipped and not w.pod_cidrs
+    ]
     if stale and unknown:
         return [
             f"cannot prune: {', '.join(unknown)} cannot be asked for its pod CIDR;"

@@ -6,6 +6,7 @@ from typing import Literal
 
 from .cluster import Network
 from .facts import Facts
+from .lookup import Lookup
 from .persistence import ways_in
 
 Kind = Literal["lost", "changed by another hand", "not in the file", "only in the file"]
@@ -34,13 +35,16 @@ def drift(facts: Facts, wanted: Collection[Network], stay: bool) -> tuple[Drift,
 
 
 def _in_the_kernel(facts: Facts, wanted: Collection[Network]) -> Iterator[Drift]:
-    main = [r for r in facts.routes if r.table == "main"]
+    here = {id(r) for r in facts.owned}  # a line that has not changed is the same route
+    missed = [r for r in facts.kept if id(r) not in here]
+    if not missed:
+        return
     there = {(r.key, r.hops) for r in facts.owned}
-    for route in facts.kept:
+    lookup = Lookup(facts.routes)
+    for route in missed:
         if (route.key, route.hops) in there or route.prefix not in wanted:
             continue
-        others = sorted((r for r in main if r.prefix == route.prefix), key=lambda r: r.metric)
-        if others:
+        if others := lookup.at(route.prefix):
             now = ", ".join(map(str, others))
             yield Drift("changed by another hand", route.prefix, f"{route} is now {now}")
         else:

@@ -1,11 +1,11 @@
 """Guards: what stands in the way of a wanted route, and what must never be done. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_network
 
 from .cluster import Address, Cluster, Machine, Network, within
 from .facts import Facts, Rule
-from .lookup import Lookup
+from .lookup import Lookup, Prefixes
 from .route import Route
 
 
@@ -94,8 +94,9 @@ def refusal(
     )
 
 
-def shadows(put: Route, facts: Facts, cluster: Cluster) -> list[str]:
-    """Why a route would cut this machine off."""
+def shadows(puts: Iterable[Network], facts: Facts, cluster: Cluster) -> list[str]:
+    """Why routes to these prefixes would cut this machine off."""
+    index = Prefixes(puts)
     gateways = [
         (hop.via, "its default gateway")
         for r in facts.routes
@@ -106,9 +107,9 @@ def shadows(put: Route, facts: Facts, cluster: Cluster) -> list[str]:
     nodes = [(ip, f"{m.name}'s internal IP") for m in cluster.machines for ip in m.internal_ips]
     client = [(facts.client, "your own ssh")] if facts.client else []
     return [
-        f"a route to {put.prefix} would take away {what}, {address}"
+        f"a route to {prefix} would take away {what}, {address}"
         for address, what in [*client, *gateways, *nodes]
-        if within(ip_network(address), (put.prefix,))
+        if (prefix := index.over(address)) is not None
     ]
 
 

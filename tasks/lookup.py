@@ -1,39 +1,79 @@
-"""Which route the kernel would use: longest prefix match over one machine's main table."""
+"""One machine's main table by prefix: what stands there, and which route the kernel would use."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from .cluster import Address
+from .cluster import Address, Network
 from .route import Route
+
+Length = tuple[int, int]  # IP version, prefix length
+
+
+class Prefixes:
+    """An index of prefixes, to find the one that holds an address or a longer prefix."""
+
+    def __init__(self, prefixes: Iterable[Network]) -> None:
+        self._held: dict[Length, dict[int, Network]] = {}
+        for prefix in prefixes:
+            held = self._held.setdefault((prefix.version, prefix.prefixlen), {})
+            held[int(prefix.network_address)] = prefix
+
+    def over(self, address: Address) -> Network | None:
+        """The shortest prefix that holds an address, None if there is none."""
+        return next(self.holding((address.version, _BITS[address.version] + 1), int(address)), None)
+
+    def holding(self, longer: Length, address: int) -> Iterator[Network]:
+        """The prefixes, shortest first, that hold a longer one, which begins with this address."""
+        for length in self.shorter(longer):
+            shift = _BITS[length[0]] - length[1]
+            prefix = self._held[length].get(address >> shift << shift)
+            if prefix is not None:
+                yield prefix
+
+    def shorter(self, longer: Length) -> list[Length]:
+        """The lengths of prefixes here that can hold prefixes of another length."""
+        return sorted(one for one in self._held if one[0] == longer[0] and one[1] < longer[1])
 
 
 class Lookup:
     """An index of routes by prefix, for longest prefix match (RFC 1812, 5.2.4.3)."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes: dict[tuple[int, int, int], Route] = {}
+        self._held: dict[Length, dict[int, list[Route]]] = {}
         for route in routes:
-            if route.table != "main" or route.tos != "0":
-                continue
-            prefix = route.prefix
-            place = (prefix.version, prefix.prefixlen, int(prefix.network_address))
-            held = self._routes.get(place)
-            if held is None or route.metric < held.metric:
-                self._routes[place] = route
-        lengths = {(version, length) for version, length, _ in self._routes}
+            if route.table == "main":
+                prefix = route.prefix
+                held = self._held.setdefault((prefix.version, prefix.prefixlen), {})
+                held.setdefault(int(prefix.network_address), []).append(route)
         self._lengths = {
-            version: sorted((length for v, length in lengths if v == version), reverse=True)
-            for version in (4, 6)
+            version: sorted((length for v, length in self._held if v == version), reverse=True)
+            for version in _BITS
         }
+
+    def at(self, prefix: Network) -> list[Route]:
+        """The routes to exactly this prefix, of any TOS, in the order of their metrics."""
+        held = self._held.get((prefix.version, prefix.prefixlen), {})
+        found = held.get(int(prefix.network_address), [])
+        return found if len(found) < 2 else sorted(found, key=lambda r: r.metric)
+
+    def inside(self, prefixes: Prefixes) -> dict[Network, list[Route]]:
+        """The routes more specific than each prefix; they would win over a route to it."""
+        found: dict[Network, list[Route]] = {}
+        for longer, held in self._held.items():
+            if not prefixes.shorter(longer):
+                continue
+            for address, routes in held.items():
+                for prefix in prefixes.holding(longer, address):
+                    found.setdefault(prefix, []).extend(routes)
+        return found
 
     def route_to(self, address: Address) -> Route | None:
         """The route that packets to this address take, None if there is none."""
-        bits = address.max_prefixlen
-        value = int(address)
-        for length in self._lengths[address.version]:
-            network = value >> (bits - length) << (bits - length)
-            route = self._routes.get((address.version, length, network))
-            if route is not None:
-                return route
+        version, value = address.version, int(address)
+        for length in self._lengths[version]:
+            shift = _BITS[version] - length
+            held = self._held[version, length].get(value >> shift << shift)
+            if held is not None and (usual := [r for r in held if r.tos == "0"]):
+                return usual[0] if len(usual) == 1 else min(usual, key=lambda r: r.metric)
         return None
 
     def link_to(self, address: Address) -> str | None:
@@ -42,3 +82,6 @@ class Lookup:
         if route is None or route.type != "unicast" or len(route.hops) != 1:
             return None
         return route.hops[0].dev if route.hops[0].via is None else None
+
+
+_BITS = {4: 32, 6: 128}
