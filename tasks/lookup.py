@@ -1,4 +1,4 @@
-"""Which route the kernel would use: longest prefix match over one machine's main table."""
+"""Which route the kernel would use: longest prefix match over one table of a machine."""
 
 from collections.abc import Iterable
 
@@ -9,10 +9,10 @@ from .route import Route
 class Lookup:
     """An index of routes by prefix, for longest prefix match (RFC 1812, 5.2.4.3)."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], table: str = "main") -> None:
         self._routes: dict[tuple[int, int, int], Route] = {}
         for route in routes:
-            if route.table != "main" or route.tos != "0":
+            if route.table != table or route.tos != "0":
                 continue
             prefix = route.prefix
             place = (prefix.version, prefix.prefixlen, int(prefix.network_address))

@@ -79,14 +79,14 @@ FAULTS = (
         "a wrong next hop",
         "worker-0",
         "ip route replace 10.200.1.0/24 via 10.240.0.99 proto 214",
-        "worker-0 sends packets for worker-1's pods via 10.240.0.99, not 10.240.0.7",
+        "worker-0 sends packets for worker-1's pods via 10.240.0.99, not via 10.240.0.7",
         "fab apply-routes",
     ),
     Fault(
         "a longer prefix of another hand",
         "worker-0",
         "ip route add 10.200.1.128/25 via 10.240.0.99",
-        "worker-0 sends packets for worker-1's pods via 10.240.0.99, not 10.240.0.7",
+        "worker-0 sends packets for worker-1's pods via 10.240.0.99, not via 10.240.0.7",
         "fab apply-routes --replace",
     ),
     Fault(
@@ -123,7 +123,7 @@ FAULTS = (
         "worker-1",
         DOCKER,
         "worker-1's firewall drops them: iptables, policy DROP of FORWARD (set by Docker)",
-        "iptables -P FORWARD ACCEPT; Docker sets DROP again at its start unless it finds ip_forward"
+        "iptables -P FORWARD ACCEPT; Docker sets DROP again at its start unless it finds forwarding"
         " on: net.ipv4.ip_forward = 1 in /etc/sysctl.d",
     ),
     Fault(
@@ -329,6 +329,7 @@ def said(done: "subprocess.CompletedProcess[str]") -> Said:
 @pytest.fixture(scope="module")
 def sayings(tmp_path_factory: MakeDirectory) -> Iterator[Mapping[str, Said]]:
     """What verify said of each fault."""
+    tmp_path_factory.mktemp("first")  # the threads below would make a base of their own each
     with labs(tmp_path_factory) as make_lab:
 
         def run(fault: Fault) -> Said:
