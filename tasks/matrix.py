@@ -108,9 +108,12 @@ def how(run: Verification) -> list[str]:
     ]
 
 
+def shown_pods(pods: Sequence[RealPod]) -> list[RealPod]:
+    """The pods to show: those that do not answer as they should, where there are many."""
+    return [pod for pod in pods if len(pods) <= LISTED or not pod.ok]
+
+
 def _pods(pods: Sequence[RealPod]) -> str:
-    """The pods that run there: those that do not answer as they should, where there are many."""
-    shown = [pod for pod in pods if len(pods) <= LISTED or not pod.ok]
     rows = [
         [
             pod.worker,
@@ -119,7 +122,7 @@ def _pods(pods: Sequence[RealPod]) -> str:
             f"{len(pod.answered)} of {len(pod.asked)}",
             pod.arrives or "-",
         ]
-        for pod in shown
+        for pod in shown_pods(pods)
     ]
     if not rows:
         return ""
