@@ -67,7 +67,7 @@ def _grid(pairs: Sequence[Pair]) -> str:
 def _cell(pair: Pair) -> str:
     if not pair.ok:
         return SHORT[pair.verdict]
-    rtt = "?" if pair.rtt is None else f"{pair.rtt:.2f}"
+    rtt = "ok" if pair.rtt is None else f"{pair.rtt:.2f}"
     return f"{rtt} ({pair.loss}% lost)" if pair.loss else rtt
 
 
