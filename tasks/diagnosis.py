@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .cluster import Cluster
+from .cluster import Cluster, Network
 from .evidence import Evidence
 from .facts import Facts
 from .pairs import Pair
@@ -40,10 +40,19 @@ class Scene:
         """The pairs of which only small packets came back."""
         return [p for p in self.pairs if p.verdict == "large lost"]
 
-    @property
-    def pods(self) -> str:
-        """The networks that pods are in, as a remedy names them."""
-        return " ".join(map(str, self.cluster.pod_networks))
+    def silent_at(self, name: str, family: int = 0) -> tuple[Pair, ...]:
+        """Those whose packets a machine has to forward to or from its pods; 0: both families."""
+        return tuple(
+            pair
+            for pair in self.silent
+            if (pair.target == name or (pair.source == name and pair.from_pod))
+            and family in (0, pair.family)
+        )
+
+    def pods(self, pairs: Iterable[Pair]) -> list[Network]:
+        """The networks that the pods of some pairs are in, for a remedy."""
+        families = {pair.family for pair in pairs}
+        return [n for n in self.cluster.pod_networks if n.version in families]
 
     def device(self, name: str, family: int) -> str:
         """The device of a machine's internal IP."""

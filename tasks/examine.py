@@ -3,6 +3,7 @@
 from .diagnosis import Cause, Scene
 from .evidence import SCRIPT, Evidence, read_evidence
 from .fleet import Fleet
+from .misrouted import part_causes
 from .pairs import Pair
 from .points import mtu_causes, trial_causes
 from .settings import settings_causes
@@ -12,13 +13,14 @@ from .trials import run_trials
 
 
 def examine(fleet: Fleet, survey: Survey, pairs: list[Pair], tcp: int = 0) -> list[Cause]:
-    """Why pairs failed; nothing is asked where none did. `tcp` is as in `pinging.Asked`.
+    """Why pairs failed, or pods would; nothing is asked where none did. `tcp`: see `pinging.Asked`.
 
     First what their machines say of themselves; what that does not explain is tried pair by pair.
     """
     failed = [pair for pair in pairs if pair.verdict not in ("ok", "no probe")]
+    parts = part_causes(survey.cluster, survey.facts)
     if not failed:
-        return []
+        return parts
     names = dict.fromkeys(name for pair in failed for name in (pair.source, pair.target))
     answers = fleet.ask(dict.fromkeys(names, SCRIPT), "asking why")
     scene = Scene(survey.cluster, survey.facts, _evidence(answers), pairs)
@@ -26,7 +28,7 @@ def examine(fleet: Fleet, survey: Survey, pairs: list[Pair], tcp: int = 0) -> li
     explained = {pair for cause in causes for pair in cause.pairs}
     unexplained = [pair for pair in scene.silent if pair not in explained]
     tried = run_trials(fleet, survey, _first(unexplained), scene.large, tcp)
-    return causes + trial_causes(scene, tried, unexplained) + mtu_causes(scene, tried)
+    return causes + trial_causes(scene, tried, unexplained) + mtu_causes(scene, tried) + parts
 
 
 def _first(pairs: list[Pair]) -> list[Pair]:

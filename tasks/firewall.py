@@ -5,8 +5,11 @@ The listings are those of iptables-save(8) with counters and of `nft list rulese
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+from .cluster import Network
 
 LONGEST = 90  # characters of a rule that a line has room for
 
@@ -61,7 +64,8 @@ def read_drops(lines: Iterable[str], family: int) -> tuple[Drop, ...]:
     cut = listed.index("nft") if "nft" in listed else len(listed)
     tables, chains = _iptables(listed[:cut])
     native = _nft(listed[cut + 1 :], family, tables)
-    return (*_drops(chains, "iptables"), *_drops(native, "nft"))
+    program = "iptables" if family == 4 else "ip6tables"
+    return (*_drops(chains, program), *_drops(native, "nft"))
 
 
 def _iptables(lines: Sequence[str]) -> tuple[set[str], _Chains]:
@@ -109,13 +113,13 @@ def _rule(chain: _Chain, line: str, where: str) -> None:
     """One line inside of a chain of nft's."""
     hook = re.search(r"\bhook (\w+)", line)
     counted = re.search(r"counter packets (\d+)", line)
-    jump = re.search(r"\b(?:jump|goto) (\S+)", line)
+    jumps = re.findall(r"\b(?:jump|goto) ([^\s,}]+)", line)
     if hook:
         chain.hook = hook[1]
         if "policy drop" in line:
             chain.policy = (f"policy drop of {where}", None)
-    elif jump:
-        chain.jumps.append(jump[1])
+    elif jumps:
+        chain.jumps += jumps
     elif re.search(r"\b(drop|reject)\b", line):
         rule = re.sub(r"counter packets \d+ bytes \d+ ", "", line)
         chain.drops.append((f"{where}: {rule}", int(counted[1]) if counted else None))
@@ -136,7 +140,7 @@ def _drops(chains: _Chains, program: str) -> Iterable[Drop]:
             yield Drop(_shown(program, text), hooks, packets, mine, policy=False)
         if chain.policy:
             text, packets = chain.policy
-            owners = everyone if program == "iptables" else mine
+            owners = mine if program == "nft" else everyone
             yield Drop(_shown(program, text), hooks, packets, owners, policy=True)
 
 
@@ -159,25 +163,79 @@ def _shown(program: str, text: str) -> str:
     return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 3]}..."
 
 
-def remedy(owners: Sequence[str], place: str, pods: str) -> str:
+_HANDLES = {
+    True: frozenset({"prerouting", "forward", "postrouting", "ingress"}),
+    False: frozenset({"prerouting", "input", "output", "postrouting", "ingress"}),
+}
+
+
+@dataclass(frozen=True)
+class Packets:
+    """What a machine is to let through."""
+
+    forwarded: bool  # else it sends them and receives the answers itself
+    protocols: Collection[str]  # by the names that a rule may give to what they are
+    networks: Collection[Network]  # that they come from and go to
+    devices: Collection[str]  # of the machine, by which they come in and go out
+
+
+def concerns(drop: Drop, packets: Packets) -> bool:
+    """Whether a drop may be of these packets: false where its rule says that it is of others."""
+    if drop.hooks and not drop.hooks & _HANDLES[packets.forwarded]:
+        return False
+    rule = drop.place.partition(": " if drop.place.startswith("nft") else ", ")[2]
+    if drop.policy or "!" in rule:
+        return True
+    protocols = re.findall(r"\b(tcp|udp|sctp|icmp|icmpv6|ipv6-icmp)\b", rule)
+    devices = re.findall(r'(?:\b[io]ifname|-[io]) "?([\w.:@-]+)"?(?= |$)', rule)
+    prefixes = re.findall(r"(?:\b[sd]addr|-[sd]) ([\da-f.:]+(?:/\d+)?)", rule)
+    return (
+        (not protocols or any(word in packets.protocols for word in protocols))
+        and all(device in packets.devices for device in devices)
+        and all(_meets(prefix, packets.networks) for prefix in prefixes)
+    )
+
+
+def _meets(prefix: str, networks: Iterable[Network]) -> bool:
+    """Whether a prefix that a rule names shares an address with one of some networks."""
+    try:
+        named = ip_network(prefix, strict=False)
+    except ValueError:
+        return True
+    return any(
+        int(named.network_address) <= int(n.broadcast_address)
+        and int(n.network_address) <= int(named.broadcast_address)
+        for n in networks
+        if n.version == named.version
+    )
+
+
+def remedy(drop: Drop | None, pods: Sequence[Network]) -> str:
     """What lets packets to and from `pods` through for good; it depends on whose rule it is."""
+    owners = drop.owners if drop else ()
     words = []
     if "ufw" in owners:
-        words.append(f"ufw route allow from {pods}; ufw route allow to {pods}")
+        words += [f"ufw route allow {way} {n}" for n in pods for way in ("from", "to")]
     if "firewalld" in owners:
-        words.append(
-            f"firewall-cmd --permanent --zone=trusted --add-source={pods}; firewall-cmd --reload"
-        )
+        words += [f"firewall-cmd --permanent --zone=trusted --add-source={n}" for n in pods]
+        words.append("firewall-cmd --reload")
     if "Docker" in owners:
+        six = drop is not None and drop.place.startswith("ip6tables")
+        setting = "net.ipv6.conf.all.forwarding" if six else "net.ipv4.ip_forward"
         words.append(
-            "iptables -P FORWARD ACCEPT; Docker sets DROP again at its start unless it finds"
-            " ip_forward on: net.ipv4.ip_forward = 1 in /etc/sysctl.d"
+            f"{'ip6tables' if six else 'iptables'} -P FORWARD ACCEPT; Docker sets DROP again at its"
+            f" start unless it finds forwarding on: {setting} = 1 in /etc/sysctl.d"
         )
     if words:
         return "; ".join(words)
-    if place.startswith("nft"):
-        return f"accept {pods} before it, in /etc/nftables.conf or where that table comes from"
-    return (
-        f"iptables -I FORWARD -s {pods} -j ACCEPT; iptables -I FORWARD -d {pods} -j ACCEPT;"
-        " netfilter-persistent save"
-    )
+    every = ", ".join(map(str, pods))
+    if drop is not None and drop.hooks and "forward" not in drop.hooks:
+        return f"accept what comes from and goes to {every} before it"
+    if drop is not None and drop.place.startswith("nft"):
+        return f"accept {every} before it, in /etc/nftables.conf or where that table comes from"
+    accepts = [
+        f"{'iptables' if n.version == 4 else 'ip6tables'} -I FORWARD {end} {n} -j ACCEPT"
+        for n in pods
+        for end in ("-s", "-d")
+    ]
+    return "; ".join([*accepts, "netfilter-persistent save"])

@@ -83,7 +83,9 @@ def keep_looking(
 
 
 def _method(wish: Wish, *, sampled: bool) -> str:
-    sent = f"{COUNT} TCP connections to port {wish.tcp}" if wish.tcp else f"{COUNT} full-size pings"
+    sent = f"{COUNT} full-size pings a pair"
+    if wish.tcp:
+        sent = f"{COUNT} TCP connections to port {wish.tcp} a pair, no large packets"
     if not sampled:
-        return f"{sent} a pair"
-    return f"{sent} a pair; a sample, {wish.peers or PEERS} peers each, --seed {wish.seed}"
+        return sent
+    return f"{sent}; a sample, {wish.peers or PEERS} peers each, --seed {wish.seed}"

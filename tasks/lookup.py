@@ -1,4 +1,4 @@
-"""One machine's main table by prefix: what stands there, and which route the kernel would use."""
+"""A table of one machine by prefix: what stands there, and which route the kernel would use."""
 
 from collections.abc import Iterable, Iterator
 
@@ -37,10 +37,10 @@ class Prefixes:
 class Lookup:
     """An index of routes by prefix, for longest prefix match (RFC 1812, 5.2.4.3)."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], table: str = "main") -> None:
         self._held: dict[Length, dict[int, list[Route]]] = {}
         for route in routes:
-            if route.table == "main":
+            if route.table == table:
                 prefix = route.prefix
                 held = self._held.setdefault((prefix.version, prefix.prefixlen), {})
                 held.setdefault(int(prefix.network_address), []).append(route)

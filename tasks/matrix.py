@@ -67,7 +67,7 @@ def _grid(pairs: Sequence[Pair]) -> str:
 def _cell(pair: Pair) -> str:
     if not pair.ok:
         return SHORT[pair.verdict]
-    rtt = "?" if pair.rtt is None else f"{pair.rtt:.2f}"
+    rtt = "ok" if pair.rtt is None else f"{pair.rtt:.2f}"
     return f"{rtt} ({pair.loss}% lost)" if pair.loss else rtt
 
 
@@ -108,9 +108,12 @@ def how(run: Verification) -> list[str]:
     ]
 
 
+def shown_pods(pods: Sequence[RealPod]) -> list[RealPod]:
+    """The pods to show: those that do not answer as they should, where there are many."""
+    return [pod for pod in pods if len(pods) <= LISTED or not pod.ok]
+
+
 def _pods(pods: Sequence[RealPod]) -> str:
-    """The pods that run there: those that do not answer as they should, where there are many."""
-    shown = [pod for pod in pods if len(pods) <= LISTED or not pod.ok]
     rows = [
         [
             pod.worker,
@@ -119,7 +122,7 @@ def _pods(pods: Sequence[RealPod]) -> str:
             f"{len(pod.answered)} of {len(pod.asked)}",
             pod.arrives or "-",
         ]
-        for pod in shown
+        for pod in shown_pods(pods)
     ]
     if not rows:
         return ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from .matrix import MEANING, how
+from .matrix import MEANING, how, shown_pods
 from .pairs import Pair
 from .probe import COUNT
 from .tables import counted
@@ -54,6 +54,7 @@ def verify_page(verification: Verification) -> str:
         failing=[(p, [n + 1 for n in numbers.get(p, [])]) for p in listed],
         more=len(failing) - LISTED,
         meaning={v: MEANING[v] for v in dict.fromkeys(pair.verdict for pair in failing)},
+        pods=shown_pods(verification.real_pods),
         how=how(verification),
         counted=counted,
         data=_data(verification, numbers),

@@ -1,11 +1,11 @@
 """Verdicts: what the pings between all machines say of each pair. Pure."""
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from typing import Literal
 
-from .cluster import Cluster
+from .cluster import Cluster, Machine
 from .facts import Facts
 from .probe import COUNT, Ping, Report
 
@@ -50,16 +50,14 @@ def judge(
     `asked`: from, to: those that were to be pinged, None for all.
     """
     pairs = []
-    impostors = _impostors(reports)
     workers = [w for w in cluster.workers if w.name in facts]
     for machine in cluster.machines:
         if machine.name not in reports:
             continue
         report = reports[machine.name]
-        pings = {
-            (p.worker, p.family, p.from_pod): p if p.worker not in impostors else p.unanswered
-            for p in report.pings
-        }
+        came = [p if _came(p, machine, reports) else p.unanswered for p in report.pings]
+        report = replace(report, pings=tuple(came))
+        pings = {(p.worker, p.family, p.from_pod): p for p in came}
         for worker in workers:
             if worker.name == machine.name:
                 continue
@@ -79,14 +77,17 @@ def judge(
     return pairs
 
 
-def _impostors(reports: Mapping[str, Report]) -> set[str]:
-    """The workers for which somebody else turned connections down: a firewall, in their name."""
-    answers: Counter[str] = Counter()
-    for report in reports.values():
-        for ping in report.pings:
-            answers[ping.worker] += ping.received
-    resets = {name: report.resets for name, report in reports.items()}
-    return {name for name, count in resets.items() if count is not None and count < answers[name]}
+def _came(ping: Ping, sender: Machine, reports: Mapping[str, Report]) -> bool:
+    """Whether what was sent came: a firewall may have turned a connection down in a probe's name.
+
+    A machine's own may come from an address of it that hosts.toml does not name.
+    """
+    report = reports.get(ping.worker)
+    if report is None or report.callers is None:
+        return True
+    addresses = sender.pod_cidrs if ping.from_pod else sender.internal_ips
+    sources = {str(ip_network(a)) for a in addresses if a.version == ping.family}
+    return bool(report.callers & (sources if ping.from_pod else {*sources, ""}))
 
 
 def _forwards(report: Report, family: int, among: int) -> bool:

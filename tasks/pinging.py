@@ -1,13 +1,15 @@
 """All machines pinging each other at once: from probe to probe, every one kept until the end."""
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from fabric import Connection
 from invoke.watchers import StreamWatcher
 
 from . import shell
+from .cluster import Cluster, Network
 from .exits import Stop
 from .fleet import Fleet
 from .probe import READY, SENT, Probe, Report, Target, pings, probes, read_report, script
@@ -91,7 +93,12 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
     scripts = {
         name: script(
             own[name],
-            pings(_targets(name, own, asked), found.facts[name].pod_mtu, asked.tcp),
+            pings(
+                _targets(name, own, asked),
+                found.facts[name].pod_mtu,
+                asked.tcp,
+                _callers(name, found.cluster, own, asked),
+            ),
             found.facts[name],
         )
         for name in own
@@ -120,6 +127,13 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
         message = "\n".join(["these machines could not send their pings:", *troubles])
         raise Unheard(message, reports)
     return reports
+
+
+def _callers(name: str, cluster: Cluster, own: Collection[str], asked: Asked) -> Iterator[Network]:
+    """From where a machine's probe is pinged."""
+    for machine in cluster.machines:
+        if machine.name in own and (asked.pairs is None or (machine.name, name) in asked.pairs):
+            yield from (*machine.pod_cidrs, *map(ip_network, machine.internal_ips))
 
 
 def _targets(name: str, own: Mapping[str, tuple[Probe, ...]], asked: Asked) -> list[Target]:

@@ -3,13 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from typing import Literal
 
 from .diagnosis import SYSCTLS, Cause, Scene
-from .firewall import Drop, remedy
+from .firewall import Drop, Packets, concerns, remedy
 from .pairs import Pair
 from .providers import PROVIDERS, provider_of
-from .trials import End, Trial, Trials
+from .trials import Trial, Trials
 
 UNHEARD = ("FAILED", "INCOMPLETE")  # a neighbour that does not answer; see ip-neighbour(8)
 
@@ -36,19 +37,40 @@ def trial_causes(scene: Scene, tried: Trials, unexplained: Sequence[Pair]) -> li
     """The causes that were seen in trials; each also explains the pairs like those."""
     found: dict[Point, list[Pair]] = defaultdict(list)
     for trial in tried.trials:
-        found[_where(scene, trial)].append(trial.pair)
+        found[_where(scene, _concerning(scene, trial))].append(trial.pair)
     seen = {trial.pair for trial in tried.trials}
     rest = [pair for pair in unexplained if pair not in seen]
     causes = []
     for point, pairs in _joined(found).items():
         general = point.kind != "answers"
         alike = [p for p in rest if general and point.between(p.source, p.target)]
-        causes.append(Cause(point.machine, *_told(scene, point), (*pairs, *alike)))
+        causes.append(Cause(point.machine, *_told(scene, point, pairs), (*pairs, *alike)))
         rest = [pair for pair in rest if pair not in alike]
     if rest:
         words = "not looked at one by one: there was not time for all"
         causes.append(Cause("", words, "mend the others, then fab verify again", tuple(rest)))
     return causes
+
+
+def _concerning(scene: Scene, trial: Trial) -> Trial:
+    """The same trial, without what its firewalls dropped of others' packets meanwhile."""
+    source, target = (
+        replace(end, drops=tuple(d for d in end.drops if concerns(d, _packets(scene, trial, name))))
+        for name, end in ((trial.pair.source, trial.source), (trial.pair.target, trial.target))
+    )
+    return replace(trial, source=source, target=target)
+
+
+def _packets(scene: Scene, trial: Trial, name: str) -> Packets:
+    """What one end of a trial has to let through."""
+    pair = trial.pair
+    machines = [scene.cluster.machine(end) for end in (pair.source, pair.target)]
+    return Packets(
+        forwarded=pair.from_pod or name == pair.target,
+        protocols=("tcp",) if trial.tcp else ("icmp", "icmpv6", "ipv6-icmp"),
+        networks=[n for m in machines for n in (*m.pod_cidrs, *map(ip_network, m.internal_ips))],
+        devices=(scene.device(name, pair.family), scene.facts[name].pod_bridge),
+    )
 
 
 def _where(scene: Scene, trial: Trial) -> Point:
@@ -61,7 +83,8 @@ def _where(scene: Scene, trial: Trial) -> Point:
         return Point("link", source, target)
     if trial.refused_by:
         risen = trial.source if trial.refused_by == source else trial.target
-        return Point("firewall", trial.refused_by, drop=_drop(scene, trial.refused_by, pair, risen))
+        drop = next(iter(risen.drops), None) or _hidden(scene, trial, trial.refused_by)
+        return Point("firewall", trial.refused_by, drop=drop)
     if not trial.target.requests:
         return _on_the_way(scene, trial, source, target)
     if trial.target.neighbour in UNHEARD:
@@ -79,21 +102,25 @@ def _on_the_way(scene: Scene, trial: Trial, sender: str, receiver: str) -> Point
             return Point("firewall", name, drop=end.drops[0])
     gets_out = any(p.ok and p.from_pod and p.source == sender for p in scene.pairs)
     suspect = receiver if trial.reached else sender
-    uncounted = _drop(scene, suspect, trial.pair)
+    uncounted = _hidden(scene, trial, suspect)
     if uncounted and (trial.reached or not gets_out):
         return Point("firewall", suspect, drop=uncounted)
     return Point("inside", receiver) if trial.reached else Point("lost", sender, receiver)
 
 
-def _drop(scene: Scene, name: str, pair: Pair, end: End | None = None) -> Drop | None:
-    """A place where a machine's firewall drops forwarded packets: one that counted, else any."""
-    if end is not None and end.drops:
-        return end.drops[0]
+def _hidden(scene: Scene, trial: Trial, name: str) -> Drop | None:
+    """A place where a machine's firewall may drop forwarded packets, and counts nothing."""
     evidence = scene.evidence.get(name)
-    drops = evidence.drops.get(pair.family, ()) if evidence else ()
-    hidden = [d for d in drops if d.packets is None and "forward" in d.hooks]
-    likely = [d for d in hidden if "ct state invalid" not in d.place]
-    return min(likely, key=lambda d: not d.policy, default=None)
+    packets = _packets(scene, trial, name)
+    likely = [
+        drop
+        for drop in (evidence.drops.get(trial.pair.family, ()) if evidence else ())
+        if drop.packets is None
+        and "forward" in drop.hooks
+        and "ct state invalid" not in drop.place
+        and concerns(drop, packets)
+    ]
+    return min(likely, key=lambda drop: not drop.policy, default=None)
 
 
 def _joined(found: Mapping[Point, list[Pair]]) -> dict[Point, list[Pair]]:
@@ -127,11 +154,11 @@ def _common(edges: Sequence[Point]) -> Point:
     return Point(kind, machine, other, way)
 
 
-def _told(scene: Scene, point: Point) -> tuple[str, str]:
+def _told(scene: Scene, point: Point, pairs: Sequence[Pair]) -> tuple[str, str]:
     """A stop in words, and its remedy."""
     name = point.machine
     if point.kind == "firewall":
-        return _told_firewall(scene, point)
+        return _told_firewall(scene, point, pairs)
     if point.kind == "reverse path":
         devices = [scene.device(name, 4), scene.facts[name].pod_bridge]
         strict = (scene.evidence[name].strict(dev) for dev in devices if name in scene.evidence)
@@ -144,34 +171,31 @@ def _told(scene: Scene, point: Point) -> tuple[str, str]:
         bridge = scene.facts[name].pod_bridge
         return (
             f"packets come to {name}, but not to its pods",
-            f"there: bridge link; ip -d l {bridge}",
+            f"look there: ip -details link show master {bridge}; bridge vlan; nft list ruleset",
         )
     if point.kind == "link":
-        return _told_link(scene, point)
+        return _told_link(scene, point, pairs[0].family)
     if point.kind == "lost":
-        return _told_lost(scene, point)
+        return _told_lost(scene, point, pairs)
     return "answered when pinged alone: packets get lost at times", "fab verify again"
 
 
-def _told_firewall(scene: Scene, point: Point) -> tuple[str, str]:
+def _told_firewall(scene: Scene, point: Point, pairs: Sequence[Pair]) -> tuple[str, str]:
     drop = point.drop
+    mends = remedy(drop, scene.pods(pairs))
     if drop is None:
-        return f"{point.machine}'s firewall refuses them", remedy((), "", scene.pods)
+        return f"{point.machine}'s firewall refuses them", mends
     owner = f" (set by {' or '.join(drop.owners)})" if drop.owners else ""
-    words = f"{point.machine}'s firewall drops them: {drop.place}{owner}"
-    if "forward" not in drop.hooks:
-        return words, f"accept ICMP from {scene.pods} before it"
-    return words, remedy(drop.owners, drop.place, scene.pods)
+    return f"{point.machine}'s firewall drops them: {drop.place}{owner}", mends
 
 
-def _told_link(scene: Scene, point: Point) -> tuple[str, str]:
+def _told_link(scene: Scene, point: Point, family: int) -> tuple[str, str]:
     name, other = point.machine, point.other
     if not name:
         return (
             "the machines do not hear each other on the link of their internal IPs",
             "put them into one layer 2 network: the same VLAN, the same private network",
         )
-    family = next(iter(c.version for c in scene.cluster.workers[0].pod_cidrs), 4)
     whom = other or "the others"
     return (
         f"{name} and {whom} do not hear each other on the link of their internal IPs",
@@ -179,7 +203,7 @@ def _told_link(scene: Scene, point: Point) -> tuple[str, str]:
     )
 
 
-def _told_lost(scene: Scene, point: Point) -> tuple[str, str]:
+def _told_lost(scene: Scene, point: Point, pairs: Sequence[Pair]) -> tuple[str, str]:
     name = point.machine
     whom = point.other or "the others"
     words = {
@@ -190,9 +214,10 @@ def _told_lost(scene: Scene, point: Point) -> tuple[str, str]:
     known = {provider_of(scene.facts[m]) for m in ([name] if name else scene.facts)} - {""}
     notes = [PROVIDERS[provider].notes[0] for provider in known]
     general = "let {pods} through there: security groups, anti-spoofing, port security"
+    pods = ", ".join(map(str, scene.pods(pairs)))
     return (
         words if name else "packets between pods get lost on the network between the machines",
-        (notes[0] if len(notes) == 1 else general).format(pods=scene.pods),
+        (notes[0] if len(notes) == 1 else general).format(pods=pods),
     )
 
 

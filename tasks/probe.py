@@ -74,7 +74,7 @@ class Report:
     why: str  # why its probe is not wired as a pod is
     forwards: dict[int, bool]  # by its settings, for each family
     pings: tuple[Ping, ...]
-    resets: int | None = None  # how many TCP connections its probe turned down, where it counts
+    callers: frozenset[str] | None = None  # the prefixes whose TCP connections came, if counted
 
 
 def probes(worker: Machine, facts: Facts) -> tuple[Probe, ...]:
@@ -133,6 +133,7 @@ wire() {{
 }}
 words=$(wire 2>&1) || {{ echo "$words"; exit 9; }}
 trap 'host ip link del "$link" 2>/dev/null' EXIT
+prepare
 echo "{READY} {"bridge" if bridged else "routed"}"
 await && pings
 """
@@ -184,9 +185,19 @@ knock() {{ # KEY ADDRESS PORT COMMAND...
   words=$(connect "$@")
   echo "== ping $key yes $words"
 }}
-resets() {{
-  [ -z "$outer" ] || {{ echo "== resets"; grep '^Tcp:' /proc/net/snmp; }}
-}}
+prepare() {{ :; }} # what is to be done in a probe's network before the others begin
+count_callers() {{ # PREFIX...
+  for prefix; do
+    case $prefix in *:*) rule=ip6tables ;; *) rule=iptables ;; esac
+    $rule -w -A INPUT -s "$prefix" -p tcp --syn -j ACCEPT
+  done
+  for rule in iptables ip6tables; do $rule -w -A INPUT -p tcp --syn; done
+}} 2>/dev/null
+callers() {{
+  [ -n "$outer" ] && iptables-save -t filter >/dev/null || return
+  echo "== callers"
+  iptables-save -c -t filter; ip6tables-save -c -t filter
+}} 2>/dev/null
 forwarding() {{
   echo "== forwarding 4"
   cat /proc/sys/net/ipv4/ip_forward
@@ -202,10 +213,13 @@ forwarding() {{
 """
 
 
-def pings(targets: Sequence[Target], mtu: int, tcp: int = 0) -> str:
+def pings(
+    targets: Sequence[Target], mtu: int, tcp: int = 0, callers: Iterable[Network] = ()
+) -> str:
     """The pings to all targets at once, for `script`; their end is SENT.
 
-    With `tcp`, a port, they are TCP connections: that a probe turns them down is its answer.
+    With `tcp`, a port, they are TCP connections: that a probe turns them down is its answer. A
+    firewall may do that in its name, so each probe counts from which of the `callers` any came.
     """
     lines = []
     for target in targets:
@@ -221,8 +235,9 @@ def pings(targets: Sequence[Target], mtu: int, tcp: int = 0) -> str:
         lines.append(
             f'  from={shlex.quote(source)} to={target.address}; ask "{key}" {size} {command} &'
         )
-    end = ["  wait", f'  echo "{SENT}"', "  await", *(["  resets"] if tcp else [])]
-    return "\n".join(["pings() {", *lines, *end, "}"])
+    end = ["  wait", f'  echo "{SENT}"', "  await", *(["  callers"] if tcp else [])]
+    count = f"prepare() {{ count_callers {' '.join(map(str, callers))}; }}"
+    return "\n".join([*([count] if tcp else []), "pings() {", *lines, *end, "}"])
 
 
 def _mac(address: Address) -> str:
@@ -270,8 +285,14 @@ def read_report(answer: str) -> Report:
     why = " ".join(found.get(("wiring", ""), [])) if wired in ("lo", "none") else ""
     if ("lacks", "bash") in found:
         wired, why = "none", "--tcp needs bash on it"
-    resets = counter(found.get(("resets", ""), []), "Tcp:", "OutRsts")
-    return Report(wired, why, forwards, tuple(pings), resets)
+    callers = counted_sources(found[("callers", "")]) if ("callers", "") in found else None
+    return Report(wired, why, forwards, tuple(pings), callers)
+
+
+def counted_sources(lines: Iterable[str]) -> frozenset[str]:
+    """The prefixes of iptables' rules that have counted anything; empty for any other source."""
+    rules = (re.match(r"\[(\d+):\d+\] -A INPUT (?:-s (\S+) )?", line) for line in lines)
+    return frozenset(rule[2] or "" for rule in rules if rule and rule[1] != "0")
 
 
 def counter(lines: Sequence[str], group: str, name: str) -> int | None:

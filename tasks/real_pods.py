@@ -4,7 +4,6 @@ A probe shows what routes do; pods show the rest: whether their bridge is there,
 source address they arrive elsewhere. That is counted in the probes' own namespaces.
 """
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -17,7 +16,7 @@ from .cluster import Address, Machine, within
 from .diagnosis import Cause
 from .fleet import Fleet
 from .pinging import TIMEOUT, AtGates, Gate
-from .probe import READY, SENT, Probe, probes, script
+from .probe import READY, SENT, Probe, counted_sources, probes, script
 from .shell import Trouble
 from .survey import Survey
 
@@ -160,7 +159,9 @@ def read_real_pods(
     said: Mapping[str, Mapping[tuple[str, str], list[str]]],
 ) -> list[RealPod]:
     """Put together what the scripts printed, of the workers that did."""
-    heard = {name: _arrived(answer.get(("arrived", ""), [])) for name, answer in said.items()}
+    heard = {
+        name: counted_sources(answer.get(("arrived", ""), [])) for name, answer in said.items()
+    }
     found = []
     for worker, addresses in pods.items():
         for place, address in enumerate(addresses):
@@ -178,13 +179,7 @@ def read_real_pods(
     return found
 
 
-def _arrived(lines: Sequence[str]) -> set[str]:
-    """The prefixes that packets came from."""
-    found = (re.match(r"\[(\d+):\d+\] -A INPUT -s (\S+)", line) for line in lines)
-    return {match[2] for match in found if match and match[1] != "0"}
-
-
-def _arrives(machine: Machine, pod: Address, heard: Mapping[str, set[str]]) -> str:
+def _arrives(machine: Machine, pod: Address, heard: Mapping[str, frozenset[str]]) -> str:
     everything = {
         prefix for name, found in heard.items() if name != machine.name for prefix in found
     }

@@ -1,14 +1,10 @@
-"""Causes that stand in the machines' own tables and settings. Pure."""
+"""Causes that stand in the machines' own settings and links, and those of `misrouted`. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
-from .cluster import Address
-from .diagnosis import SYSCTLS, Cause, Scene, listed
-from .lookup import Lookup
+from .diagnosis import SYSCTLS, Cause, Scene
+from .misrouted import route_causes
 from .pairs import Pair
-
-_Of = Callable[[Pair], bool]
 
 
 def settings_causes(scene: Scene) -> list[Cause]:
@@ -19,8 +15,7 @@ def settings_causes(scene: Scene) -> list[Cause]:
         for machine_cause in _links(scene, name):
             causes.append(machine_cause)
             off.add(name)
-    lacking = {name: _lacking(scene, name) for name in _involved(scene.silent) if name not in off}
-    causes += _routes(scene, lacking)
+    causes += route_causes(scene, [name for name in _involved(scene.silent) if name not in off])
     for name in _involved(scene.silent):
         causes += _switched_off(scene, name)
     return [cause for cause in causes if cause.pairs]
@@ -28,20 +23,6 @@ def settings_causes(scene: Scene) -> list[Cause]:
 
 def _involved(pairs: Iterable[Pair]) -> list[str]:
     return list(dict.fromkeys(name for pair in pairs for name in (pair.source, pair.target)))
-
-
-def _cause(pairs: Iterable[Pair], of: _Of, machine: str, words: str, remedy: str) -> Cause:
-    return Cause(machine, words, remedy, tuple(pair for pair in pairs if of(pair)))
-
-
-def _at_pods(name: str, family: int = 0) -> _Of:
-    """The pairs whose packets a machine has to forward to or from its pods."""
-
-    def of(pair: Pair) -> bool:
-        there = pair.target == name or (pair.source == name and pair.from_pod)
-        return there and family in (0, pair.family)
-
-    return of
 
 
 def _links(scene: Scene, name: str) -> Iterator[Cause]:
@@ -71,77 +52,11 @@ def _switched_off(scene: Scene, name: str) -> Iterator[Cause]:
     if link is not None and not link.on:
         words = f"{name}: its pod bridge {bridge} is switched off"
         up = f"there: ip link set {bridge} up"
-        yield _cause(scene.silent, _at_pods(name), name, words, up)
+        yield Cause(name, words, up, scene.silent_at(name))
     for family in dict.fromkeys(pair.family for pair in scene.silent):
         found = (evidence.forwards(family, dev) for dev in (scene.device(name, family), bridge))
         setting = next(filter(None, found), "")
         if setting:
             words = f"{name} does not forward IPv{family}: {setting} is 0"
             on = f"there: {setting} = 1 in {SYSCTLS}, then sysctl --system"
-            yield _cause(scene.silent, _at_pods(name, family), name, words, on)
-
-
-@dataclass(frozen=True)
-class _Lack:
-    """A route that a machine lacks."""
-
-    to: str
-    family: int
-    instead: Address | None  # where it sends those packets, None for nowhere but a default route
-    foreign: bool
-
-
-def _lacking(scene: Scene, name: str) -> list[_Lack]:
-    """The workers whose pods a machine has no route to, or a wrong one."""
-    lookup = Lookup(scene.facts[name].routes)
-    found = []
-    for worker in scene.cluster.workers:
-        if worker.name == name:
-            continue
-        for cidr in worker.pod_cidrs:
-            # From both ends: a longer prefix may take a part of it.
-            for route in dict.fromkeys(map(lookup.route_to, (cidr[1], cidr[-2]))):
-                if route is None or route.prefix.prefixlen == 0:
-                    found.append(_Lack(worker.name, cidr.version, None, foreign=False))
-                elif route.next_hop != worker.internal_ip(cidr.version):
-                    found.append(_Lack(worker.name, cidr.version, route.next_hop, not route.owned))
-    return found
-
-
-def _routes(scene: Scene, lacking: Mapping[str, Sequence[_Lack]]) -> Iterator[Cause]:
-    """What lacks, by machine; where every machine lacks every route, that is one cause."""
-    workers = [w.name for w in scene.cluster.workers if w.name in lacking]
-    nothing = all(
-        {lack.to for lack in lacking[name] if lack.instead is None} >= set(workers) - {name}
-        for name in workers
-    )
-    if workers and nothing:
-        words = "no worker has a route to the others' pods"
-        yield Cause("", words, "fab apply-routes", tuple(scene.silent))
-        return
-    for name, lacks in lacking.items():
-        missing = [lack for lack in lacks if lack.instead is None]
-        if missing:
-            yield Cause(
-                name,
-                f"{name} has no route to the pods of {listed(lack.to for lack in missing)}",
-                "fab apply-routes",
-                _over(scene, name, missing),
-            )
-        for lack in lacks:
-            if lack.instead is not None:
-                via = scene.cluster.machine(lack.to).internal_ip(lack.family)
-                words = f"{name} sends packets for {lack.to}'s pods via {lack.instead}, not {via}"
-                command = f"fab apply-routes{' --replace' if lack.foreign else ''}"
-                yield Cause(name, words, command, _over(scene, name, [lack]))
-
-
-def _over(scene: Scene, name: str, lacks: Iterable[_Lack]) -> tuple[Pair, ...]:
-    """The pairs whose requests, or the answers to them, take these routes of a machine."""
-    ways = {(lack.to, lack.family) for lack in lacks}
-    return tuple(
-        pair
-        for pair in scene.silent
-        if (pair.source == name and (pair.target, pair.family) in ways)
-        or (pair.target == name and pair.from_pod and (pair.source, pair.family) in ways)
-    )
+            yield Cause(name, words, on, scene.silent_at(name, family))

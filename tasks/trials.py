@@ -55,6 +55,7 @@ class Trial:
     refused_by: str  # the machine that sent an ICMP refusal, as firewalls do; empty for none
     source: End
     target: End
+    tcp: bool = False  # connected to instead of pinged
 
 
 @dataclass(frozen=True)
@@ -248,6 +249,7 @@ def read_trials(
                     refused_by=_owner(re.findall(_FROM + _REFUSED, ping), pair, facts),
                     source=_end(said, number, pair.family, tcp),
                     target=_end(answers[pair.target], number, pair.family, tcp),
+                    tcp=tcp > 0,
                 )
             )
     return Trials(tuple(trials), {pair: _largest(answers, pair) for pair in large})

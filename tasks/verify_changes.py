@@ -11,7 +11,12 @@ from .verification import Verification
 def changes(before: Verification, now: Verification) -> list[str]:
     """Lines that begin with the time of the later look; none where all is as it was."""
     clock = f"{now.when.astimezone():%H:%M:%S}"
-    seen = (*_machines(before, now), *_pairs(before, now), *_causes(before, now))
+    seen = (
+        *_machines(before, now),
+        *_pairs(before, now),
+        *_pods(before, now),
+        *_causes(before, now),
+    )
     return [f"{clock}  {line}" for line in seen]
 
 
@@ -37,6 +42,17 @@ def _pairs(before: Verification, now: Verification) -> Iterator[str]:
 
 def _key(pair: Pair) -> tuple[str, str, int, bool]:
     return pair.source, pair.target, pair.family, pair.from_pod
+
+
+def _pods(before: Verification, now: Verification) -> Iterator[str]:
+    """The pods that answer other workers differently; a new one that answers all is no news."""
+    held = {(pod.worker, pod.address): pod.ok for pod in before.real_pods}
+    changed = [p for p in now.real_pods if held.get((p.worker, p.address), True) != p.ok]
+    for pod in changed[:LISTED]:
+        whom = f"{len(pod.answered)} of {counted(len(pod.asked), 'worker')}"
+        yield f"pod {pod.address} on {pod.worker} answers {whom}"
+    if len(changed) > LISTED:
+        yield f"and {counted(len(changed) - LISTED, 'more pod')} changed"
 
 
 def _causes(before: Verification, now: Verification) -> Iterator[str]:

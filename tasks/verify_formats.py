@@ -9,6 +9,7 @@ from .cluster import Machine
 from .matrix import MEANING
 from .pairs import Pair
 from .probe import COUNT
+from .real_pods import RealPod
 from .verification import Verification, View, legal
 
 VERSION = 1  # of the JSON; it goes up when a field goes away or means something else
@@ -100,10 +101,13 @@ def verify_junit(verification: Verification) -> str:
 
     A pair is a test case, its time the round trip's; a suite holds one family, sent by pods or
     by machines. The suite "run" has a case for each machine, skipped where it cannot be asked,
-    and one that is an error where the run ended early.
+    a failure where something is wrong there that no pair shows, and one that is an error where
+    the run ended early. Where pods that run there were pinged, they have a suite of their own.
     """
     suites = [("run", _run_cases(verification))]
     suites += [(view.title, _pair_cases(verification, view)) for view in verification.views]
+    if verification.real_pods:
+        suites.append(("pods that run there", _pod_cases(verification.real_pods)))
     root = ET.Element("testsuites", name="fab verify")
     for name, cases in suites:
         started = utc(verification.when).removesuffix("Z")
@@ -131,6 +135,23 @@ def _run_cases(verification: Verification) -> list[ET.Element]:
         case = ET.Element("testcase", classname="verify.run", name=f"ask {machine.name}")
         if machine.name in verification.skipped:
             ET.SubElement(case, "skipped", message=verification.skipped[machine.name])
+        for cause in verification.causes:
+            if not cause.pairs and cause.machine == machine.name:
+                failure = ET.SubElement(case, "failure", type="cause", message=cause.words)
+                failure.text = cause.remedy
+        cases.append(case)
+    return cases
+
+
+def _pod_cases(pods: Sequence[RealPod]) -> list[ET.Element]:
+    cases = []
+    for pod in pods:
+        case = ET.Element("testcase", classname="verify.pods", name=f"{pod.worker} {pod.address}")
+        if not pod.here:
+            ET.SubElement(case, "skipped", message="does not answer its own machine")
+        elif not pod.ok:
+            silent = ", ".join(name for name in pod.asked if name not in pod.answered)
+            ET.SubElement(case, "failure", type="silent", message=f"does not answer {silent}")
         cases.append(case)
     return cases
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tasks.diagnosis import Scene
 from tasks.evidence import Evidence, read_evidence
 from tasks.facts import Facts
+from tasks.firewall import Drop
 from tasks.pairs import Pair
 from tasks.points import mtu_causes, trial_causes
 from tasks.settings import settings_causes
@@ -130,6 +131,26 @@ def test_large_packets_lost_between_two_machines() -> None:
     assert told(of, Trials((), {large: 1420})) == [
         ("packets above 1420 bytes get lost between worker-0 and worker-1", 1)
     ]
+
+
+NOISE = Drop("iptables, policy DROP of INPUT", frozenset({"input"}), None, (), policy=True)
+MAIL = Drop("nft, inet f c: tcp dport 25 drop", frozenset({"forward"}), None, (), policy=False)
+
+
+def test_a_firewall_that_drops_others_packets_meanwhile_is_not_blamed() -> None:
+    silent = [pair(1, n) for n in (0, 2, 3)]
+    of = scene(4, silent)
+    guarded = replace(QUIET, drops={4: (MAIL,), 6: ()})
+    noisy = replace(NOTHING, drops=(NOISE,))
+    tried = [Trial(p, False, False, "", noisy, noisy) for p in silent]
+    assert told(replace(of, evidence=dict.fromkeys(of.facts, guarded)), Trials(tuple(tried))) == [
+        ("what worker-1's pods send to the others gets lost on the network between them", 3)
+    ]
+    (cause,) = trial_causes(of, Trials((replace(tried[0], tcp=True),)), silent[:1])
+    assert "network" in cause.words
+    own = replace(tried[0], pair=pair(1, 0, from_pod=False))
+    (cause,) = trial_causes(of, Trials((own,)), [own.pair])
+    assert "INPUT" in cause.words
 
 
 @given(st.integers(2, 9), st.data())

@@ -1,9 +1,13 @@
 """Firewalls: where packets are dropped, by the listings of iptables-save and nft."""
 
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.firewall import Drop, read_drops, remedy
+from tasks.firewall import Drop, Packets, concerns, read_drops, remedy
 
 IPTABLES = """\
 *mangle
@@ -76,12 +80,78 @@ def test_what_a_rule_says_is_shown_on_one_line_of_its_own() -> None:
     assert drop.place.isprintable()
 
 
+FOUR, SIX = ip_network("10.200.0.0/16"), ip_network("fd00:200::/48")
+
+
+def drop(place: str, *owners: str, hook: str = "forward") -> Drop:
+    return Drop(place, frozenset({hook}), None, owners, place.partition(", ")[2].startswith("pol"))
+
+
 def test_the_remedy_is_that_of_whoever_set_it() -> None:
-    assert "ufw route allow" in remedy(["ufw"], "", "10.200.0.0/16")
-    assert "firewall-cmd --permanent" in remedy(["firewalld"], "", "10.200.0.0/16")
-    assert "/etc/sysctl.d" in remedy(["Docker"], "", "10.200.0.0/16")
-    assert "nftables.conf" in remedy([], "nft, x", "10.200.0.0/16")
-    assert "netfilter-persistent" in remedy([], "iptables, x", "10.200.0.0/16")
+    assert remedy(drop("iptables, x", "ufw"), [FOUR, SIX]) == "; ".join(
+        f"ufw route allow {way} {network}" for network in (FOUR, SIX) for way in ("from", "to")
+    )
+    assert "firewall-cmd --permanent" in remedy(drop("nft, x", "firewalld"), [FOUR])
+    assert "net.ipv4.ip_forward = 1" in remedy(drop("iptables, x", "Docker"), [FOUR])
+    assert "net.ipv6.conf.all.forwarding" in remedy(drop("ip6tables, x", "Docker"), [SIX])
+    assert "nftables.conf" in remedy(drop("nft, x"), [FOUR])
+    assert remedy(drop("ip6tables, policy DROP of FORWARD"), [SIX]) == (
+        "ip6tables -I FORWARD -s fd00:200::/48 -j ACCEPT;"
+        " ip6tables -I FORWARD -d fd00:200::/48 -j ACCEPT; netfilter-persistent save"
+    )
+
+
+def test_ip6_has_its_own_program() -> None:
+    places = {found.place for found in read_drops(IPTABLES.splitlines(), 6)}
+    assert "ip6tables, policy DROP of FORWARD" in places
+
+
+PINGS = Packets(True, ("icmp",), [ip_network("10.200.1.0/24"), FOUR], ("enp6s0", "cnio0"))
+
+
+@pytest.mark.parametrize(
+    ("place", "concerned"),
+    [
+        ("nft, inet f c: tcp dport 25 drop", False),
+        ("nft, inet f tcp: drop", True),
+        ("nft, inet f c: icmp type echo-request drop", True),
+        ("nft, inet f c: ip saddr 192.168.0.0/16 drop", False),
+        ("nft, inet f c: ip saddr 10.200.1.0/24 drop", True),
+        ("nft, inet f c: ip saddr != 192.168.0.0/16 drop", True),
+        ('nft, inet f c: iifname "docker0" drop', False),
+        ('nft, inet f c: iifname "cnio0" drop', True),
+        ("nft, policy drop of inet f c", True),
+        ("iptables, -A FORWARD -p udp -j DROP", False),
+        ("iptables, -A FORWARD ! -p udp -j DROP", True),
+        ("iptables, -A FORWARD -s 192.168.0.0/16 -j DROP", False),
+        ("iptables, -A FORWARD -s 10.0.0.0/8 -o enp6s0 -j DROP", True),
+        ("iptables, -A FORWARD -o docker0 -j DROP", False),
+        ("iptables, -A FORWARD -s 999.1.1.1 -j DROP", True),
+    ],
+)
+def test_a_rule_about_other_packets_is_not_to_blame(place: str, *, concerned: bool) -> None:
+    assert concerns(drop(place), PINGS) is concerned
+
+
+def test_what_is_forwarded_does_not_meet_what_guards_the_machine_itself() -> None:
+    inside = drop("iptables, policy DROP of INPUT", hook="input")
+    assert not concerns(inside, PINGS)
+    assert concerns(inside, replace(PINGS, forwarded=False))
+
+
+def test_a_map_of_nfts_leads_to_all_chains_in_it() -> None:
+    listing = """nft
+table inet f {
+\tchain start {
+\t\ttype filter hook forward priority 0; policy accept;
+\t\tiifname vmap { "a" : jump one, "b" : goto two }
+\t}
+\tchain two {
+\t\tdrop
+\t}
+}"""
+    (found,) = read_drops(listing.splitlines(), 4)
+    assert found.hooks == {"forward"}
 
 
 WORDS = st.sampled_from(

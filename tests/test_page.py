@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
+from ipaddress import ip_address
 from pathlib import Path
 from typing import get_args
 
@@ -15,6 +16,7 @@ from tasks.diagnosis import Cause
 from tasks.page import LISTED, verify_page
 from tasks.pairs import Pair, Verdict
 from tasks.probe import Report
+from tasks.real_pods import RealPod
 from tasks.verification import Verification
 
 from .browser import Page, browser
@@ -117,6 +119,27 @@ def test_200_machines_are_a_picture_of_40000_cells(chromium: Page, tmp_path: Pat
     assert chromium.ask("document.querySelectorAll('#failing tbody tr').length") == LISTED
     assert f"and {2 * 199 - LISTED} more" in chromium.ask("document.body.innerText")
     assert chromium.ask("document.querySelectorAll('*').length") < 10_000
+
+
+def test_pods_that_run_there_are_shown_and_those_that_are_cut_off_marked(
+    chromium: Page, tmp_path: Path
+) -> None:
+    of = cluster(2)
+    address = ip_address("10.200.0.2")
+    pod = RealPod("worker-0", address, True, ("worker-1",), ("worker-1",), "itself")
+    cause = Cause("worker-1", "worker-1: its pod bridge is missing", "restart its pods", ())
+    run = Verification(of, WHEN, pairs=every_pair(of), real_pods=[pod])
+    shown(chromium, tmp_path, run)
+    assert chromium.ask("document.title").startswith("All 4 pairs answer: ")
+    rows = "[...document.querySelectorAll('#pods tbody tr')].map(row => row.innerText)"
+    assert chromium.ask(rows) == ["worker-0\t10.200.0.2\tyes\t1 of 1\titself"]
+    silent = replace(pod, answered=(), arrives="")
+    many = [replace(pod, address=address + n) for n in range(1, 31)]
+    shown(chromium, tmp_path, replace(run, causes=[cause], real_pods=[silent, *many]))
+    assert chromium.ask("document.title").startswith("All 4 pairs answer, but pods are cut off")
+    assert chromium.ask("document.querySelector('h1').className") == "bad"
+    assert chromium.ask(rows) == ["worker-0\t10.200.0.2\tyes\t✗ 0 of 1\t-"]
+    assert "0 pairs" not in chromium.ask("document.getElementById('causes').innerText")
 
 
 def test_every_verdict_has_a_look_of_its_own(chromium: Page, tmp_path: Path) -> None:

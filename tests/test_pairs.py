@@ -89,6 +89,51 @@ def test_a_report_is_read_from_what_ping_prints() -> None:
     )
 
 
+def test_a_connection_that_a_firewall_turned_down_in_a_probes_name_is_no_answer() -> None:
+    ping = Ping("worker-1", 4, True, 3, None, True)
+    own = replace(ping, from_pod=False)
+    both = {4: True, 6: True}
+
+    def verdicts(callers: set[str] | None) -> list[str]:
+        """Those of the machine's own connection, and of its pod's."""
+        came = None if callers is None else frozenset(callers)
+        reports = {
+            "worker-0": Report("bridge", "", both, (ping, own)),
+            "worker-1": Report("bridge", "", both, (), came),
+        }
+        found = judge(cluster(2), {f"worker-{n}": facts(n) for n in range(2)}, reports)
+        return [p.verdict for p in found if p.source == "worker-0"]
+
+    assert verdicts({"10.200.0.0/24", "10.240.0.6/32"}) == ["ok", "ok"]
+    assert verdicts({"10.240.0.6/32"}) == ["ok", "silent"]
+    assert verdicts({"10.200.0.0/24"}) == ["silent", "ok"]
+    assert verdicts({"", "10.200.0.0/24"}) == ["ok", "ok"]
+    assert verdicts({""}) == ["ok", "silent"]
+    assert verdicts(None) == ["ok", "ok"]
+
+
+def test_a_pod_whose_connections_a_firewall_turns_down_is_not_said_to_get_through() -> None:
+    hiding = facts(0, masquerades=True)
+    both = {4: True, 6: True}
+    pings = tuple(Ping(f"worker-{n}", 4, p, 3, None, True) for n in (1, 2) for p in (True, False))
+    heard = Report("bridge", "", both, (), frozenset({"10.240.0.6/32"}))
+    reports = {"worker-0": Report("bridge", "", both, pings), "worker-1": heard, "worker-2": heard}
+    found = judge(
+        cluster(3), {"worker-0": hiding, "worker-1": facts(1), "worker-2": facts(2)}, reports
+    )
+    assert {p.verdict for p in found if p.source == "worker-0" and p.from_pod} == {"silent"}
+
+
+def test_callers_are_read_from_what_iptables_has_counted() -> None:
+    found = read_report(
+        "== forwarding 4\n1\n== ready bridge\n== callers\n*filter\n:INPUT ACCEPT [0:0]\n"
+        "[3:180] -A INPUT -s 10.200.0.0/24 -p tcp -m tcp --tcp-flags SYN SYN -j ACCEPT\n"
+        "[0:0] -A INPUT -s 10.200.2.0/24 -p tcp -m tcp --tcp-flags SYN SYN -j ACCEPT\n"
+        "[1:60] -A INPUT -p tcp -m tcp --tcp-flags SYN SYN\n"
+    )
+    assert found.callers == frozenset({"10.200.0.0/24", ""})
+
+
 def pairs(workers: int, silent: int = 0) -> list[Pair]:
     names = [f"worker-{n}" for n in range(workers)]
     found = [Pair(a, b, 4, True, "ok", 3, 0.1) for a in names for b in names if a != b]

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from tasks.diagnosis import Cause
 from tasks.pairs import Pair
 from tasks.probe import Report
+from tasks.real_pods import RealPod
 from tasks.verification import Verification
 from tasks.verify_formats import verify_json, verify_junit
 
@@ -36,6 +38,13 @@ MIXED = Verification(
     pairs=(FINE, SILENT, replace(FINE, from_pod=False, received=1)),
     causes=(CAUSE,),
 )
+PODS = [
+    RealPod("worker-0", ip_address("10.200.0.2"), True, ("worker-1",), ("worker-1",), "itself"),
+    RealPod("worker-0", ip_address("10.200.0.3"), True, ("worker-1",), ()),
+    RealPod("worker-1", ip_address("10.200.1.2"), False, ("worker-0",), ()),
+]
+NO_BRIDGE = Cause("worker-1", "worker-1: its pod bridge is missing", "restart its pods", ())
+CUT_OFF = Verification(cluster(2), WHEN, pairs=(FINE,), causes=(NO_BRIDGE,), real_pods=PODS)
 EARLY = Verification(cluster(2, families=(4, 6)), WHEN, rehearsal=True, stopped="interrupted")
 
 
@@ -50,7 +59,7 @@ def strict(schema: Any) -> Any:
     return {**parts, "additionalProperties": False, "required": [*fields]} if fields else parts
 
 
-@pytest.mark.parametrize("run", [MIXED, EARLY])
+@pytest.mark.parametrize("run", [MIXED, CUT_OFF, EARLY])
 def test_the_json_has_the_fields_that_the_schema_names_and_no_other(run: Verification) -> None:
     Draft202012Validator.check_schema(SCHEMA)
     document = json.loads(verify_json(run))
@@ -115,3 +124,16 @@ def test_a_run_that_ended_early_is_an_error_in_ci() -> None:
     (error,) = cases(EARLY)["verify.run", "run to its end"].result
     assert isinstance(error, Error)
     assert error.text == "interrupted"
+
+
+def test_pods_that_are_cut_off_fail_in_ci_though_all_pairs_answer() -> None:
+    found = cases(CUT_OFF)
+    assert found["verify.pods", "worker-0 10.200.0.2"].is_passed
+    (silent,) = found["verify.pods", "worker-0 10.200.0.3"].result
+    assert isinstance(silent, Failure)
+    assert silent.message == "does not answer worker-1"
+    (gone,) = found["verify.pods", "worker-1 10.200.1.2"].result
+    assert isinstance(gone, Skipped)
+    (bridge,) = found["verify.run", "ask worker-1"].result
+    assert isinstance(bridge, Failure)
+    assert (bridge.message, bridge.text) == (NO_BRIDGE.words, NO_BRIDGE.remedy)

@@ -49,7 +49,7 @@
   }
 
   function milliseconds(microseconds) {
-    return microseconds < 0 ? "?" : (microseconds / 1000).toFixed(2);
+    return microseconds < 0 ? "ok" : (microseconds / 1000).toFixed(2);
   }
 
   function bandName(band) {

@@ -1,0 +1,220 @@
+"""Causes that stand in the machines' routing tables and policy rules. Pure."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from .cluster import Address, Cluster, Machine, Network
+from .diagnosis import Cause, Scene, listed
+from .facts import Facts, Rule
+from .lookup import Lookup
+from .pairs import Pair
+from .probe import probes
+from .route import Route
+
+
+@dataclass(frozen=True)
+class _Lack:
+    """A route that a machine lacks."""
+
+    to: str
+    family: int
+    instead: Route | None  # where it sends those packets, None for nowhere but a default route
+
+
+def route_causes(scene: Scene, names: Sequence[str]) -> Iterator[Cause]:
+    """What some machines lack; where every worker lacks every route, that is one cause."""
+    lacking = {name: _lacking(scene, name) for name in names}
+    workers = {w.name for w in scene.cluster.workers if w.name in scene.facts}
+    missing = {
+        name: [lack for lack in lacks if lack.instead is None] for name, lacks in lacking.items()
+    }
+    if len(workers) > 1 and all(
+        {lack.to for lack in missing.get(name, ())} >= workers - {name} for name in workers
+    ):
+        words = "no worker has a route to the others' pods"
+        yield Cause("", words, "fab apply-routes", tuple(scene.silent))
+        return
+    for name, lacks in lacking.items():
+        if missing[name]:
+            yield Cause(
+                name,
+                f"{name} has no route to the pods of {listed(lack.to for lack in missing[name])}",
+                "fab apply-routes",
+                _over(scene, name, missing[name]),
+            )
+        for lack in lacks:
+            if lack.instead is not None:
+                via = scene.cluster.machine(lack.to).internal_ip(lack.family)
+                words = f"{name} sends packets for {lack.to}'s pods {_way(lack.instead)}"
+                pairs = _over(scene, name, [lack])
+                yield Cause(name, f"{words}, not via {via}", _replacing(lack.instead), pairs)
+    for name in names:
+        yield from _own_pods(scene, name)
+        yield from _ruled(scene, name)
+
+
+def part_causes(cluster: Cluster, facts: Mapping[str, Facts]) -> list[Cause]:
+    """Routes that lead a part of a worker's pods elsewhere: a part that no probe is in."""
+    owners = {cidr: worker for worker in cluster.workers for cidr in worker.pod_cidrs}
+    lengths = {(cidr.version, cidr.prefixlen) for cidr in owners}
+    probed = {name: _probed(cluster.machine(name), found) for name, found in facts.items()}
+    causes = []
+    for name, found in facts.items():
+        for route in found.routes:
+            prefix = route.prefix
+            if route.table != "main" or route.tos != "0":
+                continue
+            for version, length in lengths:
+                if version != prefix.version or length >= prefix.prefixlen:
+                    continue
+                worker = owners.get(prefix.supernet(new_prefix=length))
+                if worker is None or worker.name == name or worker.name not in facts:
+                    continue
+                seen = probed[worker.name].get(version)
+                if route.next_hop != worker.internal_ip(version) and seen not in prefix:
+                    words = f"{name} sends packets for {prefix}, a part of {worker.name}'s pods"
+                    causes.append(Cause(name, f"{words}, {_way(route)}", _replacing(route), ()))
+    return causes
+
+
+def _probed(machine: Machine, facts: Facts) -> dict[int, Address]:
+    """Where a worker's pods are pinged, by IP version."""
+    return {probe.address.version: probe.address for probe in probes(machine, facts)}
+
+
+def _lacking(scene: Scene, name: str) -> list[_Lack]:
+    """The workers whose pods a machine has no route to, or a wrong one."""
+    lookup = Lookup(scene.facts[name].routes)
+    found = []
+    for worker in scene.cluster.workers:
+        if worker.name == name or worker.name not in scene.facts:
+            continue
+        for family, address in _probed(worker, scene.facts[worker.name]).items():
+            route = lookup.route_to(address)
+            if route is None or route.prefix.prefixlen == 0:
+                found.append(_Lack(worker.name, family, None))
+            elif route.next_hop != worker.internal_ip(family):
+                found.append(_Lack(worker.name, family, route))
+    return found
+
+
+def _way(route: Route) -> str:
+    """Where a route leads, in words."""
+    if route.type != "unicast":
+        return f"nowhere ({route.type} {route.prefix})"
+    if len(route.hops) > 1:
+        return "several ways"
+    return f"via {route.next_hop}" if route.next_hop else f"to the link of {route.hops[0].dev}"
+
+
+def _replacing(route: Route) -> str:
+    return f"fab apply-routes{'' if route.owned else ' --replace'}"
+
+
+def _over(scene: Scene, name: str, lacks: Iterable[_Lack]) -> tuple[Pair, ...]:
+    """The pairs whose requests, or the answers to them, take these routes of a machine."""
+    ways = {(lack.to, lack.family) for lack in lacks}
+    return tuple(
+        pair
+        for pair in scene.silent
+        if (pair.source == name and (pair.target, pair.family) in ways)
+        or (pair.target == name and pair.from_pod and (pair.source, pair.family) in ways)
+    )
+
+
+def _own_pods(scene: Scene, name: str) -> Iterator[Cause]:
+    """A machine that does not send packets for its own pods to its pod bridge."""
+    facts = scene.facts[name]
+    bridge = scene.evidence[name].links.get(facts.pod_bridge) if name in scene.evidence else None
+    if bridge is not None and not bridge.on:
+        return  # which takes the route along
+    lookup = Lookup(facts.routes)
+    for probe in probes(scene.cluster.machine(name), facts):
+        route = lookup.route_to(probe.address)
+        if probe.gateway is None or (route and route.hops and route.hops[0].via is None):
+            continue
+        family = probe.address.version
+        pairs = scene.silent_at(name, family)
+        back = f"there: ip route add {probe.pod_cidr} dev {facts.pod_bridge}"
+        if route is None or route.prefix.prefixlen == 0:
+            yield Cause(name, f"{name} has no route to its own pods", back, pairs)
+        else:
+            words = f"{name} sends packets for its own pods {_way(route)}"
+            away = "fab apply-routes" if route.owned else f"there: ip route del {route}"
+            link = f"; {back}" if route.prefix == probe.pod_cidr else ""
+            yield Cause(name, words, away + link.replace("there: ", "", not route.owned), pairs)
+
+
+def _ruled(scene: Scene, name: str) -> Iterator[Cause]:
+    """Policy rules that take packets away before the main table is asked for their way."""
+    facts = scene.facts[name]
+    for rule in facts.rules:
+        devices = {scene.device(name, rule.family), facts.pod_bridge}
+        if "not" in rule.text.split() or not _comes_in(rule, devices):
+            continue
+        taken: list[Pair] = []
+        goals: list[Address] = []
+        for pair in scene.silent:
+            ways = _passing(scene, name, pair) if pair.family == rule.family else []
+            away = [to for source, to in ways if to and _takes(rule, source, to, facts)]
+            taken += [pair] if away else []
+            goals += away
+        ip = "ip rule" if rule.family == 4 else "ip -6 rule"
+        exempt = [f"{ip} add to {goal} lookup main" for goal in _networks(scene.cluster, goals)]
+        yield Cause(
+            name,
+            f"{name} does not ask its main table for their way: policy rule {rule.text}",
+            f"there, and where that rule is set: {'; '.join(exempt)}",
+            tuple(taken),
+        )
+
+
+def _comes_in(rule: Rule, devices: Collection[str]) -> bool:
+    """Whether a rule is about what comes in by one of these devices, or by any."""
+    device = rule.text.partition(" iif ")[2].split()[:1]
+    return not device or device[0] in devices
+
+
+_Ends = tuple[Address | None, Address | None]  # from, to
+
+
+def _passing(scene: Scene, name: str, pair: Pair) -> list[_Ends]:
+    """The packets of a pair that a machine sends on: the requests, the answers."""
+    if name not in (pair.source, pair.target):
+        return []
+    ends = [scene.cluster.machine(end) for end in (pair.source, pair.target)]
+    from_pod, to_pod = (_probed(end, scene.facts[end.name]).get(pair.family) for end in ends)
+    if pair.from_pod:
+        return [(from_pod, to_pod), (to_pod, from_pod)]
+    # A machine's own packets have no source address yet when their way is looked up.
+    if name == pair.source:
+        return [(None, to_pod)]
+    inner = ends[0].internal_ip(pair.family)
+    return [(inner, to_pod), (to_pod, inner)]
+
+
+def _takes(rule: Rule, source: Address | None, target: Address, facts: Facts) -> bool:
+    """Whether a rule takes packets off the way that the main table has for them."""
+    if rule.destination is not None and target not in rule.destination:
+        return False
+    if rule.source is not None and (source is None or source not in rule.source):
+        return False
+    if not rule.table:
+        return True
+    there = Lookup(facts.routes, rule.table).route_to(target)
+    if there is None or there.type == "throw":
+        return False
+    main = Lookup(facts.routes).route_to(target)
+    return main is None or (main.type, main.hops) != (there.type, there.hops)
+
+
+def _networks(cluster: Cluster, addresses: Iterable[Address]) -> list[Network]:
+    """The networks of the cluster that addresses are in; an address that is in none, itself."""
+    known = (*cluster.pod_networks, *cluster.node_networks)
+    return list(
+        dict.fromkeys(
+            next((network for network in known if ip in network), ip_network(ip))
+            for ip in addresses
+        )
+    )
