@@ -261,7 +261,7 @@ def _settle(
     take: list[Route] = []
     if not _good_enough(exact, wrong, right, allowed):
         adopted = [r for r in right if allowed.adopt and not r.owned and r.protocol != "kernel"]
-        take = [*wrong, *adopted]
+        take = [r for r in exact if r in wrong or r in adopted]  # the kernel replaces the first
     take += [r for r in there if r not in exact and (r.owned or not says(r, wanted))]
     kept = [r for r in right if r not in take][:1]
     blocks = [
