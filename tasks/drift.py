@@ -7,6 +7,7 @@ from typing import Literal
 from .cluster import Network
 from .facts import Facts
 from .persistence import ways_in
+from .route import Route
 
 Kind = Literal["lost", "changed by another hand", "not in the file", "only in the file"]
 
@@ -33,11 +34,16 @@ def drift(facts: Facts, wanted: Collection[Network], stay: bool) -> tuple[Drift,
     return () if facts.pending else (*_in_the_kernel(facts, wanted), *_in_the_files(facts, stay))
 
 
+def vanished(facts: Facts) -> list[Route]:
+    """The routes of ours that the last confirmed run left, and that are not there any more."""
+    there = {(r.key, r.hops) for r in facts.owned}
+    return [r for r in facts.kept if (r.key, r.hops) not in there]
+
+
 def _in_the_kernel(facts: Facts, wanted: Collection[Network]) -> Iterator[Drift]:
     main = [r for r in facts.routes if r.table == "main"]
-    there = {(r.key, r.hops) for r in facts.owned}
-    for route in facts.kept:
-        if (route.key, route.hops) in there or route.prefix not in wanted:
+    for route in vanished(facts):
+        if route.prefix not in wanted:
             continue
         others = sorted((r for r in main if r.prefix == route.prefix), key=lambda r: r.metric)
         if others:

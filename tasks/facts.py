@@ -322,11 +322,15 @@ def read(answer: str) -> Facts:
 
 
 def _kept(found: Mapping[tuple[str, str], list[str]]) -> tuple[Route, ...]:
-    """What the last confirmed run left; a record that cannot be read says nothing."""
+    """What the last confirmed run left; a record that cannot be read says nothing.
+
+    `ip route show proto 214` does not print the protocol that it was asked for.
+    """
     try:
-        return tuple(r for f in (4, 6) for r in parse_all(found.get(("kept", str(f)), []), f))
+        noted = [r for f in (4, 6) for r in parse_all(found.get(("kept", str(f)), []), f)]
     except Unreadable:
         return ()
+    return tuple(r._replace(protocol=OWN_PROTOCOL) for r in noted)
 
 
 def _displaced(file: str, lines: list[str]) -> Displaced:
