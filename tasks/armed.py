@@ -95,7 +95,8 @@ arm() {{
   rm -rf pending.new && mkdir pending.new && cd pending.new || return
   echo {run.id} >run && echo {shlex.quote(run.who)} "${{client:+from $client}}" >who &&
     echo {shlex.quote(what)} >what && date '+%H:%M:%S' >since &&
-    {remembered} && printf '%s\\n' "$undo" >undo &&
+    {remembered} && printf '%s\\n' {_quoted(_noted(steps))} >noted &&
+    printf '%s\\n' "$undo" >undo &&
     printf '%s\\n' "$persist" >persist &&
     printf '%s\\n' "$watch" >watch && echo $(($(uptime) + {run.timeout})) >deadline || return
   cd .. && mv pending.new pending && start_watch
@@ -207,7 +208,8 @@ holder={shlex.quote(run.who)}
 
 
 # enter: be the only one at work here; what is displaced comes back from disk after a reboot.
-# record: a line for the history. remember: which routes are ours, to tell later what was lost.
+# record: a line for the history. remember: which routes are ours, to tell later what was lost;
+# those that were lost before and that the run was not about stay noted.
 # recover: undo what is overdue, or was left half undone. fired: say how the change that was
 # asked for has ended.
 _LIBRARY = rf"""
@@ -232,10 +234,13 @@ record() {{
     "$(cat "$1/run")" "$(cat "$1/who")" "$(cat "$1/what")" "$2" >>"$log/history"
 }} 2>/dev/null
 remember() {{
-  mkdir -p "$log" && for family in 4 6; do
-    echo "== kept $family"
-    ip -$family -details -oneline route show table main proto {OWN_PROTOCOL}
-  done >"$log/owned.new" && {{ sync "$log/owned.new" || sync; }} &&
+  mkdir -p "$log" && {{
+    cat kept/noted
+    for family in 4 6; do
+      echo "== kept $family"
+      ip -$family -details -oneline route show table main | sed -n '/ proto {OWN_PROTOCOL} /p'
+    done
+  }} >"$log/owned.new" && {{ sync "$log/owned.new" || sync; }} &&
     mv "$log/owned.new" "$log/owned" || rm -f "$log/owned" "$log/owned.new"
 }} 2>/dev/null
 take_back() {{
@@ -360,6 +365,11 @@ fi"""
 
 def _quoted(lines: Sequence[str]) -> str:
     return " ".join(shlex.quote(line) for line in lines) or "''"
+
+
+def _noted(steps: Steps) -> list[str]:
+    """What goes on being noted as ours although it is lost, as `remember` writes it."""
+    return [line for r in steps.noted for line in (f"== kept {r.prefix.version}", r.words)]
 
 
 def _questions(steps: Steps) -> list[str]:

@@ -1,12 +1,12 @@
 """The plan: from the routes a machine has to those it should have. Pure; no network here."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 from .cluster import Address, Cluster, Machine, Network, within
-from .drift import Drift, drift
+from .drift import Drift, drift, vanished
 from .facts import Displaced, Facts
 from .guards import (
     Obstacle,
@@ -71,12 +71,15 @@ class MachinePlan:
     way_back: bool = False  # itself a rollback
     repair: bool = False  # puts back what was lost: no run of which anything is to be remembered
     files: Files = NO_FILES  # those that bring routes back at boot
+    noted: tuple[Route, ...] = ()  # ours, lost, and not what this is about: to be lost afterwards
+    forget: bool = False  # the machine's note of its routes names some that are meant no longer
     drift: tuple[Drift, ...] = ()  # what is not as the last confirmed run left it
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.changes or self.restores or self.forgets) and self.files.empty
+        records = self.forgets or self.forget
+        return not (self.changes or self.restores or records) and self.files.empty
 
     def count(self, verb: str) -> int:
         """How many changes of one kind there are."""
@@ -262,7 +265,9 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     if allowed.prune:
         refusals += _prune_refusals(stale, scope, facts, allowed)
         changes += [Change(None, (r,)) for r in stale]
-    stay = _staying(scope, facts, lookup, changes)
+    stay = []
+    if scope.cluster.persist != "none":
+        stay = staying(facts, changes, scope.cluster, hidden)
     refusals += [no_manager(dev) for dev in unmanaged(stay, facts.managers)]
     return MachinePlan(
         name=machine.name,
@@ -273,31 +278,35 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         outside=tuple(outside),
         refusals=tuple(refusals),
         files=files_to(stay, facts.managers, facts.files),
+        noted=tuple(r for r in vanished(facts) if r.prefix in hidden),
         drift=drift(facts, scope.prefixes, scope.cluster.persist == "auto"),
     )
 
 
-def after_changes(
-    routes: Iterable[Route], changes: Iterable[Change], cluster: Cluster
+def besides(facts: Facts, about: Container[Network]) -> set[Network]:
+    """The prefixes of ours on a machine, there or lost, that a run is not about."""
+    prefixes = {prefix for prefix, _ in ways_in(facts.files)} | {r.prefix for r in facts.kept}
+    return {prefix for prefix in prefixes if prefix not in about}
+
+
+def staying(
+    facts: Facts, changes: Iterable[Change], cluster: Cluster, hidden: Container[Network]
 ) -> list[Route]:
-    """The routes of ours that there will be, but for those outside pod_networks."""
-    gone = {r.key for change in changes for r in change.take}
-    there = {r.key: r for r in routes if r.key not in gone}
-    there.update((c.put.key, c.put) for c in changes if c.put is not None)
-    return [r for r in there.values() if within(r.prefix, cluster.pod_networks)]
+    """The routes for a machine's files: those of ours that there will be, in pod_networks.
 
-
-def _staying(scope: _Scope, facts: Facts, lookup: Lookup, changes: Iterable[Change]) -> list[Route]:
-    """The routes for a machine's files; what this plan is not about stays in them."""
-    if scope.cluster.persist == "none":
-        return []
-    hidden = scope.hidden
+    To prefixes that are hidden from this plan also those that stand in the files now: a route
+    that happens to be lost today is to come back all the same.
+    """
+    lookup = Lookup(facts.routes)
     asleep = [
         own_route(prefix, via, dev)
         for prefix, via in ways_in(facts.files)
         if prefix in hidden and (dev := lookup.link_to(via)) is not None
     ]
-    return after_changes([*asleep, *facts.owned], changes, scope.cluster)
+    taken = {r.key for change in changes for r in change.take}
+    there = {r.key: r for r in (*asleep, *facts.owned) if r.key not in taken}
+    there.update((c.put.key, c.put) for c in changes if c.put is not None)
+    return [r for r in there.values() if within(r.prefix, cluster.pod_networks)]
 
 
 def _settle(
@@ -315,7 +324,7 @@ def _settle(
     take: list[Route] = []
     if not _good_enough(exact, wrong, right, allowed):
         adopted = [r for r in right if allowed.adopt and not r.owned and r.protocol != "kernel"]
-        take = [*wrong, *adopted]
+        take = [r for r in exact if r in wrong or r in adopted]  # the kernel replaces the first
     take += [r for r in there if r not in exact and (r.owned or not says(r, wanted))]
     kept = [r for r in right if r not in take][:1]
     blocks = [

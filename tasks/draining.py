@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from .changes import Change, MachinePlan, Plan, after_changes
-from .cluster import Cluster, Machine, within
+from .changes import Change, MachinePlan, Plan, besides, staying
+from .cluster import Cluster, within
+from .drift import vanished
 from .facts import Facts
 from .guards import waiting
 from .persistence import files_to
-from .route import Route
 
 
 def plan_drain(
@@ -19,7 +19,7 @@ def plan_drain(
 ) -> Plan:
     """Plan to delete our routes to a worker's pod CIDRs on the others, and all of ours on it.
 
-    Where one of the others can still ping it that is refused, unless with `force`.
+    Where it answers us, or a ping of one of the others, that is refused, unless with `force`.
     """
     leaving = cluster.machine(name)
     plans = []
@@ -35,25 +35,25 @@ def plan_drain(
         ]
         changes = tuple(Change(None, (r,)) for r in gone)
         refusals = waiting(found)
-        if machine.name != name and not force:
-            refusals += _alive(leaving, gone, found)
-        there = after_changes(found.owned, changes, cluster) if found.files else []
+        if name not in facts:
+            answers = sorted(str(ip) for ip in {r.next_hop for r in gone} & found.answering)
+        else:  # said once, of the worker itself
+            answers = [leaving.public_ip] if machine.name == name else []
+        if answers and not force:
+            refusals.append(
+                f"{name} still answers at {', '.join(answers)}: move its pods away first"
+                " (kubectl drain), then say --force"
+            )
+        others = set() if machine.name == name else besides(found, leaving.pod_cidrs)
+        there = staying(found, changes, cluster, others) if found.files else []
         plans.append(
             MachinePlan(
                 machine.name,
                 changes,
                 refusals=tuple(refusals),
                 files=files_to(there, found.managers, found.files),
+                noted=tuple(r for r in vanished(found) if r.prefix in others),
+                forget=any(r.prefix not in others for r in found.kept),
             )
         )
     return Plan(tuple(plans), skipped or {})
-
-
-def _alive(leaving: Machine, gone: list[Route], facts: Facts) -> list[str]:
-    answering = sorted({str(r.next_hop) for r in gone if r.next_hop in facts.answering})
-    if not answering:
-        return []
-    return [
-        f"{leaving.name} still answers at {', '.join(answering)}: move its pods away first"
-        " (kubectl drain), then say --force"
-    ]

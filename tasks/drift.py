@@ -8,6 +8,7 @@ from .cluster import Network
 from .facts import Facts
 from .lookup import Lookup
 from .persistence import ways_in
+from .route import Route
 
 Kind = Literal["lost", "changed by another hand", "not in the file", "only in the file"]
 
@@ -34,16 +35,18 @@ def drift(facts: Facts, wanted: Collection[Network], stay: bool) -> tuple[Drift,
     return () if facts.pending else (*_in_the_kernel(facts, wanted), *_in_the_files(facts, stay))
 
 
-def _in_the_kernel(facts: Facts, wanted: Collection[Network]) -> Iterator[Drift]:
-    here = {id(r) for r in facts.owned}  # a line that has not changed is the same route
+def vanished(facts: Facts) -> list[Route]:
+    """The routes of ours that the last confirmed run left, and that are not there any more."""
+    here = {id(r) for r in facts.owned}  # the same line is read as the same object
     missed = [r for r in facts.kept if id(r) not in here]
-    if not missed:
-        return
-    there = {(r.key, r.hops) for r in facts.owned}
-    lookup = Lookup(facts.routes)
-    for route in missed:
-        if (route.key, route.hops) in there or route.prefix not in wanted:
-            continue
+    there = {(r.key, r.hops) for r in facts.owned} if missed else set()
+    return [r for r in missed if (r.key, r.hops) not in there]
+
+
+def _in_the_kernel(facts: Facts, wanted: Collection[Network]) -> Iterator[Drift]:
+    gone = [route for route in vanished(facts) if route.prefix in wanted]
+    lookup = Lookup(facts.routes if gone else ())
+    for route in gone:
         if others := lookup.at(route.prefix):
             now = ", ".join(map(str, others))
             yield Drift("changed by another hand", route.prefix, f"{route} is now {now}")

@@ -23,7 +23,7 @@ put() {
   }
 }
 take() {
-  rm -f "$1" || return
+  rm -f "$1" "${1%/*}/.pod-routes.new" || return
   case $1 in *.network.d/*) rmdir "${1%/*}" 2>/dev/null || : ;; esac
 }
 keep_displaced() {

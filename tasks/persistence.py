@@ -73,7 +73,7 @@ def files_to(
     wanted = {file.path: file for file in _files(routes, managers)}
     return Files(
         tuple(file for path, file in wanted.items() if found.get(path) != file.text),
-        tuple(path for path in found if path not in wanted),
+        tuple(path for path in found if path not in wanted)[::-1],  # a link before its target
         bool(wanted),
     )
 

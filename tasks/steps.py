@@ -31,6 +31,7 @@ class Steps:
     keeps: tuple[Keep, ...] = ()
     restores: tuple[Displaced, ...] = ()
     files: Files = NO_FILES
+    noted: tuple[Route, ...] = ()  # ours, lost before: noted on as lost
 
     @property
     def lines(self) -> list[str]:
@@ -50,17 +51,22 @@ def steps(plan: MachinePlan, run: str) -> Steps:
         place = str(route.prefix).replace("/", "-")
         file = f"{run}_{route.prefix.version}_{place}_{route.protocol}"
         keeps[file] = Keep(file, route.prefix, route.protocol)
-    return Steps(tuple(do), tuple(undo), tuple(keeps.values()), plan.restores, plan.files)
+    return Steps(
+        tuple(do), tuple(undo), tuple(keeps.values()), plan.restores, plan.files, plan.noted
+    )
 
 
 def _file_lines(files: Files) -> list[str]:
     """What a person would type to write and remove these files."""
     lines = []
     for file in files.write:
+        path = shlex.quote(file.path)
+        lines.append(f"mkdir -p {shlex.quote(file.path.rpartition('/')[0])}")
         if file.target:
-            lines.append(f"ln -sf {file.target} {shlex.quote(file.path)}")
+            lines.append(f"ln -sf {shlex.quote(file.target)} {path}")
         else:
-            lines.append(f"cat >{shlex.quote(file.path)} <<'END_OF_FILE'\n{file.text}END_OF_FILE")
+            lines.append(f"cat >{path} <<'END_OF_FILE'\n{file.text}END_OF_FILE")
+            lines.append(f"chmod {file.mode} {path}")
     return lines + [f"rm {shlex.quote(path)}" for path in files.remove]
 
 

@@ -89,11 +89,15 @@ class _Watch:
             cluster.pod_networks, known, False, armed.settle(armed.new_run(cluster.pod_networks, 0))
         )
         self._connections = {name: fleet.connection(name) for name in names}
+        for connection in self._connections.values():  # also while one is mended: others wait
+            timeouts = connection.config.timeouts
+            timeouts.command = timeouts.command or LOOK
         self._jump = threading.Lock()
         self._answers: queue.Queue[tuple[str, str | Trouble]] = queue.Queue()
         self._asked: set[str] = set()
         self._facts: dict[str, Facts] = {}
         self._losses = {name: Losses() for name in names}
+        self._failed = dict.fromkeys(names, frozenset[str]())
         self._told = dict.fromkeys(names, frozenset[str]())
 
     def look(self) -> None:
@@ -108,7 +112,7 @@ class _Watch:
             if connection.gateway:
                 with self._jump:  # two threads cannot open the same jump host
                     self._fleet.open(connection)
-            answer: str | Trouble = self._fleet.run(connection, self._script, LOOK)
+            answer: str | Trouble = self._fleet.run(connection, self._script)
         except Trouble as trouble:
             connection.close()  # the next look makes a new one
             answer = trouble
@@ -150,19 +154,25 @@ class _Watch:
         losses = self._losses[name]
         losses.seen({d.prefix for d in plan.drift if d.kind == "lost"})
         made = repair(plan, found, losses)
-        self._tell(name, lasting(plan, made, losses))
+        again = self._failed[name] if made.changes else ()  # told once, and tried at each look
+        self._tell(name, [*lasting(plan, made, losses), *again])
         return bool(made.changes) and self._put_back(made, asked)
 
     def _put_back(self, made: MachinePlan, facts: dict[str, Facts]) -> bool:
         """Put back what a machine lost; whether a signal came meanwhile."""
         run = armed.new_run(self._fleet.cluster.pod_networks, TIMEOUT)
+        name = made.name
         ended = roll_out(self._fleet, Plan((made,), {}), facts, run)
-        if ended.whole:
-            self._losses[made.name].put_back(c.prefix for c in made.changes)
         why = ended.endings[0].why if ended.endings else "a signal came first"
         what = "put back" if ended.whole else f"not put back: {why}"
-        for lost in few([str(change.put) for change in made.changes]):
-            self._say(made.name, f"{what}: {lost}")
+        lines = [f"{what}: {lost}" for lost in few([str(c.put) for c in made.changes])]
+        self._failed[name] = frozenset() if ended.whole else frozenset(lines)
+        if ended.whole:
+            self._losses[name].put_back(c.prefix for c in made.changes)
+            for line in lines:
+                self._say(name, line)
+        else:
+            self._tell(name, self._told[name] | self._failed[name])
         return ended.interrupted
 
     def _tell(self, name: str, lasting: Iterable[str]) -> None:

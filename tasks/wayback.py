@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .changes import Change, MachinePlan, Plan, after_changes
+from .changes import Change, MachinePlan, Plan, besides, staying
 from .cluster import Cluster, Network
+from .drift import vanished
 from .facts import Displaced, Facts
 from .guards import waiting
 from .persistence import files_to
@@ -34,6 +35,7 @@ def plan_rollback(
                 refusals=tuple(waiting(found)),
                 way_back=True,
                 files=files_to((), found.managers, found.files),
+                forget=bool(found.kept),
             )
         )
     return Plan(tuple(plans), skipped or {})
@@ -64,6 +66,8 @@ def plan_last(
             if (put.key, put.hops, put.protocol) in there
         ]
         changes += [Change(route) for route in back.values() if route.key not in _keys(found)]
+        about = {r.prefix for r in (*last.puts, *last.takes)}
+        others = besides(found, about)
         plans.append(
             MachinePlan(
                 machine.name,
@@ -72,10 +76,12 @@ def plan_last(
                 forgets=displaced,
                 way_back=True,
                 files=files_to(
-                    after_changes(found.owned, changes, cluster) if found.files else (),
+                    staying(found, changes, cluster, others) if found.files else (),
                     found.managers,
                     found.files,
                 ),
+                noted=tuple(r for r in vanished(found) if r.prefix in others),
+                forget=any(r.prefix in about for r in found.kept),
             )
         )
     return Plan(tuple(plans), skipped or {})

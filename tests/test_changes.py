@@ -664,6 +664,14 @@ def test_every_line_of_a_plan_is_one_that_the_kernel_takes(world: World, allowed
         carried_out(world.facts[machine.name], machine)
 
 
+def test_of_routes_that_share_a_key_the_kernel_replaces_the_first() -> None:
+    """One typed by hand, and ours behind it, as `ip route append` puts it there."""
+    found = facts(0, TYPED, f"{pods(1)} dev docker0 proto 214")
+    (plan,) = plan_routes(cluster(2), {"worker-0": found}, Allowed(adopt=True)).machines
+    kernel = carried_out(found, plan)
+    assert [r.words for r in kernel.table if r.prefix == ip_network(pods(1))] == [wanted(1)]
+
+
 @LAW
 @given(worlds(), ALLOWED)
 def test_undo_after_a_plan_gives_what_was_found(world: World, allowed: Allowed) -> None:

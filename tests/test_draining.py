@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import ip_address
 
+import pytest
+
 from tasks.changes import Plan
 from tasks.cluster import Address
 from tasks.draining import plan_drain
@@ -32,7 +34,7 @@ def test_the_routes_to_it_and_on_it_go_and_no_others() -> None:
     asked = {f"worker-{n}": machine(n) for n in range(3)}
     foreign = route(f"{pods(2)} via {node(2)} dev {DEV} proto static metric 9")
     asked["worker-0"] = replace(asked["worker-0"], routes=(*asked["worker-0"].routes, foreign))
-    plan = plan_drain(cluster(3), asked, "worker-2", force=False)
+    plan = plan_drain(cluster(3), asked, "worker-2", force=True)
     assert deleted(plan) == {
         "worker-0": [pods(2)],
         "worker-1": [pods(2)],
@@ -47,13 +49,36 @@ def test_the_routes_to_it_and_on_it_go_and_no_others() -> None:
     assert not plan.only_adds
 
 
-def test_one_that_answers_wants_force() -> None:
-    asked = {"worker-0": machine(0, [ip_address(node(2))]), "worker-2": machine(2)}
-    refused = plan_drain(cluster(3), asked, "worker-2", force=False)
-    assert refused.refused
-    assert "still answers at 10.240.0.8" in refused.machines[0].refusals[0]
-    assert not plan_drain(cluster(3), asked, "worker-2", force=True).refused
-    assert not plan_drain(cluster(3), asked, "worker-1", force=False).refused
+@pytest.mark.parametrize(
+    ("asked", "where"),
+    [
+        ({0: [node(2)], 1: []}, "10.240.0.8"),  # it answers a ping of another one
+        ({0: [], 2: []}, "203.0.113.12"),  # it answers us, though it may answer no ping
+    ],
+)
+def test_one_that_answers_wants_force(asked: dict[int, list[str]], where: str) -> None:
+    found = {f"worker-{n}": machine(n, map(ip_address, hops)) for n, hops in asked.items()}
+    refused = plan_drain(cluster(3), found, "worker-2", force=False)
+    (why,) = [why for m in refused.machines for why in m.refusals]
+    assert f"worker-2 still answers at {where}: " in why
+    assert not plan_drain(cluster(3), found, "worker-2", force=True).refused
+
+
+def test_a_route_to_another_worker_that_is_lost_that_day_comes_back_all_the_same() -> None:
+    there = [route(wanted(n)) for n in (1, 2)]
+    found = replace(machine(0), routes=facts(0, wanted(2)).routes, kept=tuple(there))
+    (plan,) = plan_drain(cluster(3), {"worker-0": found}, "worker-2", force=False).machines
+    assert ways_in({f.path: f.text for f in plan.files.write}) == {
+        (there[0].prefix, there[0].next_hop)
+    }
+    assert plan.noted == (there[0],)
+
+
+def test_a_lost_route_to_it_is_not_put_back_by_the_watch_afterwards() -> None:
+    lost = facts(0, kept=(route(wanted(2)),))
+    (plan,) = plan_drain(cluster(3), {"worker-0": lost}, "worker-2", force=False).machines
+    assert not plan.empty
+    assert plan.noted == ()
 
 
 def test_one_that_cannot_be_asked_leaves_the_others_all_the_same() -> None:

@@ -126,6 +126,16 @@ def test_kubelets_pod_cidr(line: str, networks: list[str]) -> None:
     assert [str(n) for claim in facts.claims for n in claim.networks] == networks
 
 
+def test_the_note_of_our_routes_holds_those_there_and_those_lost_before() -> None:
+    noted = "unicast 10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214 scope global"
+    lost = "10.200.2.0/24 via 10.240.0.8 dev enp6s0 proto 214"
+    answer = f"== kept 4\n{lost}\n== kept 4\n{noted}\n== kept 6\n== snapshot\n1 2\n"
+    assert [str(r) for r in read(answer).kept] == [
+        lost.removesuffix(" proto 214"),
+        "10.200.1.0/24 via 10.240.0.7 dev enp6s0",
+    ]
+
+
 def test_what_a_run_changed_is_read_as_it_was_written() -> None:
     puts = (parse("10.200.1.0/24 via 10.240.0.7 dev e0 proto 214", 4),)
     takes = (parse("fd00:200:1::/64 via fd00::9 dev e0 proto 214 metric 1024", 6),)

@@ -54,7 +54,7 @@ def test_each_manager_has_its_file_and_what_is_written_is_read_again(
     assert made.stay
     assert files_to(BOTH[::-1], {DEV: manager}, there).empty
     gone = files_to((), {DEV: manager}, there)
-    assert gone.remove == tuple(there)
+    assert gone.remove == tuple(there)[::-1]  # no link is left that leads nowhere
     assert gone.forget
 
 
@@ -178,6 +178,16 @@ def test_what_a_run_is_not_about_stays_in_the_file() -> None:
     assert planned(both, only="worker-1") == set()  # it is right as it is
     assert planned(asked(files=on_disk(2, 9)), only="worker-1") == {pods(1), pods(2)}
     assert planned(asked(files=on_disk(2)), worker_2="down") == {pods(1), pods(2)}
+
+
+def test_what_a_run_is_not_about_and_is_lost_stays_noted_as_ours() -> None:
+    there, lost = (
+        {"worker-0": replace(found["worker-0"], kept=BOTH[:1])}
+        for found in (asked(wanted(1)), asked())
+    )
+    assert of(plan_routes(STAY, there, Allowed(), "worker-2")).noted == ()
+    assert of(plan_routes(STAY, lost, Allowed(), "worker-2")).noted == BOTH[:1]
+    assert of(plan_routes(STAY, lost, Allowed())).noted == ()  # it is put back
 
 
 def test_a_foreign_route_that_is_right_is_in_no_file() -> None:

@@ -1,6 +1,7 @@
 """Steps: the lines for a machine, and the scripts around them."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from tasks import armed
 from tasks.changes import Change, MachinePlan
 from tasks.facts import Displaced, question
+from tasks.persistence import File, Files
 from tasks.probe import Probe, Target, pings, script
 from tasks.steps import Steps, steps
 
@@ -119,3 +121,12 @@ def test_what_failed_is_named_with_the_kernels_words() -> None:
 def test_nonsense_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="breaks off"):
         armed.read_outcome(text.replace("== ", ""), Steps((), ()))
+
+
+def test_the_lines_of_a_dry_run_make_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "a b.d" / "file"
+    files = Files((File(str(path), "it's\n", "755"), File(f"{tmp_path}/c/l", "", target=str(path))))
+    lines = steps(MachinePlan("worker-0", files=files), "run").lines
+    subprocess.run(["sh", "-e"], input="\n".join(lines), text=True, check=True)
+    assert Path(f"{tmp_path}/c/l").read_text() == "it's\n"
+    assert path.stat().st_mode & 0o777 == 0o755

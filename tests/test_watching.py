@@ -1,7 +1,13 @@
 """What `fab watch` puts back, what it leaves alone, and when it gives up."""
 
+from types import SimpleNamespace
+
+import pytest
+
+from tasks import watching
 from tasks.changes import Allowed, MachinePlan, plan_routes
 from tasks.facts import Facts, Pending
+from tasks.rollout import Ending, Rollout
 from tasks.watching import Losses, lasting, repair
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted
@@ -54,3 +60,30 @@ def test_a_route_is_given_up_when_it_is_lost_the_third_time_in_a_row() -> None:
     assert lasting(planned(found), made, losses)[0].startswith("lost again, left alone: lost")
     losses.seen(set())
     assert not repair(planned(found), found, losses).empty
+
+
+class NoFleet:
+    """Machines that are not there: what they say is put into a test's mouth."""
+
+    cluster = cluster(4)
+
+    def connection(self, _name: str) -> SimpleNamespace:
+        return SimpleNamespace(config=SimpleNamespace(timeouts=SimpleNamespace(command=None)))
+
+
+def test_what_cannot_be_put_back_is_said_once_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    ends = [False, False, True]
+    monkeypatch.setattr(watching, "read", lambda _: facts(0, wanted(2), kept=KEPT))
+    monkeypatch.setattr(
+        watching,
+        "roll_out",
+        lambda *_: Rollout((Ending("worker-0", "untouched", "no disk"),), ends.pop(0)),
+    )
+    watch = watching._Watch(NoFleet(), lambda _name, what: said.append(what))  # type: ignore[arg-type]
+    for _ in range(3):
+        watch._answered("worker-0", "")
+    assert ends == []
+    assert said == [f"not put back: no disk: {KEPT[0]}", f"put back: {KEPT[0]}"]
