@@ -172,6 +172,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     for route in main:
         at.setdefault(route.prefix, []).append(route)
     lookup = Lookup(main)
+    itself = {a.ip for _, a in facts.addresses}
     targets = list(scope.targets())
     inside = _inside(at, [prefix for _, prefix, _ in targets] + list(machine.pod_cidrs))
 
@@ -181,9 +182,9 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     refusals = waiting(facts)
     for worker, prefix, via in targets:
         there = [*sorted(at.get(prefix, []), key=lambda r: r.metric), *inside.get(prefix, [])]
-        dev = lookup.link_to(via) if via is not None else None
+        dev = lookup.link_to(via) if via is not None and via not in itself else None
         if via is None or dev is None or not within(prefix, scope.cluster.pod_networks):
-            refusals.append(refusal(worker, prefix, via, lookup, scope.cluster))
+            refusals.append(refusal(worker, prefix, via, facts, scope.cluster))
             continue
         wanted = own_route(prefix, via, dev)
         change, kept, blocks = _settle(wanted, there, allowed)
