@@ -164,8 +164,8 @@ def test_the_undo_outlives_the_session_that_armed_it(machine: Machine) -> None:
     wait_for(lambda: machine.run(*leaves) == "", "the session was not ended")
     assert machine.routes() == 2
     wait_for(lambda: machine.routes() == 0, "the undo did not come")
-    assert "undone: not confirmed" in machine.run("cat", "/var/lib/pod-routes/history")
     wait_for(lambda: machine.units() == "", "a unit is left")
+    assert "undone: not confirmed" in machine.run("cat", "/var/lib/pod-routes/history")
 
 
 def test_a_confirmed_change_stays_and_leaves_no_unit(machine: Machine) -> None:
