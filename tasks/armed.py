@@ -4,10 +4,12 @@ A change is armed before it acts. In STATE/pending stand the undo, as a script o
 deadline in seconds of uptime; a watchdog that no login session owns carries the undo out when the
 deadline passes. Whoever wants to keep the change or undo it has to rename that directory first,
 and a rename happens once (rename(2)). The undo can be repeated: its lines are forced, those that
-are already gone or there fail harmlessly, and the table's checksum says whether it worked.
+are already gone or there fail harmlessly, and a checksum of what stands at the prefixes of the
+change says whether it worked. What others do elsewhere meanwhile (a pod that starts) is theirs.
 """
 
 import getpass
+import os
 import re
 import shlex
 import socket
@@ -19,7 +21,7 @@ from typing import Literal, get_args
 
 from .answer import sections
 from .cluster import Address, Network
-from .facts import LOG, STATE, Displaced, snapshot_function
+from .facts import LOG, STATE, Displaced, checksum_function, snapshot_function
 from .persist_script import persist_script
 from .route import OWN_PROTOCOL, Route, parse, parse_all
 from .steps import Steps, restore, save
@@ -40,12 +42,20 @@ class Run:
     who: str  # user@host
     timeout: int  # seconds until a change that nobody confirms takes itself back
     pod_networks: tuple[Network, ...]
+    machines: tuple[str, ...] = ()  # all that it changes
 
 
 def new_run(pod_networks: tuple[Network, ...], timeout: int) -> Run:
     """A run that starts now, of the user of this machine."""
     name = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
-    return Run(name, f"{getpass.getuser()}@{socket.gethostname()}", timeout, pod_networks)
+    return Run(name, f"{_user()}@{socket.gethostname()}", timeout, pod_networks)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in containers
+        return f"uid {os.getuid()}"
 
 
 @dataclass(frozen=True)
@@ -56,8 +66,8 @@ class Outcome:
     all is as before. broken: the table is not as before. locked, pending, changed, unarmed:
     nothing was done, since another run is at work, waits for confirmation, the table is no longer
     the one planned on, or no undo could be armed. armed: the deadline was pushed. kept:
-    confirmed. unpersisted: confirmed, but the files could not be put in place. fired: there is
-    nothing to confirm any more.
+    confirmed, perhaps by somebody else. unpersisted: confirmed, but the files could not be put in
+    place. fired: there is nothing to confirm any more.
     """
 
     state: End
@@ -86,15 +96,18 @@ def carry_out(
     remembered = ":" if changes is None else f"printf '%s\\n' {_quoted(changes)} >changes"
     return f"""{_library(run)}
 before={shlex.quote(snapshot)}
-undo={shlex.quote(_undo_script(steps, snapshot, run))}
+undo={shlex.quote(_undo_script(steps, run))}
 persist={shlex.quote(persist_script(steps.files))}
 watch={shlex.quote(_WATCH)}
+run={run.id}
 {snapshot_function(run.pod_networks)}
+{_touched_function(steps)}
 {_CARRY_OUT}
 arm() {{
   rm -rf pending.new && mkdir pending.new && cd pending.new || return
-  echo {run.id} >run && echo {shlex.quote(run.who)} "${{client:+from $client}}" >who &&
+  echo $run >run && echo {shlex.quote(run.who)} "${{client:+from $client}}" >who &&
     echo {shlex.quote(what)} >what && date '+%H:%M:%S' >since &&
+    echo {shlex.quote(" ".join(run.machines))} >machines && touched >before &&
     {remembered} && printf '%s\\n' {_quoted(_noted(steps))} >noted &&
     printf '%s\\n' "$undo" >undo &&
     printf '%s\\n' "$persist" >persist &&
@@ -114,16 +127,22 @@ resolve() {{
 """
 
 
-def go_back(snapshot: str, run: Run, why: str) -> str:
-    """The script that leads back to before this run, however far it came on the machine."""
+def go_back(run: Run, why: str) -> str:
+    """The script that leads back to before this run, however far it came on the machine.
+
+    A command of the run that is late, since it hung, finds that the run has ended.
+    """
     return f"""{_library(run)}
-{snapshot_function(run.pod_networks)}
 main() {{
   enter -w {PATIENCE} || return
-  for place in pending undoing; do
-    if [ "$(cat $place/run 2>/dev/null)" = {run.id} ]; then take_back {shlex.quote(why)}; fi
-  done
-  if [ "$(snapshot)" = {shlex.quote(snapshot)} ]; then echo "== done"; else echo "== broken"; fi
+  echo {run.id} 2>/dev/null >ended || :
+  if [ "$(cat pending/run undoing/run 2>/dev/null)" = {run.id} ]; then
+    take_back {shlex.quote(why)} || {{ echo "== broken"; return; }}
+  elif cut -f 2,5 "$log/history" 2>/dev/null | grep -q '^{run.id}.kept'; then
+    echo "== kept"
+    return
+  fi
+  echo "== done"
 }}
 """
 
@@ -144,7 +163,7 @@ def push(run: Run) -> str:
     return f"""{_library(run)}
 main() {{
   enter -w {PATIENCE} || return
-  if [ "$(cat pending/run 2>/dev/null)" = {run.id} ] && kill -0 "$(cat pending/pid)" &&
+  if [ "$(cat pending/run 2>/dev/null)" = {run.id} ] && watched &&
     echo $(($(uptime) + {run.timeout})) >pending/deadline.new &&
     mv pending/deadline.new pending/deadline
   then echo "== armed"; else fired; fi
@@ -208,8 +227,9 @@ holder={shlex.quote(run.who)}
 
 
 # enter: be the only one at work here; what is displaced comes back from disk after a reboot.
-# record: a line for the history. remember: which routes are ours, to tell later what was lost;
-# those that were lost before and that the run was not about stay noted.
+# record: a line for the history, said once. watched: whether the watchdog is alive, and no other
+# process has its number. remember: which routes are ours, to tell later what was lost; those that
+# were lost before and that the run was not about stay noted.
 # recover: undo what is overdue, or was left half undone. fired: say how the change that was
 # asked for has ended.
 _LIBRARY = rf"""
@@ -230,9 +250,12 @@ recall() {{
 }}
 uptime() {{ read -r up _ </proc/uptime; echo "${{up%.*}}"; }}
 record() {{
-  mkdir -p "$log" && printf '%s\t%s\t%s\t%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" \
-    "$(cat "$1/run")" "$(cat "$1/who")" "$(cat "$1/what")" "$2" >>"$log/history"
+  mkdir -p "$log" && [ -e "$1/run" ] || return
+  line=$(printf '%s\t%s\t%s\t%s' "$(cat "$1/run")" "$(cat "$1/who")" "$(cat "$1/what")" "$2")
+  [ "$(tail -n 1 "$log/history" | cut -f 2-)" = "$line" ] ||
+    printf '%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" "$line" >>"$log/history"
 }} 2>/dev/null
+watched() {{ grep -q pending/watch "/proc/$(cat pending/pid)/cmdline"; }} 2>/dev/null
 remember() {{
   mkdir -p "$log" && {{
     cat kept/noted
@@ -249,7 +272,6 @@ take_back() {{
 }}
 recover() {{
   if [ -d pending ]; then
-    kill -0 "$(cat pending/pid)" 2>/dev/null && return
     [ "$(uptime)" -ge "$(cat pending/deadline)" ] || return
   elif [ ! -d undoing ]; then
     return
@@ -278,7 +300,6 @@ same_links() {
 }
 steady_way() { way | sed 's/ cache.*//; s/ expires [^ ]*//'; }
 start_watch() {
-  run=$(cat pending/run)
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
     systemd-run --quiet --collect --unit="pod-routes-$run" sh "$PWD/pending/watch" "$run" \
       </dev/null 9>&- 3>&- || return
@@ -300,6 +321,9 @@ tables() {
 }
 main() {
   enter -n || return
+  if [ "$(cat ended 2>/dev/null)" = "$run" ]; then
+    echo "== unarmed"; echo "this run has ended without it"; return
+  fi
   recover
   if [ -d pending ] || [ -d undoing ]; then
     echo "== pending"; cat pending/who undoing/who 2>/dev/null; return
@@ -308,7 +332,10 @@ main() {
   words=$(arm 2>&1) || { rm -rf pending pending.new; echo "== unarmed"; echo "$words"; return; }
   way_before=$(steady_way)
   if words=$(go 2>&1); then
-    if [ "$(steady_way)" = "$way_before" ]; then echo "== done"; tables; resolve; return; fi
+    if [ "$(steady_way)" = "$way_before" ]; then
+      exec 9>&-  # who does not read the answer must not keep the watchdog waiting
+      echo "== done"; tables; resolve; return
+    fi
     words="the way back to you, or to the gateway, was another one afterwards"
   fi
   if take_back "failed"; then echo "== undone"; else echo "== broken"; fi
@@ -316,26 +343,42 @@ main() {
 }
 """
 
-# Runs without a session; every second it looks whether it is still wanted.
+# Runs without a session; every second it looks whether it is still wanted. An undo that fails is
+# tried again; where nothing can be renamed (/run is read-only by now) it is carried out in place.
 _WATCH = rf"""trap '' HUP INT PIPE
 cd {STATE} || exit
 echo $$ >pending/pid
+id=$1
+tries=0
+mine() {{ read -r run <"$1/run" && [ "$run" = "$id" ]; }} 2>/dev/null
 due() {{
-  [ "$(cat pending/run 2>/dev/null)" = "$1" ] && read -r deadline <pending/deadline &&
-    read -r up _ </proc/uptime && [ "${{up%.*}}" -ge "$deadline" ]
-}}
-while [ "$(cat pending/run 2>/dev/null)" = "$1" ]; do
-  if due "$1"; then
-    exec 9>>lock
+  mine pending && read -r deadline <pending/deadline && read -r up _ </proc/uptime &&
+    [ "${{up%.*}}" -ge "$deadline" ]
+}} 2>/dev/null
+while {{ mine pending || mine undoing; }} && [ $tries -lt 10 ]; do
+  if due || mine undoing; then
+    tries=$((tries + 1))
+    exec 9<lock
     flock 9
-    if due "$1"; then rm -rf undoing; mv pending undoing && sh undoing/undo "not confirmed" 9>&-; fi
-    exit
+    if due; then rm -rf undoing; mv pending undoing || sh pending/undo "not confirmed" 9>&-; fi
+    if mine undoing; then sh undoing/undo "not confirmed" 9>&-; fi
+    exec 9<&-
   fi
   sleep 1
 done"""
 
 
-def _undo_script(steps: Steps, snapshot: str, run: Run) -> str:
+def _touched_function(steps: Steps) -> str:
+    """A shell function that prints a checksum of all routes at the prefixes of the steps."""
+    shows = [
+        f"printf '%s\\n' {_quoted(lines)} | ip -{family} -details -oneline -force -batch -"
+        for family in (4, 6)
+        if (lines := [f"route show table main exact {p}" for p in steps.prefixes(family)])
+    ]
+    return checksum_function("touched", shows or [":"])
+
+
+def _undo_script(steps: Steps, run: Run) -> str:
     """The undo as a script of its own: run in STATE by whoever has renamed it to `undoing`."""
     restores = "\n".join(
         f"  [ ! -s displaced/{shlex.quote(k.file)}.save ] ||"
@@ -348,17 +391,18 @@ def _undo_script(steps: Steps, snapshot: str, run: Run) -> str:
     return f"""{_library(run)}
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 cd "$state" || exit
-{snapshot_function(run.pod_networks)}
-before={shlex.quote(snapshot)}
-[ "$(snapshot)" = "$before" ] || {{
+place=${{0%/undo}}
+{_touched_function(steps)}
+before=$(cat "$place/before")
+[ "$(touched)" = "$before" ] || {{
   printf '%s\\n' {_quoted(steps.undo)} | ip -force -batch -
 {restores or "  :"}
 }}
-if [ "$(snapshot)" = "$before" ]; then
-  record undoing "undone: $1"
-  rm -rf undoing {forgets}
+if [ "$(touched)" = "$before" ]; then
+  record "$place" "undone: $1"
+  rm -rf "$place" {forgets}
 else
-  record undoing "NOT undone: $1"
+  record "$place" "NOT undone: $1"
   exit 1
 fi"""
 

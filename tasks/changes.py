@@ -227,6 +227,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     machine, targets = scope.machine, scope.targets
     lookup = Lookup(facts.routes)
     inside = lookup.inside(scope.everyone.index)
+    itself = {a.ip for _, a in facts.addresses}
 
     changes: list[Change] = []
     right: list[Route] = []
@@ -234,9 +235,9 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     refusals = waiting(facts)
     for worker, prefix, via, within_ours in targets:
         there = lookup.at(prefix)
-        dev = lookup.link_to(via) if via is not None else None
+        dev = lookup.link_to(via) if via is not None and via not in itself else None
         if via is None or dev is None or not within_ours:
-            refusals.append(refusal(worker, prefix, via, lookup, scope.cluster))
+            refusals.append(refusal(worker, prefix, via, facts, scope.cluster))
             continue
         if inside:
             there = [*there, *inside.get(prefix, [])]

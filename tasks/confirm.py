@@ -3,23 +3,23 @@
 from invoke import Context, task
 
 from .command import Command, fleet, help_for, report
-from .exits import Stop
+from .exits import Status, Stop
 
 
-@task(klass=Command, help=help_for("inventory", "skip-unreachable", "yes"))
-def confirm(
-    c: Context, inventory: str = "", skip_unreachable: bool = False, yes: bool = False
-) -> None:
+@task(klass=Command, help=help_for("inventory", "skip-unreachable"))
+def confirm(c: Context, inventory: str = "", skip_unreachable: bool = False) -> None:
     """Keep the change that `apply-routes --hold` left armed."""
     from .history import ending_of_the_last
     from .pending import keep
     from .survey import ask
 
     machines = fleet(c, inventory)
-    facts, _ = ask(machines, skip_unreachable=skip_unreachable)
+    facts, skipped = ask(machines, skip_unreachable=skip_unreachable)
     if not any(found.pending for found in facts.values()):
         raise Stop(f"there is nothing to confirm: {ending_of_the_last(machines)}")
-    report(c, keep(machines, facts))
+    report(c, keep(machines, facts, skipped))
+    if skipped:
+        raise Stop(status=Status.NOT_WHOLE)
 
 
 @task(klass=Command, help=help_for("inventory", "skip-unreachable"))

@@ -72,6 +72,8 @@ class Pending:
     since: str  # HH:MM:SS on the machine
     what: str
     seconds: int  # until it takes itself back; negative when it should have
+    machines: tuple[str, ...] = ()  # all that its run changes
+    failed: bool = False  # its undo did not lead back, or is at work
 
     @property
     def until(self) -> str:
@@ -124,10 +126,7 @@ class Facts:
 
 
 def snapshot_function(pod_networks: Sequence[Network]) -> str:
-    """A shell function that prints a checksum of all routes this tool may touch.
-
-    Seconds to an expiry are left out: they change by themselves.
-    """
+    """A shell function that prints a checksum of all routes this tool may touch."""
     shows = [
         f"ip -{n.version} -details -oneline route show root {n} table main" for n in pod_networks
     ]
@@ -135,8 +134,19 @@ def snapshot_function(pod_networks: Sequence[Network]) -> str:
         f"ip -{family} -details -oneline route show proto {OWN_PROTOCOL} table main"
         for family in (4, 6)
     ]
-    return f"""snapshot() {{
-  {{ {"; ".join(shows)}; }} 2>/dev/null | sed 's/ expires -*[0-9]*sec//' | cksum
+    return checksum_function("snapshot", shows)
+
+
+def checksum_function(name: str, shows: Sequence[str]) -> str:
+    """A shell function that prints a checksum of what some commands show of routes.
+
+    Left out is what changes by itself: seconds to an expiry, and what a link without carrier
+    does to routes. The commands' statuses are in it, so that one that fails shows no empty table.
+    """
+    asked = "; ".join(f"{show}; echo $?" for show in shows)
+    changing = "s/ expires -*[0-9]*sec//; s/ linkdown//g; s/ dead//g"
+    return f"""{name}() {{
+  {{ {asked}; }} 2>/dev/null | sed '{changing}' | cksum
 }}"""
 
 
@@ -221,8 +231,8 @@ main() {{
     [ -d {state}/$place ] || continue
     echo "== pending"
     read -r up _ </proc/uptime
-    echo "$(($(cat {state}/$place/deadline) - ${{up%.*}}))"
-    (cd {state}/$place && cat run since who what)
+    echo "$place $(($(cat {state}/$place/deadline) - ${{up%.*}}))"
+    (cd {state}/$place && cat run since who what machines)
   done
   if [ -r {state}/last/changes ]; then
     echo "== last"
@@ -337,10 +347,13 @@ def _displaced(file: str, lines: list[str]) -> Displaced:
 
 
 def _pending(lines: list[str]) -> Pending | None:
-    if not lines:
-        return None
-    seconds, run, since, who, *what = [*lines, "", "", "", ""]
-    return Pending(run, who, since, " ".join(what).strip(), int(seconds))
+    if len(lines) < 2:
+        return None  # it ended while it was asked for
+    times, run, since, who, what, machines, *_ = [*lines, "", "", "", ""]
+    place, _, seconds = times.partition(" ")
+    return Pending(
+        run, who, since, what, int(seconds), tuple(machines.split()), failed=place == "undoing"
+    )
 
 
 def _last(lines: list[str]) -> Last | None:

@@ -1,10 +1,10 @@
 """Guards: what stands in the way of a wanted route, and what must never be done. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .cluster import Address, Cluster, Machine, Network, within
-from .facts import Facts, Rule
+from .facts import STATE, Facts, Rule
 from .lookup import Lookup, Prefixes
 from .route import Route
 
@@ -77,7 +77,7 @@ def _overlap(one: Network, other: Network) -> bool:
 
 
 def refusal(
-    worker: Machine, prefix: Network, via: Address | None, lookup: Lookup, cluster: Cluster
+    worker: Machine, prefix: Network, via: Address | None, facts: Facts, cluster: Cluster
 ) -> str:
     """Why there can be no route to a worker's pod CIDR."""
     if not within(prefix, cluster.pod_networks):
@@ -85,7 +85,12 @@ def refusal(
         return f"{worker.name}'s pod CIDR {prefix} is outside pod_networks ({networks})"
     if via is None:
         return f"{worker.name} has no internal IPv{prefix.version} address for {prefix}"
-    route = lookup.route_to(via)
+    if any(a.ip == via for _, a in facts.addresses):
+        return (
+            f"{worker.name}'s internal IP {via} is an address of this machine itself: correct"
+            f" internal_ip, or take that address away here"
+        )
+    route = Lookup(facts.routes).route_to(via)
     way = f"goes by {route}" if route else "has no route"
     return (
         f"{worker.name}'s internal IP {via} is not on a link of this machine ({way});"
@@ -94,7 +99,7 @@ def refusal(
     )
 
 
-def shadows(puts: Iterable[Network], facts: Facts, cluster: Cluster) -> list[str]:
+def shadows(puts: Collection[Network], facts: Facts, cluster: Cluster) -> list[str]:
     """Why routes to these prefixes would cut this machine off."""
     index = Prefixes(puts)
     gateways = [
@@ -105,11 +110,19 @@ def shadows(puts: Iterable[Network], facts: Facts, cluster: Cluster) -> list[str
         if hop.via is not None
     ]
     nodes = [(ip, f"{m.name}'s internal IP") for m in cluster.machines for ip in m.internal_ips]
+    internal = {ip for ip, _ in nodes}
+    devices = {a.network: dev for dev, a in facts.addresses if a.ip in internal}
+    networks = Prefixes(devices)
     client = [(facts.client, "your own ssh")] if facts.client else []
     return [
         f"a route to {prefix} would take away {what}, {address}"
         for address, what in [*client, *gateways, *nodes]
         if (prefix := index.over(address)) is not None
+    ] + [
+        f"a route to {prefix} would take away a part of its internal network {network} on"
+        f" {devices[network]}"
+        for prefix in puts
+        for network in networks.around(prefix)
     ]
 
 
@@ -126,6 +139,12 @@ def waiting(facts: Facts) -> list[str]:
     pending = facts.pending
     if pending is None:
         return []
+    if pending.failed:
+        return [
+            f"a change of {pending.who} from {pending.since} is being taken back, or could not be:"
+            " if another hand has changed its routes since, put those right there, then"
+            f" `fab rollback --last`; to leave them as they are, remove {STATE}/undoing there"
+        ]
     return [
         f"a change of {pending.who} from {pending.since} waits for confirmation until"
         f" {pending.until}: `fab confirm` keeps it, `fab rollback --last` drops it"

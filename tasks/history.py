@@ -41,12 +41,17 @@ def _histories(fleet: Fleet, skip_unreachable: bool) -> dict[str, list[Entry]]:
 
 
 def ending_of_the_last(fleet: Fleet) -> str:
-    """How the last run ended, in one line."""
-    every = [e for entries in _histories(fleet, True).values() for e in entries]
+    """How the last run ended, in one line; machines that fared alike together."""
+    every = {name: entries for name, entries in _histories(fleet, True).items() if entries}
     if not every:
         return "no run has changed anything yet"
-    last = max(every, key=lambda e: (e.run, e.time))
-    return f"the last change, of {last.who}, ended at {last.time}: {last.ending}"
+    last = max((e for entries in every.values() for e in entries), key=lambda e: (e.run, e.time))
+    ends: dict[str, list[str]] = {}
+    for name, entries in every.items():
+        if entries[-1].run == last.run:
+            ends.setdefault(entries[-1].ending, []).append(name)
+    how = "; ".join(f"{ending} on {_names(names)}" for ending, names in sorted(ends.items()))
+    return f"the last change, of {last.who}, ended at {last.time}: {how}"
 
 
 def history_report(fleet: Fleet, number: int, skip_unreachable: bool) -> str:
@@ -78,6 +83,8 @@ def status_report(facts: Mapping[str, Facts]) -> str:
         waits = "-"
         if found.pending is not None:
             waits = f"{found.pending.what}, until {found.pending.until}"
+            if found.pending.failed:
+                waits = f"{found.pending.what}, which could not be taken back"
         kept = sum(len(d.routes) for d in found.displaced)
         rows.append([name, len(found.owned), kept, waits])
     waiting = sum(found.pending is not None for found in facts.values())

@@ -120,11 +120,13 @@ class KnownHosts:
         if any(line.key == key.get_base64() for line in known):
             return
         if known:
-            old = known[0]
+            old = next((line for line in known if line.type == key.get_name()), known[0])
+            others = ", ".join(line.place for line in known if line is not old)
             raise HostKeyRefused(
                 f"its HOST KEY HAS CHANGED: it shows {shown}, but {old.place} has"
                 f" {old.type} {_fingerprint(old.key)}. Somebody may be in between, or the"
                 f" machine was rebuilt: if you know that it was, delete that line"
+                f"{f', and {others}' if others else ''}"
             )
         if any(line.marker == "@cert-authority" for line in about):
             raise HostKeyRefused(

@@ -19,7 +19,12 @@ class Prefixes:
 
     def over(self, address: Address) -> Network | None:
         """The shortest prefix that holds an address, None if there is none."""
-        return next(self.holding((address.version, _BITS[address.version] + 1), int(address)), None)
+        longest = (address.version, _BITS[address.version] + 1)
+        return next(self.holding(longest, int(address)), None)
+
+    def around(self, prefix: Network) -> Iterator[Network]:
+        """The prefixes that hold this one and more, shortest first."""
+        return self.holding((prefix.version, prefix.prefixlen), int(prefix.network_address))
 
     def holding(self, longer: Length, address: int) -> Iterator[Network]:
         """The prefixes, shortest first, that hold a longer one, which begins with this address."""

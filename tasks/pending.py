@@ -1,19 +1,50 @@
 """Changes that wait for confirmation: kept or dropped, on every machine that has one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from . import armed
 from .exits import Status, Stop
 from .facts import Facts
 from .fleet import Fleet
-from .rollout import NO_STEPS
+from .rollout import NO_STEPS, Interrupts, state_of
 from .shell import Trouble
 from .tables import counted
 
+LEAST = 30  # seconds that a confirmation has to get through to all machines
 
-def keep(fleet: Fleet, facts: Mapping[str, Facts]) -> str:
-    """Confirm what waits; what is to be printed. Raises Stop where any of it could not be kept."""
-    return _each(fleet, facts, armed.confirm, "kept", "kept")
+
+def keep(fleet: Fleet, facts: Mapping[str, Facts], skipped: Collection[str]) -> str:
+    """Confirm what waits; what is to be printed. Raises Stop where any of it could not be kept.
+
+    Nothing is, where a machine of the same run is as before by now, but for those `skipped`.
+    """
+    with Interrupts():
+        if gone := _gone(facts, skipped) or _unarmed(fleet, facts):
+            raise Stop(
+                f"nothing was confirmed: the change is not armed any more on {', '.join(gone)}\n"
+                "the others are as before when their time is up; `fab rollback --last` does it now"
+            )
+        return _each(fleet, facts, armed.confirm, "kept", "kept")
+
+
+def _gone(facts: Mapping[str, Facts], skipped: Collection[str]) -> list[str]:
+    """Machines of runs that wait elsewhere, which neither wait themselves nor were confirmed."""
+    wanted = {(name, p.run) for f in facts.values() if (p := f.pending) for name in p.machines}
+    there = {
+        (name, f.pending.run) for name, f in facts.items() if f.pending and not f.pending.failed
+    }
+    there |= {(name, f.last.run) for name, f in facts.items() if f.last}
+    return sorted({name for name, _ in wanted - there if name not in skipped})
+
+
+def _unarmed(fleet: Fleet, facts: Mapping[str, Facts]) -> list[str]:
+    """Machines whose undo is not armed any more; all others have time for the confirmation now."""
+    scripts = {
+        name: armed.push(armed.Run(p.run, "", max(LEAST, p.seconds), fleet.cluster.pod_networks))
+        for name, f in facts.items()
+        if (p := f.pending)
+    }
+    return [name for name, a in fleet.ask(scripts).items() if state_of(a) != "armed"]
 
 
 def drop(fleet: Fleet, facts: Mapping[str, Facts]) -> str:
@@ -22,7 +53,8 @@ def drop(fleet: Fleet, facts: Mapping[str, Facts]) -> str:
     def script(run: armed.Run) -> str:
         return armed.take_back(run, "dropped")
 
-    return _each(fleet, facts, script, "done", "dropped: all as before")
+    with Interrupts():
+        return _each(fleet, facts, script, "done", "dropped: all as before")
 
 
 def _each(
@@ -50,6 +82,8 @@ def _each(
                 failed.append(
                     f"  {name}: kept, but its files could not be changed: {outcome.words}"
                 )
+            elif outcome.state == "broken":
+                failed.append(f"  {name}: its undo does not lead back; `fab plan` says more")
             elif outcome.state != wanted:
                 failed.append(f"  {name}: {outcome.state} {outcome.words}")
         except (Trouble, ValueError) as error:

@@ -29,6 +29,7 @@ def rollback(
     from .armed import new_run
     from .changes import limited
     from .complete import complete
+    from .history import status_report
     from .pending import drop
     from .planning import check_name, check_timeout
     from .rollout import roll_out
@@ -41,8 +42,14 @@ def rollback(
     machines = fleet(c, inventory)
     check_name(machines, "limit", limit)
     facts, skipped = ask(machines, skip_unreachable=skip_unreachable, limit=limit)
-    if last and any(found.pending for found in facts.values()):
-        report(c, drop(machines, facts))
+    waiting = {n: f for n, f in facts.items() if f.pending and limit in ("", n)}
+    if last and waiting:
+        if dry_run:
+            report(c, status_report(waiting))
+            return
+        report(c, drop(machines, waiting))
+        if skipped:
+            raise Stop(status=Status.NOT_WHOLE)
         return
     plan = (plan_last if last else plan_rollback)(machines.cluster, facts, skipped)
     plan = limited(plan, limit) if limit else plan

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
@@ -22,6 +23,7 @@ from .shell import Trouble
 from .steps import Steps, steps
 
 NO_STEPS = Steps((), ())
+UNSETTLED = ("unknown", "unconfirmed", "in doubt", "files not changed", "not as before")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Ending:
     untouched: never changed. unconfirmed: changed, and taking itself back. in doubt: told to keep
     it, and the answer did not come: kept, or taking itself back. files not changed: kept,
     but a reboot would bring back something else. unknown: it cannot be asked; armed or not, it
-    is as before once the timeout has passed, or the plan is kept.
+    is as before once the timeout has passed, or the plan is kept. not as before: it was asked to
+    go back, and is neither.
     """
 
     name: str
@@ -63,7 +66,7 @@ class Rollout:
         """The exit status that says so."""
         if self.whole:
             return Status.DONE
-        if any(map(self.named, ("unknown", "unconfirmed", "in doubt", "files not changed"))):
+        if any(map(self.named, UNSETTLED)):
             return Status.NOT_WHOLE
         if self.interrupted:
             return Status.INTERRUPTED
@@ -89,7 +92,8 @@ class Interrupts:
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.seen = True
-        print("interrupted: one moment, what is under way is ended properly …", file=sys.stderr)
+        with suppress(OSError):  # SIGHUP comes when the terminal has gone
+            print("interrupted: one moment, what is under way is ended properly …", file=sys.stderr)
 
 
 Check = Callable[[], str]  # why everything has to go back; empty if all is well
@@ -103,9 +107,10 @@ class _Rollout:
     ) -> None:
         self._fleet = fleet
         self._facts = facts
-        self._run = run
         self._todo = {m.name: (m, steps(m, run.id)) for m in plan.machines if not m.empty}
-        self._pushed = monotonic()
+        self._run = replace(run, machines=tuple(self._todo))
+        self._pushed = monotonic()  # no deadline was set before
+        self._armed = monotonic()  # none was set after
         self.endings: list[Ending] = []
 
     @property
@@ -134,6 +139,7 @@ class _Rollout:
             self.endings.append(_ending(machine, lines, answer))
         except Trouble as trouble:
             self.endings.append(Ending(name, "unknown", str(trouble)))
+        self._armed = monotonic()
         if monotonic() - self._pushed > self._run.timeout / 3:
             self.push()
 
@@ -142,7 +148,8 @@ class _Rollout:
         self._pushed = monotonic()
         done = [e.name for e in self.endings if e.state == "done"]
         answers = self._fleet.ask(dict.fromkeys(done, armed.push(self._run)))
-        lost = [name for name, answer in answers.items() if _state(answer) != "armed"]
+        self._armed = monotonic()
+        lost = [name for name, answer in answers.items() if state_of(answer) != "armed"]
         return f"the undo is not armed any more on {', '.join(lost)}" if lost else ""
 
     def keep(self) -> None:
@@ -153,14 +160,14 @@ class _Rollout:
         }
         answers = self._fleet.ask(scripts)
         self.endings = [
-            e if _state(answers[e.name]) == "kept" else _not_kept(e, answers[e.name])
+            e if state_of(answers[e.name]) == "kept" else _not_kept(e, answers[e.name])
             for e in self.endings
         ]
 
     def back(self, why: str) -> None:
         """Take back what was done, everywhere; what cannot be reached does it by itself."""
         scripts = {
-            e.name: armed.go_back(self._facts[e.name].snapshot, self._run, why)
+            e.name: armed.go_back(self._run, why)
             for e in self.endings
             if e.state in ("done", "unknown")
         }
@@ -170,8 +177,15 @@ class _Rollout:
     @property
     def until(self) -> str:
         """By when what is armed has taken itself back, with a moment to spare."""
-        passed = monotonic() - self._pushed
-        left = timedelta(seconds=self._run.timeout + 2 - passed)
+        return self._clock(self._armed + 2)
+
+    @property
+    def held(self) -> str:
+        """Until when everything that is armed is sure to be so."""
+        return self._clock(self._pushed)
+
+    def _clock(self, armed: float) -> str:
+        left = timedelta(seconds=armed + self._run.timeout - monotonic())
         return (datetime.now() + left).strftime("%H:%M:%S")
 
 
@@ -202,7 +216,7 @@ def roll_out(
             return Rollout(endings, False, interrupts.seen, under_way.until)
         if hold:
             held = tuple(replace(e, state="held") for e in under_way.endings)
-            return Rollout(held, True, until=under_way.until)
+            return Rollout(held, True, until=under_way.held)
         under_way.keep()
         return Rollout(tuple(under_way.endings), under_way.complete, until=under_way.until)
 
@@ -233,7 +247,7 @@ def _what(machine: MachinePlan) -> str:
     return ", ".join(f"{number} {verb}" for number, verb in counts if number) or "records only"
 
 
-def _state(answer: str | Trouble) -> str:
+def state_of(answer: str | Trouble) -> str:
     """The state that an answer names; empty where there is none."""
     if isinstance(answer, Trouble):
         return ""
@@ -248,10 +262,12 @@ def _not_kept(ending: Ending, answer: str | Trouble) -> Ending:
 
     Or one that was kept, without its files.
     """
-    if isinstance(answer, str) and _state(answer) == "unpersisted":
+    if isinstance(answer, str) and state_of(answer) == "unpersisted":
         return Ending(ending.name, "files not changed", armed.read_outcome(answer, NO_STEPS).words)
-    if _state(answer):
+    if state_of(answer) == "fired":
         return Ending(ending.name, "unconfirmed", "not confirmed: its undo was carried out before")
+    if state_of(answer):
+        return Ending(ending.name, "unconfirmed", "not confirmed: another run is at work there")
     why = str(answer) if isinstance(answer, Trouble) else "the answer breaks off"
     return Ending(ending.name, "in doubt", f"confirmed or not: {why}")
 
@@ -300,10 +316,17 @@ def _gone_back(ending: Ending, answer: str | Trouble | None) -> Ending:
     """How a machine ended that was sent back, or one that was not."""
     if answer is None:
         return ending
-    if _state(answer) == "done":
+    if state_of(answer) == "done":
         return replace(ending, state="as before")
+    state = "unknown"
     why = f"going back: {answer}" if isinstance(answer, Trouble) else "going back failed"
-    return replace(ending, state="unknown", why="; ".join(filter(None, (ending.why, why))))
+    if state_of(answer) in ("broken", "kept"):
+        state = "not as before"
+        why = {
+            "broken": "its undo does not lead back: has another hand changed its routes?",
+            "kept": "somebody has confirmed it meanwhile: `fab rollback --last` takes it back",
+        }[state_of(answer)]
+    return replace(ending, state=state, why="; ".join(filter(None, (ending.why, why))))
 
 
 def agree(question: str, yes: bool) -> None:

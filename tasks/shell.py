@@ -18,6 +18,10 @@ from invoke.watchers import FailingResponder, Responder, StreamWatcher
 TIMEOUT = 60  # seconds for one command; Fabric's own --command-timeout sets another
 
 
+# Nothing that a machine says may speak to the operator's terminal (ECMA-48, C0 and C1).
+_CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\t"), ord("\n")}, " ")
+
+
 class Trouble(Exception):
     """A machine that cannot be asked: one plain line, what is wrong and what to do."""
 
@@ -72,7 +76,7 @@ def run(
         if begin in result.stdout:
             raise Trouble("the answer broke off; ask again with `fab plan`")
         raise Trouble(_why_no_shell(result.stderr or result.stdout, sudo))
-    return found[1]
+    return found[1].translate(_CONTROLS)
 
 
 def _start(nonce: str, prompt: str | None, sudo: bool) -> str:

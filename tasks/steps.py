@@ -5,6 +5,7 @@ The lines are those of `ip -batch`; tasks/armed.py makes them a script that guar
 
 import shlex
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from .changes import Change, MachinePlan
 from .cluster import Network
@@ -32,6 +33,12 @@ class Steps:
     restores: tuple[Displaced, ...] = ()
     files: Files = NO_FILES
     noted: tuple[Route, ...] = ()  # ours, lost before: noted on as lost
+
+    def prefixes(self, family: int) -> list[Network]:
+        """The prefixes of an IP version that these lines are about."""
+        lines = (*self.do, *self.undo)
+        named = (next(word for word in line.split() if "/" in word) for line in lines)
+        return [p for p in dict.fromkeys(map(ip_network, named)) if p.version == family]
 
     @property
     def lines(self) -> list[str]:

@@ -229,12 +229,10 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
 
 
 def _last_line(plan: Plan, rollout: Rollout) -> str:
-    unknown = rollout.named("unknown")
     if any(map(rollout.named, ("unconfirmed", "in doubt", "files not changed"))):
         return _committed(rollout)
-    if unknown:
-        names = ", ".join(unknown)
-        return f"unknown: {names}, as before by {rollout.until}; the others are as before"
+    if unclear := _unclear(rollout):
+        return f"{unclear}; the others are as before"
     if rollout.named("held"):
         return f"held until {rollout.until}: `fab confirm` keeps it, `fab rollback --last` drops it"
     if not rollout.whole:
@@ -251,6 +249,16 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
     return (
         f"done: {did or 'records removed'} on {counted(len(rollout.endings), 'machine')}{skipped}"
     )
+
+
+def _unclear(rollout: Rollout) -> str:
+    """Which machines of a run that goes back are not known to be as before, or known not to be."""
+    stuck, unknown = (", ".join(rollout.named(state)) for state in ("not as before", "unknown"))
+    parts = [
+        f"NOT as before: {stuck}" if stuck else "",
+        f"unknown: {unknown}, as before by {rollout.until}" if unknown else "",
+    ]
+    return "; ".join(filter(None, parts))
 
 
 def _committed(rollout: Rollout) -> str:

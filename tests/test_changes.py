@@ -1,6 +1,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -744,3 +744,18 @@ def test_nothing_but_routes_of_ours_is_ever_taken_unasked(world: World) -> None:
         for r in change.take
     ]
     assert all(r.owned for r in taken)
+
+
+def test_a_next_hop_that_is_the_machine_itself_is_refused() -> None:
+    own = (*facts(0).addresses, (DEV, ip_interface(f"{node(1)}/24")))
+    (plan,) = plan_routes(cluster(2), {"worker-0": facts(0, addresses=own)}, NONE).machines
+    assert "an address of this machine itself" in plan.refusals[0]
+
+
+def test_pods_inside_the_internal_network_are_refused() -> None:
+    """No address of a machine is in there, yet a part of the link would be gone."""
+    two = cluster(2)
+    inner = replace(two.machines[1], pod_cidrs=(ip_network("10.240.0.128/25"),))
+    wide = replace(two, pod_networks=(ip_network("10.0.0.0/8"),), machines=(two.machines[0], inner))
+    (plan,) = plan_routes(wide, {"worker-0": facts(0)}, NONE).machines
+    assert "a part of its internal network 10.240.0.0/24" in plan.refusals[0]

@@ -46,11 +46,12 @@ lock
 unicast 10.200.2.0/24 via 10.240.0.99 dev enp6s0 table main proto static scope global metric 50
 unicast 10.200.2.0/24 via 10.240.0.98 dev enp6s0 table main proto 214 scope global
 == pending
-42
+pending 42
 20260102T000000.1
 14:03:20
 ann@desk from 198.51.100.7
 2 add
+worker-0 worker-1
 == last
 20260101T000000.1
 put 10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214
@@ -81,6 +82,7 @@ def test_a_whole_answer() -> None:
     assert [r.metric for r in displaced.routes] == [50]  # ours is not among them
     assert facts.pending is not None
     assert (facts.pending.who, facts.pending.seconds) == ("ann@desk from 198.51.100.7", 42)
+    assert (facts.pending.machines, facts.pending.failed) == (("worker-0", "worker-1"), False)
     assert facts.last is not None
     assert [len(facts.last.puts), len(facts.last.takes)] == [1, 1]
     assert facts.client == ip_address("198.51.100.7")

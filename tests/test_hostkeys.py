@@ -116,3 +116,13 @@ def test_a_learned_key_leaves_a_last_line_without_its_end_alone(tmp_path: Path) 
 
 def test_a_hashed_name_is_found_however_it_is_written(tmp_path: Path) -> None:
     known(tmp_path, line(HASHED)).check("Host", GOOD)
+
+
+def test_all_lines_that_a_changed_key_makes_old_are_named(tmp_path: Path) -> None:
+    """The fingerprint is that of the key of the same type, as `ssh-keyscan` writes several."""
+    rsa = base64.b64encode(b"\0\0\0\x07ssh-rsa" + b"more").decode()
+    with pytest.raises(HostKeyRefused, match="HAS CHANGED") as refused:
+        known(tmp_path, f"host ssh-rsa {rsa}", line("host", OTHER)).check("host", GOOD)
+    said = str(refused.value)
+    assert "theirs:2 has ssh-ed25519 SHA256:" in said
+    assert said.index("delete that line, and ") < said.index("theirs:1")

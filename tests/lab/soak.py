@@ -115,7 +115,7 @@ class _Judge:
     def result(self, runs: list[tuple[str, str, int]]) -> Result:
         """The round with all that is not as promised."""
         complaints = [f"{name} is a mix" for name in self._broken]
-        if left := self._left - {"displaced", "last", "lock"}:
+        if left := self._left - {"displaced", "ended", "last", "lock"}:
             complaints.append(f"left behind: {left}")
         if wrong := (self._wanted ^ self._kept) & self._others:
             complaints.append(f"against its history: {wrong}")

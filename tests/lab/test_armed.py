@@ -1,12 +1,21 @@
 """Changes that take themselves back: on a twin, with everything cut off that can be."""
 
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable
 
 import pytest
 
+from tasks import armed
+from tasks.changes import Change, MachinePlan
+from tasks.facts import question, read
+from tasks.steps import steps
+
+from ..builders import route
 from .conftest import Lab, MakeLab, tutorial
+from .faults import REBOOT
 from .kit import ok, on
 
 TIMEOUT = ("--confirm-timeout", "5")  # the shortest there is
@@ -55,6 +64,8 @@ def test_hold_then_confirm_keeps(lab: Lab) -> None:
 def test_hold_then_rollback_last_drops(lab: Lab) -> None:
     before = lab.tables()
     ok(lab.fab("apply-routes", "--hold"))
+    assert "3 to be confirmed" in ok(lab.fab("rollback", "--last", "--dry-run"))
+    assert "3 to be confirmed" in ok(lab.fab("status"))
     assert "all as before" in ok(lab.fab("rollback", "--last"))
     assert lab.tables() == before
     assert "undone: dropped" in ok(lab.fab("history"))
@@ -280,6 +291,11 @@ def test_the_trail_outlives_rollback(lab: Lab) -> None:
     assert "2 add" in out
     assert "2 delete" in out
     assert "from 203.0.113.1" in out
+    forged = r"2026-01-01T00:00:00Z\trun\tann\t2 add\t\033[2Jkept"
+    on(lab, "worker-1", f"printf '{forged}\\n' >>/var/lib/pod-routes/history")
+    out = ok(lab.fab("history"))
+    assert "[2Jkept" in out
+    assert "\033" not in out
 
 
 def test_two_operators_at_once(lab: Lab) -> None:
@@ -307,3 +323,122 @@ def test_a_rollback_that_silences_pods_is_taken_back(lab: Lab) -> None:
     assert lab.tables() == before
     on(lab, "worker-1", "iptables -P FORWARD ACCEPT")
     ok(lab.fab("rollback"))
+
+
+def test_the_undo_comes_whatever_befalls_the_machine_meanwhile(lab: Lab) -> None:
+    """Another hand's route; /run read-only; a watchdog that died, whose number another one has."""
+    on(lab, "worker-1", "mkdir -p /run/pod-routes && mount -t tmpfs none /run/pod-routes")
+    before = lab.tables()
+    ok(lab.fab("apply-routes", "--hold", *TIMEOUT))
+    on(lab, "worker-0", "ip route add 10.200.77.0/24 via 10.240.0.98")
+    on(lab, "worker-1", "mount -o remount,ro /run/pod-routes")
+    on(lab, "worker-2", "kill -9 $(cat /run/pod-routes/pending/pid)")
+    on(lab, "worker-2", "cat /run/sshd.pid >/run/pod-routes/pending/pid")
+    wait_for(lambda: ours(lab, "worker-0") == 0, "worker-0 was not taken back")
+    wait_for(lambda: ours(lab, "worker-1") == 0, "worker-1 was not taken back")
+    on(lab, "worker-1", "mount -o remount,rw /run/pod-routes")
+    assert "nothing waits" in ok(lab.fab("status"))
+    on(lab, "worker-0", "ip route del 10.200.77.0/24")
+    assert lab.tables() == before
+    assert "NOT undone" not in ok(lab.fab("history"))
+    assert "6 added" in ok(lab.fab("apply-routes"))
+
+
+def test_another_hand_on_the_very_routes_is_told_and_blocks_nobody_for_good(lab: Lab) -> None:
+    before = lab.tables()
+    theirs = "10.200.1.0/24 via 10.240.0.98"
+    on(lab, "worker-0", AFTER_APPLY.replace("COMMAND", f"/usr/sbin/ip route replace {theirs}"))
+    done = lab.fab("apply-routes")
+    assert "NOT as before: worker-0" in ok(done, status=4).splitlines()[-1]
+    assert "/run/pod-routes/undoing" in ok(lab.fab("apply-routes"), status=1)
+    assert "does not lead back" in lab.fab("rollback", "--last").stderr
+    on(lab, "worker-0", f"ip route del {theirs}")
+    assert "nothing waits" in ok(lab.fab("status"))
+    assert lab.tables() == before
+    trail = on(lab, "worker-0", "cat /var/lib/pod-routes/history")
+    assert trail.count("\tNOT undone: another machine failed") == 1
+    assert trail.count("\tundone: ") == 1
+
+
+def test_an_answer_that_nobody_reads_does_not_hold_up_the_undo(lab: Lab) -> None:
+    on(
+        lab,
+        "worker-0",
+        "seq 5000 | sed 's/.*/route add 192.0.2.1 table &1 dev lo/' | ip -batch -",
+    )
+    networks = lab.cluster.pod_networks
+    asking = f"{question(networks, [], False)}\nmain\n"
+    asked = lab.twin.run("worker-0", ["sh", "-c", asking], check=True)
+    put = route("10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214")
+    made = steps(MachinePlan("worker-0", (Change(put),)), "run")
+    run = armed.new_run(networks, 1)
+    script = armed.carry_out(made, read(asked.stdout).snapshot, run, [], "1 add")
+    with subprocess.Popen(
+        [*lab.twin.inside("worker-0"), "sh", "-c", f"{script}\nmain\n"], stdout=subprocess.PIPE
+    ) as unread:
+        wait_for(lambda: ours(lab, "worker-0") == 1, "it was not carried out")
+        wait_for(lambda: ours(lab, "worker-0") == 0, "the undo did not come")
+        assert unread.poll() is None
+        unread.communicate()
+
+
+def test_a_command_that_comes_after_its_run_has_ended_does_nothing(lab: Lab) -> None:
+    """It hung before it could take the lock; the operator's run was told to go back meanwhile."""
+    before = lab.tables()
+    on(lab, "worker-1", AT_THE_LOCK)
+    done = lab.fab("-T", "2", "apply-routes")
+    assert ok(done, status=3).splitlines()[-1] == "all as before"
+    on(lab, "worker-1", "echo go | timeout 30 tee /run/gate")
+    settled = "timeout 30 sh -c 'while pgrep -f ^sh.-s; do sleep 0.05; done'"
+    on(lab, "worker-1", settled)
+    assert lab.tables() == before
+    assert "worker-1" not in ok(lab.fab("history"))
+
+
+AT_THE_LOCK = """mkfifo /run/gate; cat >/usr/local/sbin/flock <<'END'
+#!/bin/sh
+rm /usr/local/sbin/flock
+read -r _ </run/gate
+exec /usr/bin/flock "$@"
+END
+chmod +x /usr/local/sbin/flock"""
+
+
+def test_a_confirmation_keeps_all_machines_or_none(lab: Lab) -> None:
+    before = lab.tables()
+    ok(lab.fab("apply-routes", "--hold"))
+    on(lab, "worker-1", REBOOT)
+    done = lab.fab("confirm")
+    assert "not armed any more on worker-1" in done.stderr
+    ok(done, status=1)
+    assert "2 to be confirmed" in ok(lab.fab("status"))
+    ok(lab.fab("rollback", "--last"))
+    assert lab.tables() == before
+    ok(lab.fab("apply-routes", "--hold"))
+    on(lab, "worker-1", "iptables -I INPUT -p tcp --dport 22 -j REJECT")
+    ok(lab.fab("confirm", "--skip-unreachable"), status=4)
+    on(lab, "worker-1", "iptables -F INPUT")
+    assert "kept on 1 machine" in ok(lab.fab("confirm"))
+
+
+def test_an_interrupted_confirmation_is_ended_and_says_what_was_kept(lab: Lab) -> None:
+    ok(lab.fab("apply-routes", "--hold"))
+    on(lab, "worker-1", AT_THE_RENAME)
+    with lab.popen("confirm") as fab:
+        on(lab, "worker-1", "timeout 30 cat /run/here")
+        fab.send_signal(signal.SIGINT)
+        on(lab, "worker-1", "echo go | timeout 30 tee /run/gate")
+        out, errors = fab.communicate(timeout=60)
+    assert "kept on 3 machines" in out, errors
+    assert "interrupted" in errors
+
+
+AT_THE_RENAME = """mkfifo /run/here /run/gate; cat >/usr/local/sbin/mv <<'END'
+#!/bin/sh
+if [ "$2" = kept ]; then
+  rm /usr/local/sbin/mv
+  echo here >/run/here; read -r _ </run/gate
+fi
+exec /bin/mv "$@"
+END
+chmod +x /usr/local/sbin/mv"""
