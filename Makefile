@@ -9,6 +9,7 @@ AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI="$(CI)"
 PACKAGES =
 ROUNDS = 220
 SEED = 1
+AT_ONCE = 4
 
 .PHONY: demo test soak setup system clean
 
@@ -20,7 +21,7 @@ test: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(AS_ROOT) $(BIN)/python -m pytest
+	$(AS_ROOT) $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --benchmark-disable
 
 soak: PACKAGES = test
 soak: setup
