@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from fabric import Connection
-from invoke.watchers import StreamWatcher
 
-from . import shell
 from .cluster import Cluster, Network
 from .exits import Stop
 from .fleet import Fleet
 from .probe import READY, SENT, Probe, Report, Target, pings, probes, read_report, script
-from .shell import Trouble
+from .shell import Talk, Trouble
 from .survey import Survey
 
 GATE_TIMEOUT = 60  # seconds to wait for the slowest machine
@@ -50,22 +48,25 @@ class Gate:
             self._changed.wait_for(lambda: not self._awaited, GATE_TIMEOUT)
 
 
-class AtGates(StreamWatcher):
-    """Lets one machine's script through gate after gate, each when all machines are there."""
+def run_through(
+    connection: Connection, script: str, machine: str, gates: Sequence[Gate], timeout: int
+) -> str:
+    """Run one machine's script through gate after gate, each when all machines are there.
 
-    def __init__(self, machine: str, gates: Sequence[Gate]) -> None:
-        super().__init__()
-        self._machine = machine
-        self._gates = list(gates)
-
-    def submit(self, stream: str) -> list[str]:
-        """Invoke's question: what to send, given all that the script has printed."""
-        if not self._gates or self._gates[0].marker not in stream:
-            return []
-        gate = self._gates.pop(0)
-        gate.pass_by(self._machine)
-        gate.wait()
-        return ["go\n"]
+    Raises as `shell.run` does.
+    """
+    try:
+        with Talk(connection, script, timeout) as talk:
+            for gate in gates:
+                if not talk.hear(gate.marker):
+                    break
+                gate.pass_by(machine)
+                gate.wait()
+                talk.say("go")
+            return talk.answer()
+    finally:
+        for gate in gates:
+            gate.pass_by(machine)
 
 
 @dataclass(frozen=True)
@@ -105,14 +106,7 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
     }
 
     def job(name: str) -> Callable[[Connection], str]:
-        def run(connection: Connection) -> str:
-            try:
-                return shell.run(connection, scripts[name], [AtGates(name, gates)], TIMEOUT)
-            finally:
-                for gate in gates:
-                    gate.pass_by(name)
-
-        return run
+        return lambda connection: run_through(connection, scripts[name], name, gates, TIMEOUT)
 
     reports: dict[str, Report] = {}
     troubles = []

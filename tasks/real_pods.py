@@ -10,12 +10,11 @@ from ipaddress import ip_network
 
 from fabric import Connection
 
-from . import shell
 from .answer import sections
 from .cluster import Address, Machine, within
 from .diagnosis import Cause
 from .fleet import Fleet
-from .pinging import TIMEOUT, AtGates, Gate
+from .pinging import TIMEOUT, Gate, run_through
 from .probe import READY, SENT, Probe, counted_sources, probes, script
 from .shell import Trouble
 from .survey import Survey
@@ -74,14 +73,7 @@ def ping_real_pods(
         body = _body(machines, own, pods, name, ways[name])
         text = script(own[name], body, survey.facts[name])
 
-        def run(connection: Connection) -> str:
-            try:
-                return shell.run(connection, text, [AtGates(name, gates)], TIMEOUT)
-            finally:
-                for gate in gates:
-                    gate.pass_by(name)
-
-        return run
+        return lambda connection: run_through(connection, text, name, gates, TIMEOUT)
 
     answers = fleet.meet({name: job(name) for name in machines}, "pinging pods")
     said = {name: sections(a) for name, a in answers.items() if not isinstance(a, Trouble)}

@@ -1,22 +1,22 @@
-"""One script, run on one machine over an open connection, as root.
+"""One script on one machine over an open connection, as root: run, or spoken to while it runs.
 
 The login shell is only asked to start `sh`, which says a nonce when it is ready; the script
 follows on its stdin. What rc files print stays outside the answer, what they read is not the
 script, sudo's password prompt comes first, and a script that arrives torn runs nothing,
 because only its last line calls anything.
+
+This is paramiko's channel and not Fabric's `run`, which looks every 10 ms whether a command has
+ended, and goes through all that it has said for every part of an answer.
 """
 
-import re
 import secrets
 import shlex
-from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from time import monotonic
 
 from fabric import Connection
-from invoke.exceptions import CommandTimedOut, Failure, ThreadException
-from invoke.watchers import FailingResponder, Responder, StreamWatcher
 
-TIMEOUT = 60  # seconds for one command; Fabric's own --command-timeout sets another
-
+TIMEOUT = 60  # seconds for one answer; Fabric's own --command-timeout sets another
 
 # Nothing that a machine says may speak to the operator's terminal (ECMA-48, C0 and C1).
 _CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\t"), ord("\n")}, " ")
@@ -26,60 +26,106 @@ class Trouble(Exception):
     """A machine that cannot be asked: one plain line, what is wrong and what to do."""
 
 
-def run(
-    connection: Connection,
-    script: str,
-    watchers: Sequence[StreamWatcher] = (),
-    timeout: int = TIMEOUT,
-) -> str:
-    """Run the shell function `main` of a script, and return what it prints.
+class Talk(AbstractContextManager["Talk"]):
+    """The shell function `main` of a script, under way on a machine until the block ends.
 
-    The script is POSIX sh that defines `main`; stdin is /dev/null, descriptor 3 is the
-    channel, for scripts that are spoken to while they run. SSH_CONNECTION is set.
+    The script is POSIX sh that defines `main`; its stdin is /dev/null, its stderr is nobody's,
+    descriptor 3 is where it is spoken to. SSH_CONNECTION is set.
 
-    Raises Trouble where no shell or no sudo is to be had or the answer breaks off, and what
-    paramiko raises where the connection does.
+    Raises Trouble where no shell or no sudo is to be had or an answer does not come, and what
+    paramiko raises where the connection breaks.
     """
-    nonce = secrets.token_hex(8)
-    begin, end = f"{nonce}-begin", f"{nonce}-end"
-    body = (
-        "PATH=$PATH:/usr/sbin:/sbin LC_ALL=C SSH_CONNECTION=$1\nexport PATH LC_ALL\n"
-        f"{script}\n"
-        f"echo; echo {begin}; main 3<&0 </dev/null; echo; echo {end}; exit 0\n"
-    )
-    sudo = connection.user != "root"
-    password = connection.config.sudo.password
-    ready = Responder(f"{nonce}-ready", body)
-    answers: list[StreamWatcher] = [ready, *watchers]
-    prompt = f"{nonce}-password"
-    if sudo and password:
-        answers.append(FailingResponder(prompt, f"{password}\n", "Sorry, try again"))
-    timeout = connection.config.timeouts.command or timeout
-    try:
-        result = connection.run(
-            _start(nonce, prompt if sudo and password else None, sudo),
-            hide=True,
-            warn=True,
-            echo=False,
-            pty=False,
-            in_stream=False,
-            encoding="utf-8",
-            watchers=answers,
-            timeout=timeout,
-        )
-    except CommandTimedOut as error:
-        raise Trouble(f"no answer within {timeout} seconds") from error
-    except (Failure, ThreadException) as error:
-        raise Trouble(_why_no_shell(str(error), sudo)) from error
-    found = re.search(f"{begin}\n(.*)\n{end}\n", result.stdout, re.DOTALL)
-    if found is None:
-        if begin in result.stdout:
+
+    def __init__(self, connection: Connection, script: str, timeout: int = TIMEOUT) -> None:
+        """`timeout`: seconds to wait for each answer."""
+        nonce = secrets.token_hex(8)
+        self._begin, self._end = f"\n{nonce}-begin\n", f"\n{nonce}-end\n"
+        self._timeout = connection.config.timeouts.command or timeout
+        self._sudo = connection.user != "root"
+        self._heard = bytearray()
+        self._at = 0  # how far it was listened to
+        self._channel = connection.create_session()
+        try:
+            self._channel.set_combine_stderr(True)
+            self._start(nonce, connection.config.sudo.password)
+            self._channel.sendall(
+                "PATH=$PATH:/usr/sbin:/sbin LC_ALL=C SSH_CONNECTION=$1\nexport PATH LC_ALL\n"
+                f"{script}\n"
+                f"echo; echo {nonce}-begin; main 3<&0 </dev/null 2>/dev/null;"
+                f" echo; echo {nonce}-end; exit 0\n".encode()
+            )
+        except BaseException:
+            self._channel.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def hear(self, marker: str) -> bool:
+        """Wait for a line that begins so; whether it came before the script has ended."""
+        found = self._wait_for(f"\n{marker}", self._end)
+        return found.startswith(f"\n{marker}")
+
+    def say(self, line: str) -> None:
+        """Send the script a line."""
+        self._channel.sendall(f"{line}\n".encode())
+
+    def answer(self) -> str:
+        """All that the script prints; waits until it has ended."""
+        self._wait_for(self._end)
+        said = self._heard.decode("utf-8", "replace")
+        before, begun, rest = said.partition(self._begin)
+        answer, ended, _ = rest.partition(self._end)
+        if ended:
+            return answer.translate(_CONTROLS)
+        if begun:
             raise Trouble("the answer broke off; ask again with `fab plan`")
-        raise Trouble(_why_no_shell(result.stderr or result.stdout, sudo))
-    return found[1].translate(_CONTROLS)
+        raise Trouble(_why_no_shell(before, self._sudo))
+
+    def _start(self, nonce: str, password: str | None) -> None:
+        """Have the login shell start a shell that says so, with sudo where that is needed."""
+        prompt = f"{nonce}-password" if self._sudo and password else None
+        ready = f"{nonce}-ready\n"
+        self._channel.exec_command(_command(nonce, prompt, self._sudo))
+        words = [ready, *([prompt] if prompt else [])]
+        found = self._wait_for(*words)
+        if prompt and found == prompt:
+            self._channel.sendall(f"{password}\n".encode())
+            found = self._wait_for(*words)
+        if prompt and found == prompt:
+            raise Trouble("sudo does not accept the password")
+        if found != ready:
+            raise Trouble(_why_no_shell(self._heard.decode("utf-8", "replace"), self._sudo))
+
+    def _wait_for(self, *words: str) -> str:
+        """Listen until one of these is said, and say which; empty where the shell has ended."""
+        deadline = monotonic() + self._timeout
+        wanted = [word.encode() for word in words]
+        longest = max(map(len, wanted))
+        while True:
+            found = [(at, word) for word in wanted if (at := self._heard.find(word, self._at)) >= 0]
+            if found:
+                at, word = min(found)
+                self._at = at + len(word) - 1  # the end of a line is the beginning of the next
+                return word.decode()
+            self._at = max(self._at, len(self._heard) - longest)
+            self._channel.settimeout(max(0.001, deadline - monotonic()))
+            try:
+                data = self._channel.recv(1 << 16)
+            except TimeoutError as error:
+                raise Trouble(f"no answer within {self._timeout} seconds") from error
+            if not data:
+                return ""
+            self._heard += data
 
 
-def _start(nonce: str, prompt: str | None, sudo: bool) -> str:
+def run(connection: Connection, script: str, timeout: int = TIMEOUT) -> str:
+    """Run the shell function `main` of a script, and return what it prints; raises as Talk does."""
+    with Talk(connection, script, timeout) as talk:
+        return talk.answer()
+
+
+def _command(nonce: str, prompt: str | None, sudo: bool) -> str:
     """The command line for the login shell; it means the same to sh, fish and tcsh."""
     inner = f'echo {nonce}-ready; exec sh -s -- "$@"'
     start = f"sh -c {shlex.quote(inner)} sh"

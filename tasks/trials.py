@@ -13,14 +13,13 @@ from dataclasses import dataclass, field, replace
 
 from fabric import Connection
 
-from . import shell
 from .answer import sections
 from .cluster import Address, Machine
 from .facts import Facts
 from .firewall import LISTING, Drop, read_drops
 from .fleet import Fleet
 from .pairs import Pair
-from .pinging import TIMEOUT, AtGates, Gate
+from .pinging import TIMEOUT, Gate, run_through
 from .probe import READY, Probe, counter, probes, script
 from .shell import Trouble
 from .survey import Survey
@@ -130,14 +129,7 @@ def run_trials(
         body += [_trial(n, pair, name, setting) for n, pair in enumerate(tried)]
         text = script(own[name], _pings("\n".join(body)), survey.facts[name])
 
-        def run(connection: Connection) -> str:
-            try:
-                return shell.run(connection, text, [AtGates(name, [ready, *mine])], TIMEOUT)
-            finally:
-                for gate in (ready, *mine):
-                    gate.pass_by(name)
-
-        return run
+        return lambda connection: run_through(connection, text, name, [ready, *mine], TIMEOUT)
 
     answers = fleet.meet({name: job(name) for name in machines}, "pinging one by one")
     found = {name: sections(a) for name, a in answers.items() if not isinstance(a, Trouble)}
