@@ -13,7 +13,7 @@ import os
 import re
 import shlex
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from ipaddress import ip_address
@@ -43,12 +43,19 @@ class Run:
     timeout: int  # seconds until a change that nobody confirms takes itself back
     pod_networks: tuple[Network, ...]
     machines: tuple[str, ...] = ()  # all that it changes
+    since: str = ""  # HH:MM:SS by the operator's clock
 
 
 def new_run(pod_networks: tuple[Network, ...], timeout: int) -> Run:
     """A run that starts now, of the user of this machine."""
-    name = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%f")
-    return Run(name, f"{_user()}@{socket.gethostname()}", timeout, pod_networks)
+    now = datetime.now(timezone.utc)
+    return Run(
+        now.strftime("%Y%m%dT%H%M%S.%f"),
+        f"{_user()}@{socket.gethostname()}",
+        timeout,
+        pod_networks,
+        since=now.astimezone().strftime("%H:%M:%S"),
+    )
 
 
 def _user() -> str:
@@ -78,12 +85,18 @@ class Outcome:
 
 
 def carry_out(
-    steps: Steps, snapshot: str, run: Run, changes: Sequence[str] | None, what: str
+    steps: Steps,
+    snapshot: str,
+    run: Run,
+    changes: Sequence[str] | None,
+    what: str,
+    gateways: Collection[Address] = (),
 ) -> str:
     """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
 
     `changes` is what `rollback --last` will read: None where it is to mean the run before, whose
-    routes this one puts back. `what` is a summary for the history.
+    routes this one puts back. `what` is a summary for the history. The ways to these `gateways`,
+    and to the operator, have to be the same afterwards.
     """
     keeps = "\n".join(
         f"  ip -{k.prefix.version} -details -oneline route show table all exact {k.prefix}"
@@ -100,18 +113,21 @@ undo={shlex.quote(_undo_script(steps, run))}
 persist={shlex.quote(persist_script(steps.files))}
 watch={shlex.quote(_WATCH)}
 run={run.id}
+gateways={shlex.quote(" ".join(map(str, gateways)))}
+families={shlex.quote(" ".join(str(f) for f in (4, 6) if steps.prefixes(f)))}
 {snapshot_function(run.pod_networks)}
 {_touched_function(steps)}
 {_CARRY_OUT}
 arm() {{
-  rm -rf pending.new && mkdir pending.new && cd pending.new || return
+  [ ! -d pending.new ] || rm -rf pending.new
+  mkdir pending.new && cd pending.new || return
   echo $run >run && echo {shlex.quote(run.who)} "${{client:+from $client}}" >who &&
-    echo {shlex.quote(what)} >what && date '+%H:%M:%S' >since &&
+    echo {shlex.quote(what)} >what && echo {run.since} >since &&
     echo {shlex.quote(" ".join(run.machines))} >machines && touched >before &&
     {remembered} && printf '%s\\n' {_quoted(_noted(steps))} >noted &&
     printf '%s\\n' "$undo" >undo &&
     printf '%s\\n' "$persist" >persist &&
-    printf '%s\\n' "$watch" >watch && echo $(($(uptime) + {run.timeout})) >deadline || return
+    printf '%s\\n' "$watch" >watch && due_in {run.timeout} >deadline || return
   cd .. && mv pending.new pending && start_watch
 }}
 go() {{
@@ -163,8 +179,7 @@ def push(run: Run) -> str:
     return f"""{_library(run)}
 main() {{
   enter -w {PATIENCE} || return
-  if [ "$(cat pending/run 2>/dev/null)" = {run.id} ] && watched &&
-    echo $(($(uptime) + {run.timeout})) >pending/deadline.new &&
+  if is_of pending {run.id} && watched && due_in {run.timeout} >pending/deadline.new &&
     mv pending/deadline.new pending/deadline
   then echo "== armed"; else fired; fi
 }}
@@ -182,11 +197,9 @@ def confirm(run: Run, forgets: Sequence[Displaced] = ()) -> str:
     return f"""{_library(run)}
 main() {{
   enter -w {PATIENCE} || return
-  [ "$(cat pending/run 2>/dev/null)" = {run.id} ] && rm -rf kept && mv pending kept || {{
-    fired
-    return
-  }}
-  if words=$(sh kept/persist 2>&1); then
+  [ ! -d kept ] || rm -rf kept
+  is_of pending {run.id} && mv pending kept || {{ fired; return; }}
+  if words=$( (. ./kept/persist) 2>&1 9>&-); then
     ending=kept
     record kept kept
   else
@@ -195,8 +208,7 @@ main() {{
   fi
   if [ -e kept/changes ]; then
     remember
-    rm -rf last {files}
-    mv kept last
+    rm -rf last {files}; mv kept last
   else
     rm -rf kept
   fi
@@ -222,7 +234,7 @@ def _library(run: Run) -> str:
     return f"""trap '' HUP INT TERM PIPE
 umask 077
 state={STATE} log={LOG}
-holder={shlex.quote(run.who)}
+holder={shlex.quote(f"{run.who} since {run.since}")}
 {_LIBRARY}"""
 
 
@@ -235,34 +247,44 @@ holder={shlex.quote(run.who)}
 _LIBRARY = rf"""
 enter() {{
   client=${{SSH_CONNECTION%% *}}
-  mkdir -p "$state" && cd "$state" && true >>lock || {{ unwritable; return 1; }}
+  [ -d "$state" ] || mkdir -p "$state"
+  cd "$state" && true >>lock || {{ unwritable; return 1; }}
   exec 9>>lock
   flock "$@" 9 || {{ echo "== locked"; cat lock; return 1; }}
   recall || {{ unwritable; return 1; }}
-  echo "$holder since $(date '+%H:%M:%S')" 2>/dev/null >lock || :
+  echo "$holder" 2>/dev/null >lock || :
 }}
 unwritable() {{ echo "== locked"; echo "$state cannot be written"; }}
 recall() {{
   [ ! -d displaced ] || return 0
+  [ -d "$log/displaced" ] || {{ mkdir displaced; return; }}
   rm -rf recalled && mkdir recalled || return
-  [ ! -d "$log/displaced" ] || cp -p "$log/displaced/"* recalled/ 2>/dev/null
+  cp -p "$log/displaced/"* recalled/ 2>/dev/null
   mv recalled displaced
 }}
-uptime() {{ read -r up _ </proc/uptime; echo "${{up%.*}}"; }}
+due_in() {{ read -r up _ </proc/uptime; echo $((${{up%.*}} + $1)); }}
+is_of() {{ read -r of <"$1/run" && [ "$of" = "$2" ]; }} 2>/dev/null
 record() {{
-  mkdir -p "$log" && [ -e "$1/run" ] || return
-  line=$(printf '%s\t%s\t%s\t%s' "$(cat "$1/run")" "$(cat "$1/who")" "$(cat "$1/what")" "$2")
-  [ "$(tail -n 1 "$log/history" | cut -f 2-)" = "$line" ] ||
-    printf '%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" "$line" >>"$log/history"
+  [ -d "$log" ] || mkdir -p "$log"
+  read -r run <"$1/run" && read -r who <"$1/who" && read -r what <"$1/what" || return
+  line=$(printf '%s\t%s\t%s\t%s' "$run" "$who" "$what" "$2")
+  case $2 in NOT*) [ "$(tail -n 1 "$log/history" | cut -f 2-)" != "$line" ] || return ;; esac
+  printf '%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" "$line" >>"$log/history"
 }} 2>/dev/null
-watched() {{ grep -q pending/watch "/proc/$(cat pending/pid)/cmdline"; }} 2>/dev/null
+watched() {{
+  read -r pid <pending/pid || return
+  read -r line <"/proc/$pid/cmdline"
+  case $line in *pending/watch*) ;; *) return 1 ;; esac
+}} 2>/dev/null
 remember() {{
-  mkdir -p "$log" && {{
+  {{
     cat kept/noted
-    for family in 4 6; do
-      echo "== kept $family"
-      ip -$family -details -oneline route show table main | sed -n '/ proto {OWN_PROTOCOL} /p'
-    done
+    {{
+      for family in 4 6; do
+        echo "== kept $family"
+        ip -$family -details -oneline route show table main
+      done
+    }} | sed -n '/^== /p; / proto {OWN_PROTOCOL} /p'
   }} >"$log/owned.new" && {{ sync "$log/owned.new" || sync; }} &&
     mv "$log/owned.new" "$log/owned" || rm -f "$log/owned" "$log/owned.new"
 }} 2>/dev/null
@@ -272,7 +294,7 @@ take_back() {{
 }}
 recover() {{
   if [ -d pending ]; then
-    [ "$(uptime)" -ge "$(cat pending/deadline)" ] || return
+    [ "$(due_in 0)" -ge "$(cat pending/deadline)" ] || return
   elif [ ! -d undoing ]; then
     return
   fi
@@ -282,13 +304,14 @@ fired() {{ echo "== fired"; tail -n 1 "$log/history" 2>/dev/null; }}
 """
 
 _CARRY_OUT = r"""
-way() {
-  [ -z "$client" ] || ip -oneline route get "$client"
-  for word in $(ip -4 -oneline route show default; ip -6 -oneline route show default); do
-    [ "$previous" != via ] || ip -oneline route get "$word"
-    previous=$word
-  done
-} 2>/dev/null
+# The ways to the operator and to the gateways, but for what changes by itself.
+ways() {
+  printf 'route get %s\n' $client $gateways | ip -oneline -force -batch - 2>/dev/null |
+    while read -r line; do
+      line=${line%% cache*}
+      echo "${line%% expires*}"
+    done
+}
 same_links() {
   ip route showdump <"$1.save" | grep -o ' dev [^ ]*' | sort -u | while read -r _ dev; do
     grep -qF " dev $dev " "$1.text" || {
@@ -298,30 +321,31 @@ same_links() {
     }
   done
 }
-steady_way() { way | sed 's/ cache.*//; s/ expires [^ ]*//'; }
 start_watch() {
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
     systemd-run --quiet --collect --unit="pod-routes-$run" sh "$PWD/pending/watch" "$run" \
       </dev/null 9>&- 3>&- || return
-  else
-    setsid sh "$PWD/pending/watch" "$run" </dev/null >/dev/null 2>&1 9>&- 3>&- &
+    tries=0
+    until [ -s pending/pid ]; do
+      tries=$((tries + 1))
+      [ $tries -lt 200 ] || { echo "the watchdog does not start"; return 1; }
+      sleep 0.02
+    done
+    return
   fi
-  tries=0
-  until [ -s pending/pid ]; do
-    tries=$((tries + 1))
-    [ $tries -lt 200 ] || { echo "the watchdog does not start"; return 1; }
-    sleep 0.02
-  done
+  [ "$(setsid sh "$PWD/pending/watch" "$run" </dev/null 2>/dev/null 9>&- 3>&- &)" = watching ] ||
+    { echo "the watchdog does not start"; return 1; }
 }
 tables() {
-  for family in 4 6; do
+  for family in $families; do
     echo "== route $family"
     ip -$family -details -oneline route show table all
   done
 }
 main() {
   enter -n || return
-  if [ "$(cat ended 2>/dev/null)" = "$run" ]; then
+  read -r ended <ended
+  if [ "$ended" = "$run" ]; then
     echo "== unarmed"; echo "this run has ended without it"; return
   fi
   recover
@@ -330,9 +354,9 @@ main() {
   fi
   [ "$(snapshot)" = "$before" ] || { echo "== changed"; return; }
   words=$(arm 2>&1) || { rm -rf pending pending.new; echo "== unarmed"; echo "$words"; return; }
-  way_before=$(steady_way)
+  ways_before=$(ways)
   if words=$(go 2>&1); then
-    if [ "$(steady_way)" = "$way_before" ]; then
+    if [ "$(ways)" = "$ways_before" ]; then
       exec 9>&-  # who does not read the answer must not keep the watchdog waiting
       echo "== done"; tables; resolve; return
     fi
@@ -347,7 +371,9 @@ main() {
 # tried again; where nothing can be renamed (/run is read-only by now) it is carried out in place.
 _WATCH = rf"""trap '' HUP INT PIPE
 cd {STATE} || exit
-echo $$ >pending/pid
+echo $$ >pending/pid || exit
+echo watching
+exec >/dev/null 2>&1
 id=$1
 tries=0
 mine() {{ read -r run <"$1/run" && [ "$run" = "$id" ]; }} 2>/dev/null

@@ -120,6 +120,12 @@ class Facts:
         """The routes this tool put there."""
         return tuple(r for r in self.routes if r.owned and r.table == "main")
 
+    @property
+    def gateways(self) -> tuple[Address, ...]:
+        """The next hops of its default routes."""
+        ways = (r for r in self.routes if r.prefix.prefixlen == 0 and r.table == "main")
+        return tuple(hop.via for r in ways for hop in r.hops if hop.via is not None)
+
     def packages_missing(self) -> tuple[str, ...]:
         """The packages to install, by their name in Debian and most others."""
         return tuple(dict.fromkeys(_PACKAGES.get(program, program) for program in self.missing))
@@ -127,14 +133,17 @@ class Facts:
 
 def snapshot_function(pod_networks: Sequence[Network]) -> str:
     """A shell function that prints a checksum of all routes this tool may touch."""
-    shows = [
-        f"ip -{n.version} -details -oneline route show root {n} table main" for n in pod_networks
-    ]
-    shows += [
-        f"ip -{family} -details -oneline route show proto {OWN_PROTOCOL} table main"
-        for family in (4, 6)
-    ]
+    shows = []
+    for family in (4, 6):
+        inside = [f"route show root {n} table main" for n in pod_networks if n.version == family]
+        lines = [*inside, f"route show proto {OWN_PROTOCOL} table main"]
+        shows.append(f"{quoted_lines(lines)} | ip -{family} -details -oneline -batch -")
     return checksum_function("snapshot", shows)
+
+
+def quoted_lines(lines: Iterable[str]) -> str:
+    """A shell command that prints these lines."""
+    return f"printf '%s\\n' {' '.join(map(shlex.quote, lines))}"
 
 
 def checksum_function(name: str, shows: Sequence[str]) -> str:
@@ -190,38 +199,37 @@ strangers() {{
     wait
   }}
 }}
+# Where it can the shell does by itself what a program could: a program costs a millisecond.
+lines() {{ while IFS= read -r line || [ "$line" ]; do echo "$line"; done <"$1"; }}
 main() {{
   settle
   echo "== missing"
   for program in {needed}; do command -v "$program" >/dev/null 2>&1 || echo "$program"; done
-  case $(ip -V) in *BusyBox*) echo ip ;; esac
   echo "== client"
   echo "$SSH_CONNECTION"
-  for family in 4 6; do
-    echo "== route $family"
-    ip -$family -details -oneline route show table all
-    echo "== rule $family"
-    ip -$family rule show
-  done
-  echo "== address"
-  ip -oneline address show
-  echo "== bridge"
-  ip -oneline link show type bridge
+  echo "== ip 4"
+  printf '%s\n' 'route show table all' 'rule show' 'address show' 'link show type bridge' |
+    ip -4 -details -oneline -batch - || {{ echo "== missing"; echo ip; }}  # BusyBox has no -batch
+  echo "== ip 6"
+  printf '%s\n' 'route show table all' 'rule show' 'address show' |
+    ip -6 -details -oneline -force -batch -
   echo "== maker"
-  (cd /sys/class/dmi/id && cat sys_vendor product_name chassis_asset_tag)
+  for file in sys_vendor product_name chassis_asset_tag; do lines "/sys/class/dmi/id/$file"; done
   for file in /var/lib/kubelet/kubelet-config.yaml /var/lib/kubelet/config.yaml; do
     [ -r "$file" ] || continue
     echo "== kubelet $file"
-    sed -n 's/^podCIDR:[[:space:]]*//p' "$file"
+    lines "$file" | while IFS= read -r line; do
+      case $line in podCIDR:*) echo "${{line#podCIDR:}}" ;; esac
+    done
   done
   for file in /etc/cni/net.d/*.conf /etc/cni/net.d/*.conflist /etc/cni/net.d/*.json; do
     [ -r "$file" ] || continue
     echo "== cni $file"
-    tr '\n' ' ' <"$file"
+    while read -r line || [ "$line" ]; do printf '%s ' "$line"; done <"$file"
     echo
   done
   echo "== reserved"
-  ls /var/lib/cni/networks/*/ 2>/dev/null
+  for file in /var/lib/cni/networks/*/*; do echo "${{file##*/}}"; done
   for file in {log}/displaced/*.text {state}/displaced/*.text; do
     [ -r "$file" ] || continue
     echo "== displaced $file"
@@ -238,13 +246,15 @@ main() {{
     echo "== last"
     cat {state}/last/run {state}/last/changes
   fi
-  cat {log}/owned
+  [ ! -r {log}/owned ] || cat {log}/owned
   echo "== networkd"
-  grep -E '^(ADMIN_STATE|NETWORK_FILE)=' /dev/null /run/systemd/netif/links/*
+  [ ! -d /run/systemd/netif/links ] ||
+    grep -E '^(ADMIN_STATE|NETWORK_FILE)=' /dev/null /run/systemd/netif/links/*
   echo "== networkmanager"
-  grep -x managed=true /dev/null /run/NetworkManager/devices/*
+  [ ! -d /run/NetworkManager/devices ] ||
+    grep -x managed=true /dev/null /run/NetworkManager/devices/*
   echo "== ifupdown"
-  cat /run/network/ifstate
+  lines /run/network/ifstate
   echo "== systemd"
   [ ! -d /run/systemd/system ] || echo yes
   for file in {files}; do
@@ -262,7 +272,7 @@ main() {{
 
 def read(answer: str) -> Facts:
     """Read a machine's answer; raises ValueError where it is not what was asked for."""
-    found = sections(answer)
+    found = _told_apart(sections(answer))
     if ("snapshot", "") not in found:
         raise ValueError("the answer breaks off")
     routes: list[Route] = []
@@ -329,6 +339,27 @@ def read(answer: str) -> Facts:
         ),
         snapshot=" ".join(found.get(("snapshot", ""), [])),
     )
+
+
+# How lines begin: a rule's "0:\tfrom all", a link's "3: cnio0: <", an address's "2: eth0  inet".
+_RULE, _LINK, _ADDRESS = re.compile(r"\d+:\t"), re.compile(r"\d+: \S+ <"), re.compile(r"\d+: ")
+
+
+def _told_apart(found: Mapping[tuple[str, str], list[str]]) -> dict[tuple[str, str], list[str]]:
+    """The answer's sections, with what one run of `ip -batch` shows in a section for each kind."""
+    apart = {key: lines for key, lines in found.items() if key[0] != "ip"}
+    for (name, family), lines in found.items():
+        for line in lines if name == "ip" else ():
+            key = ("route", family)
+            if line[:1].isdigit():
+                if _RULE.match(line):
+                    key = ("rule", family)
+                elif _LINK.match(line):
+                    key = ("bridge", "")
+                elif _ADDRESS.match(line):
+                    key = ("address", "")
+            apart.setdefault(key, []).append(line)
+    return apart
 
 
 def _kept(found: Mapping[tuple[str, str], list[str]]) -> tuple[Route, ...]:

@@ -102,13 +102,7 @@ def refusal(
 def shadows(puts: Collection[Network], facts: Facts, cluster: Cluster) -> list[str]:
     """Why routes to these prefixes would cut this machine off."""
     index = Prefixes(puts)
-    gateways = [
-        (hop.via, "its default gateway")
-        for r in facts.routes
-        if r.prefix.prefixlen == 0 and r.table == "main"
-        for hop in r.hops
-        if hop.via is not None
-    ]
+    gateways = [(via, "its default gateway") for via in facts.gateways]
     nodes = [(ip, f"{m.name}'s internal IP") for m in cluster.machines for ip in m.internal_ips]
     internal = {ip for ip, _ in nodes}
     devices = {a.network: dev for dev, a in facts.addresses if a.ip in internal}

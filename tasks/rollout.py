@@ -131,8 +131,9 @@ class _Rollout:
         """Change one machine; how it ended is added to the endings."""
         name = self._fleet.name_of(connection)
         machine, lines = self._todo[name]
+        facts = self._facts[name]
         script = armed.carry_out(
-            lines, self._facts[name].snapshot, self._run, _changes(machine), _what(machine)
+            lines, facts.snapshot, self._run, _changes(machine), _what(machine), facts.gateways
         )
         try:
             answer = self._fleet.run(connection, script)
@@ -208,7 +209,9 @@ def roll_out(
         under_way.forward(interrupts)
         why = ""
         if under_way.complete:
-            why = under_way.push() or (check() if check else "") or under_way.push()
+            if check:
+                why = under_way.push() or check()
+            why = why or under_way.push()
         if not under_way.complete or why or interrupts.seen:
             why = why or ("interrupted" if interrupts.seen else "another machine failed")
             under_way.back(why)
