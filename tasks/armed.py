@@ -16,12 +16,18 @@ import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from ipaddress import ip_address
 from typing import Literal, get_args
 
 from .answer import sections
 from .cluster import Address, Network
-from .facts import LOG, STATE, Displaced, checksum_function, snapshot_function
+from .facts import (
+    LOG,
+    STATE,
+    Displaced,
+    checksum_function,
+    quoted_lines,
+    snapshot_function,
+)
 from .persist_script import persist_script
 from .route import OWN_PROTOCOL, Route, parse, parse_all
 from .steps import Steps, restore, save
@@ -31,6 +37,7 @@ End = Literal[
     "unpersisted",
 ]  # fmt: skip
 ENDS: tuple[End, ...] = get_args(End)
+READY = "== ready"
 PATIENCE = 30  # seconds to wait for another command that is at work on the machine
 
 
@@ -94,6 +101,10 @@ def carry_out(
 ) -> str:
     """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
 
+    When the undo is armed it says READY, and waits, with the lock, for a line: `go` carries the
+    steps out; `push` sets the deadline anew, and it says READY again; anything else, and the end of
+    the connection, leaves all as it is.
+
     `changes` is what `rollback --last` will read: None where it is to mean the run before, whose
     routes this one puts back. `what` is a summary for the history. The ways to these `gateways`,
     and to the operator, have to be the same afterwards.
@@ -106,15 +117,15 @@ def carry_out(
     restores = "\n".join(
         f"  same_links {shlex.quote(d.file)} && {restore(d)} || return" for d in steps.restores
     )
-    remembered = ":" if changes is None else f"printf '%s\\n' {_quoted(changes)} >changes"
+    remembered = ":" if changes is None else f"{quoted_lines(changes)} >changes"
     return f"""{_library(run)}
 before={shlex.quote(snapshot)}
 undo={shlex.quote(_undo_script(steps, run))}
 persist={shlex.quote(persist_script(steps.files))}
 watch={shlex.quote(_WATCH)}
-run={run.id}
+run={run.id} timeout={run.timeout}
 gateways={shlex.quote(" ".join(map(str, gateways)))}
-families={shlex.quote(" ".join(str(f) for f in (4, 6) if steps.prefixes(f)))}
+families={shlex.quote(" ".join(map(str, sorted({p.version for p in steps.prefixes}))))}
 {snapshot_function(run.pod_networks)}
 {_touched_function(steps)}
 {_CARRY_OUT}
@@ -123,22 +134,22 @@ arm() {{
   mkdir pending.new && cd pending.new || return
   echo $run >run && echo {shlex.quote(run.who)} "${{client:+from $client}}" >who &&
     echo {shlex.quote(what)} >what && echo {run.since} >since &&
-    echo {shlex.quote(" ".join(run.machines))} >machines && touched >before &&
-    {remembered} && printf '%s\\n' {_quoted(_noted(steps))} >noted &&
+    echo {shlex.quote(" ".join(run.machines))} >machines && touched >before && echo $$ >holder &&
+    {remembered} && {quoted_lines(_noted(steps))} >noted &&
     printf '%s\\n' "$undo" >undo &&
     printf '%s\\n' "$persist" >persist &&
-    printf '%s\\n' "$watch" >watch && due_in {run.timeout} >deadline || return
+    printf '%s\\n' "$watch" >watch && due_in $timeout >deadline || return
   cd .. && mv pending.new pending && start_watch
 }}
 go() {{
   cd displaced || return
 {keeps}
-  printf '%s\\n' {_quoted(steps.do)} | ip -batch - || return
+  {quoted_lines(steps.do)} | ip -batch - || return
 {restores}
 }}
 resolve() {{
   echo "== get"
-  printf '%s\\n' {_quoted(_questions(steps))} | ip -oneline -force -batch - 2>/dev/null
+  {quoted_lines(_questions(steps))} | ip -oneline -force -batch - 2>/dev/null
 }}
 """
 
@@ -355,6 +366,12 @@ main() {
   [ "$(snapshot)" = "$before" ] || { echo "== changed"; return; }
   words=$(arm 2>&1) || { rm -rf pending pending.new; echo "== unarmed"; echo "$words"; return; }
   ways_before=$(ways)
+  echo "== ready"
+  while read -r word <&3 && [ "$word" = push ]; do
+    due_in "$timeout" >pending/deadline.new && mv pending/deadline.new pending/deadline
+    echo "== ready"
+  done
+  [ "$word" = go ] || { mv pending pending.new && rm -rf pending.new; return; }
   if words=$(go 2>&1); then
     if [ "$(ways)" = "$ways_before" ]; then
       exec 9>&-  # who does not read the answer must not keep the watchdog waiting
@@ -367,7 +384,8 @@ main() {
 }
 """
 
-# Runs without a session; every second it looks whether it is still wanted. An undo that fails is
+# Runs without a session; every second it looks whether it is still wanted. Whoever waits past the
+# deadline to be told to go on, with the lock, is told by nobody any more. An undo that fails is
 # tried again; where nothing can be renamed (/run is read-only by now) it is carried out in place.
 _WATCH = rf"""trap '' HUP INT PIPE
 cd {STATE} || exit
@@ -381,11 +399,15 @@ due() {{
   mine pending && read -r deadline <pending/deadline && read -r up _ </proc/uptime &&
     [ "${{up%.*}}" -ge "$deadline" ]
 }} 2>/dev/null
+stop_holder() {{
+  read -r pid <pending/holder && read -r line <"/proc/$pid/cmdline"
+  case $line in sh-s*) kill -9 "$pid" ;; esac
+}} 2>/dev/null
 while {{ mine pending || mine undoing; }} && [ $tries -lt 10 ]; do
   if due || mine undoing; then
     tries=$((tries + 1))
     exec 9<lock
-    flock 9
+    flock -w 10 9 || {{ stop_holder; flock 9; }}
     if due; then rm -rf undoing; mv pending undoing || sh pending/undo "not confirmed" 9>&-; fi
     if mine undoing; then sh undoing/undo "not confirmed" 9>&-; fi
     exec 9<&-
@@ -396,11 +418,12 @@ done"""
 
 def _touched_function(steps: Steps) -> str:
     """A shell function that prints a checksum of all routes at the prefixes of the steps."""
-    shows = [
-        f"printf '%s\\n' {_quoted(lines)} | ip -{family} -details -oneline -force -batch -"
-        for family in (4, 6)
-        if (lines := [f"route show table main exact {p}" for p in steps.prefixes(family)])
-    ]
+    shows = []
+    for family in (4, 6):
+        there = [p for p in steps.prefixes if p.version == family]
+        if there:
+            asked = quoted_lines(f"route show table main exact {p}" for p in there)
+            shows.append(f"{asked} | ip -{family} -details -oneline -force -batch -")
     return checksum_function("touched", shows or [":"])
 
 
@@ -421,7 +444,7 @@ place=${{0%/undo}}
 {_touched_function(steps)}
 before=$(cat "$place/before")
 [ "$(touched)" = "$before" ] || {{
-  printf '%s\\n' {_quoted(steps.undo)} | ip -force -batch -
+  {quoted_lines(steps.undo)} | ip -force -batch -
 {restores or "  :"}
 }}
 if [ "$(touched)" = "$before" ]; then
@@ -433,10 +456,6 @@ else
 fi"""
 
 
-def _quoted(lines: Sequence[str]) -> str:
-    return " ".join(shlex.quote(line) for line in lines) or "''"
-
-
 def _noted(steps: Steps) -> list[str]:
     """What goes on being noted as ours although it is lost, as `remember` writes it."""
     return [line for r in steps.noted for line in (f"== kept {r.prefix.version}", r.words)]
@@ -444,14 +463,7 @@ def _noted(steps: Steps) -> list[str]:
 
 def _questions(steps: Steps) -> list[str]:
     """`ip route get` for the first address behind each route that is put."""
-    prefixes = [line.split()[2] for line in steps.do if line.split()[1] in ("add", "replace")]
-    return [f"route get {_first(prefix)}" for prefix in prefixes]
-
-
-def _first(prefix: str) -> str:
-    address, _, length = prefix.partition("/")
-    start = ip_address(address)
-    return str(start if int(length) == start.max_prefixlen else start + 1)
+    return [f"route get {p[0] if p.num_addresses == 1 else p[1]}" for p in steps.puts]
 
 
 def read_outcome(answer: str, steps: Steps) -> Outcome:

@@ -143,7 +143,8 @@ def snapshot_function(pod_networks: Sequence[Network]) -> str:
 
 def quoted_lines(lines: Iterable[str]) -> str:
     """A shell command that prints these lines."""
-    return f"printf '%s\\n' {' '.join(map(shlex.quote, lines))}"
+    words = " ".join(map(shlex.quote, lines))
+    return f"printf '%s\\n' {words or shlex.quote('')}"
 
 
 def checksum_function(name: str, shows: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from time import monotonic, sleep
+from typing import TypeVar
 
 import paramiko
 from fabric import Config, Connection, SerialGroup
@@ -16,7 +17,9 @@ from .cluster import Cluster
 from .hostkeys import HostKeyRefused
 from .login import Login
 from .progress import progress
-from .shell import Trouble
+from .shell import Talk, Trouble
+
+T = TypeVar("T")
 
 BUSY_TRIES = (0.2, 0.5, 1.0, 2.0)  # seconds to wait where sshd's MaxStartups turns one away
 
@@ -46,14 +49,32 @@ class Fleet:
         """Do a job on each of the machines named, all at once: they wait for each other."""
         return self._each(jobs, len(jobs), doing)
 
+    def talks(
+        self, scripts: Mapping[str, str], marker: str, doing: str
+    ) -> dict[str, Talk | str | Trouble]:
+        """Begin a script on each of the machines named, as far as a line with this marker.
+
+        Where a script ends before that, its answer.
+        """
+
+        def begin(script: str) -> Callable[[Connection], Talk | str]:
+            def job(connection: Connection) -> Talk | str:
+                talk = Talk(connection, script)
+                return talk if talk.hear(marker) else talk.answer()
+
+            return job
+
+        jobs = {name: begin(script) for name, script in scripts.items()}
+        return self._each(jobs, min(self._parallel, len(jobs)), doing)
+
     def _each(
-        self, jobs: Mapping[str, Callable[[Connection], str]], at_once: int, doing: str
-    ) -> dict[str, str | Trouble]:
+        self, jobs: Mapping[str, Callable[[Connection], T]], at_once: int, doing: str
+    ) -> dict[str, T | Trouble]:
         """Do a job with the connection of each machine named; the answers in the same order."""
         connections = {name: self.connection(name) for name in jobs}
         troubles = self._open_gateways(connections)
 
-        def do(name: str) -> str | Trouble:
+        def do(name: str) -> T | Trouble:
             if name in troubles:
                 return troubles[name]
             try:
@@ -131,6 +152,15 @@ class Fleet:
                     if connection.gateway is gateway:
                         troubles[name] = Trouble(f"jump host {gateway.host}: {trouble}")
         return troubles
+
+    def hear_out(self, connection: Connection, talk: Talk, word: str) -> str:
+        """Say a word, and hear all that the script has to say until its end; raises Trouble."""
+        try:
+            with talk:
+                talk.say(word)
+                return talk.answer()
+        except Exception as error:
+            raise self._trouble(connection, error) from error
 
     def _trouble(self, connection: Connection, error: Exception) -> Trouble:
         if isinstance(error, Trouble):

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from .facts import Facts, last_lines
 from .fleet import Fleet
 from .progress import progress
 from .route import Route
-from .shell import Trouble
+from .shell import Talk, Trouble
 from .steps import Steps, steps
 
 NO_STEPS = Steps((), ())
@@ -111,6 +112,7 @@ class _Rollout:
         self._run = replace(run, machines=tuple(self._todo))
         self._pushed = monotonic()  # no deadline was set before
         self._armed = monotonic()  # none was set after
+        self._waiting: dict[str, Talk] = {}  # armed, and not yet changed
         self.endings: list[Ending] = []
 
     @property
@@ -118,35 +120,56 @@ class _Rollout:
         """Whether every machine is changed and armed."""
         return [e.state for e in self.endings] == ["done"] * len(self._todo)
 
-    def forward(self, interrupts: Interrupts) -> None:
-        """Change one machine after the other, until one fails."""
-        with progress("changing", len(self._todo)) as step:
-            for connection in self._fleet.group(self._todo):
-                if interrupts.seen or (self.endings and self.endings[-1].state != "done"):
-                    return
-                self._change(connection)
-                step()
+    def arm(self) -> None:
+        """Have every machine arm its undo, and wait; where one cannot, none is changed."""
+        scripts = {}
+        for name, (machine, lines) in self._todo.items():
+            facts = self._facts[name]
+            scripts[name] = armed.carry_out(
+                lines, facts.snapshot, self._run, _changes(machine), _what(machine), facts.gateways
+            )
+        for name, talk in self._fleet.talks(scripts, armed.READY, "arming").items():
+            if isinstance(talk, (str, Trouble)):
+                self.endings.append(_untouched(*self._todo[name], talk))
+            else:
+                self._waiting[name] = talk
+        self._armed = monotonic()
 
-    def _change(self, connection: Connection) -> None:
-        """Change one machine; how it ended is added to the endings."""
+    def forward(self, interrupts: Interrupts, at_once: int) -> None:
+        """Change so many machines at a time, until one fails; those that are left stay as are."""
+        group = list(self._fleet.group(self._waiting))
+        waves = (
+            [] if self.endings else [group[i : i + at_once] for i in range(0, len(group), at_once)]
+        )
+        with progress("changing", len(group)) as step, ThreadPoolExecutor(at_once) as pool:
+            for wave in waves:
+                if interrupts.seen or any(e.state != "done" for e in self.endings):
+                    break
+                for ending in pool.map(self._change, wave):
+                    self.endings.append(ending)
+                    step()
+                if monotonic() - self._pushed > self._run.timeout / 3:
+                    self.push()
+        for talk in self._waiting.values():
+            talk.close()
+
+    def _change(self, connection: Connection) -> Ending:
+        """Change one machine; how it ended."""
         name = self._fleet.name_of(connection)
         machine, lines = self._todo[name]
-        facts = self._facts[name]
-        script = armed.carry_out(
-            lines, facts.snapshot, self._run, _changes(machine), _what(machine), facts.gateways
-        )
         try:
-            answer = self._fleet.run(connection, script)
-            self.endings.append(_ending(machine, lines, answer))
+            answer = self._fleet.hear_out(connection, self._waiting.pop(name), "go")
         except Trouble as trouble:
-            self.endings.append(Ending(name, "unknown", str(trouble)))
-        self._armed = monotonic()
-        if monotonic() - self._pushed > self._run.timeout / 3:
-            self.push()
+            return Ending(name, "unknown", str(trouble))
+        return _ending(machine, lines, answer)
 
     def push(self) -> str:
         """Set all deadlines anew; why everything has to go back where an undo is not armed."""
         self._pushed = monotonic()
+        for talk in self._waiting.values():
+            with suppress(Exception):  # one that is gone will say so when it is told to go
+                talk.say("push")
+                talk.hear(armed.READY)
         done = [e.name for e in self.endings if e.state == "done"]
         answers = self._fleet.ask(dict.fromkeys(done, armed.push(self._run)))
         self._armed = monotonic()
@@ -197,16 +220,18 @@ def roll_out(
     run: armed.Run,
     check: Check | None = None,
     hold: bool = False,
+    at_once: int = 1,
 ) -> Rollout:
-    """Carry out a plan in the cluster's order, all of it or nothing.
+    """Carry out a plan in the cluster's order, all of it or nothing, on so many machines at once.
 
-    When every machine is changed, `check` says whether all is well; every undo must still be
-    armed then. From the first confirmation on the run is committed. With `hold` nothing is
-    confirmed: that is left to `fab confirm`.
+    Every undo is armed before the first table is changed. When every machine is changed, `check`
+    says whether all is well; every undo must still be armed then. From the first confirmation on
+    the run is committed. With `hold` nothing is confirmed: that is left to `fab confirm`.
     """
     with Interrupts() as interrupts:
         under_way = _Rollout(fleet, plan, facts, run)
-        under_way.forward(interrupts)
+        under_way.arm()
+        under_way.forward(interrupts, at_once)
         why = ""
         if under_way.complete:
             if check:
@@ -273,6 +298,13 @@ def _not_kept(ending: Ending, answer: str | Trouble) -> Ending:
         return Ending(ending.name, "unconfirmed", "not confirmed: another run is at work there")
     why = str(answer) if isinstance(answer, Trouble) else "the answer breaks off"
     return Ending(ending.name, "in doubt", f"confirmed or not: {why}")
+
+
+def _untouched(machine: MachinePlan, lines: Steps, answer: str | Trouble) -> Ending:
+    """Why a machine could not be made ready; it was not told to go, so its table is as it was."""
+    if isinstance(answer, Trouble):
+        return Ending(machine.name, "untouched", str(answer))
+    return replace(_ending(machine, lines, answer), state="untouched")
 
 
 def _ending(machine: MachinePlan, lines: Steps, answer: str) -> Ending:

@@ -59,6 +59,10 @@ class Talk(AbstractContextManager["Talk"]):
             raise
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Speak no more: what the script hears then is the end of its input."""
         self._channel.close()
 
     def hear(self, marker: str) -> bool:

@@ -5,7 +5,6 @@ The lines are those of `ip -batch`; tasks/armed.py makes them a script that guar
 
 import shlex
 from dataclasses import dataclass
-from ipaddress import ip_network
 
 from .changes import Change, MachinePlan
 from .cluster import Network
@@ -33,12 +32,8 @@ class Steps:
     restores: tuple[Displaced, ...] = ()
     files: Files = NO_FILES
     noted: tuple[Route, ...] = ()  # ours, lost before: noted on as lost
-
-    def prefixes(self, family: int) -> list[Network]:
-        """The prefixes of an IP version that these lines are about."""
-        lines = (*self.do, *self.undo)
-        named = (next(word for word in line.split() if "/" in word) for line in lines)
-        return [p for p in dict.fromkeys(map(ip_network, named)) if p.version == family]
+    prefixes: tuple[Network, ...] = ()  # all that the lines are about
+    puts: tuple[Network, ...] = ()  # those that get a route
 
     @property
     def lines(self) -> list[str]:
@@ -58,8 +53,17 @@ def steps(plan: MachinePlan, run: str) -> Steps:
         place = str(route.prefix).replace("/", "-")
         file = f"{run}_{route.prefix.version}_{place}_{route.protocol}"
         keeps[file] = Keep(file, route.prefix, route.protocol)
+    routes = [r for c in plan.changes for r in (*([c.put] if c.put else []), *c.take)]
+    routes += [r for d in plan.restores for r in d.routes]
     return Steps(
-        tuple(do), tuple(undo), tuple(keeps.values()), plan.restores, plan.files, plan.noted
+        tuple(do),
+        tuple(undo),
+        tuple(keeps.values()),
+        plan.restores,
+        plan.files,
+        plan.noted,
+        prefixes=tuple(dict.fromkeys(r.prefix for r in routes)),
+        puts=tuple(c.prefix for c in plan.changes if c.put is not None),
     )
 
 

@@ -46,11 +46,21 @@ class Noon(datetime):
 
 
 @dataclass
+class Talk:
+    """A machine that waits to be told to go."""
+
+    machine: str
+
+    def close(self) -> None:
+        """It stays as it is."""
+
+
+@dataclass
 class Machines:
-    """A fleet: each command takes ten seconds, and the second machine is lost."""
+    """A fleet: each command takes ten seconds, and the second machine is lost on its way."""
 
     now: float = 0.0
-    asked: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
     def clock(self) -> float:
         return self.now
@@ -61,29 +71,75 @@ class Machines:
     def name_of(self, connection: str) -> str:
         return connection
 
-    def run(self, connection: Connection, _script: str) -> str:
+    def talks(self, scripts: Mapping[str, str], _marker: str, _doing: str) -> dict[str, Talk]:
         self.now += 10
-        if str(connection) == "worker-1":
+        return {name: Talk(name) for name in scripts}
+
+    def ask(self, _scripts: Mapping[str, str]) -> dict[str, str]:
+        return {}
+
+    def hear_out(self, _connection: Connection, talk: Talk, word: str) -> str:
+        self.now += 10
+        self.told.append(f"{talk.machine} {word}")
+        if talk.machine == "worker-1":
             raise Trouble("lost")
         there = wanted(1)
         return f"== done\n== route 4\n{there} table main\n== get\n{there.replace('.0/24', '.1')}\n"
 
 
-def test_the_time_that_is_told_is_that_of_the_machine_armed_last(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    machines = Machines()
+class Locked(Machines):
+    """A fleet of which one machine is at work for somebody else."""
+
+    def talks(self, scripts: Mapping[str, str], _marker: str, _doing: str) -> dict[str, Any]:
+        return {n: "== locked\nsomebody\n" if n == "worker-2" else Talk(n) for n in scripts}
+
+
+def under_way(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> rollout._Rollout:
+    """A rollout of one route on each of three machines, all of them asked to arm."""
     monkeypatch.setattr(rollout, "monotonic", machines.clock)
     monkeypatch.setattr(rollout, "datetime", Noon)
-    names = ("worker-0", "worker-1")
+    names = ("worker-0", "worker-1", "worker-2")
     plans = tuple(MachinePlan(n, (Change(route(wanted(1))),)) for n in names)
     asked: dict[str, Facts] = {name: facts(0) for name in names}
-    run = armed.Run("run", "who", 60, NETWORKS)
     fleet: Any = machines
-    under_way = rollout._Rollout(fleet, Plan(plans, {}), asked, run)
-    under_way.forward(rollout.Interrupts())
-    assert [e.state for e in under_way.endings] == ["done", "unknown"]
-    assert under_way.until == "12:01:02"
+    run = armed.Run("run", "who", 60, NETWORKS)
+    made = rollout._Rollout(fleet, Plan(plans, {}), asked, run)
+    made.arm()
+    return made
+
+
+def test_one_after_the_other_until_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = Machines()
+    run = under_way(machines, monkeypatch)
+    run.forward(rollout.Interrupts(), 1)
+    assert [e.state for e in run.endings] == ["done", "unknown"]
+    assert machines.told == ["worker-0 go", "worker-1 go"]
+
+
+def test_several_at_a_time_until_one_of_them_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = Machines()
+    run = under_way(machines, monkeypatch)
+    run.forward(rollout.Interrupts(), 2)
+    assert sorted(machines.told) == ["worker-0 go", "worker-1 go"]
+
+
+def test_none_is_changed_unless_all_are_armed(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = Locked()
+    run = under_way(machines, monkeypatch)
+    run.forward(rollout.Interrupts(), 1)
+    assert machines.told == []
+    assert [(e.name, e.state) for e in run.endings] == [("worker-2", "untouched")]
+
+
+def test_the_time_that_is_told_is_that_of_the_last_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Set ten seconds ago, when all had armed; two seconds are to spare."""
+    machines = Machines()
+    run = under_way(machines, monkeypatch)
+    assert run.until == "12:01:02"
+    machines.now += 10
+    assert run.until == "12:00:52"
 
 
 def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
