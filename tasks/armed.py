@@ -98,12 +98,14 @@ def carry_out(
     changes: Sequence[str] | None,
     what: str,
     gateways: Collection[Address] = (),
+    forgets: Sequence[Displaced] = (),
 ) -> str:
     """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
 
-    When the undo is armed it says READY, and waits, with the lock, for a line: `go` carries the
-    steps out; `push` sets the deadline anew, and it says READY again; anything else, and the end of
-    the connection, leaves all as it is.
+    When the undo is armed it says READY, and waits for a line; then READY again, until it ends.
+    `go`: carry the steps out. Until then it has the lock, and if the connection ends nothing was
+    done. `push`: set the deadline anew. `keep`: confirm, and end; then records of displaced routes
+    that it `forgets` go. Anything else, and the end of the connection: end, and leave it armed.
 
     `changes` is what `rollback --last` will read: None where it is to mean the run before, whose
     routes this one puts back. `what` is a summary for the history. The ways to these `gateways`,
@@ -123,11 +125,13 @@ before={shlex.quote(snapshot)}
 undo={shlex.quote(_undo_script(steps, run))}
 persist={shlex.quote(persist_script(steps.files))}
 watch={shlex.quote(_WATCH)}
-run={run.id} timeout={run.timeout}
+run={run.id} timeout={run.timeout} changed=
 gateways={shlex.quote(" ".join(map(str, gateways)))}
 families={shlex.quote(" ".join(map(str, sorted({p.version for p in steps.prefixes}))))}
 {snapshot_function(run.pod_networks)}
 {_touched_function(steps)}
+{_push_function(run)}
+{_keep_function(run, forgets)}
 {_CARRY_OUT}
 arm() {{
   [ ! -d pending.new ] || rm -rf pending.new
@@ -155,14 +159,10 @@ resolve() {{
 
 
 def go_back(run: Run, why: str) -> str:
-    """The script that leads back to before this run, however far it came on the machine.
-
-    A command of the run that is late, since it hung, finds that the run has ended.
-    """
+    """The script that leads back to before this run, however far it came on the machine."""
     return f"""{_library(run)}
 main() {{
   enter -w {PATIENCE} || return
-  echo {run.id} 2>/dev/null >ended || :
   if [ "$(cat pending/run undoing/run 2>/dev/null)" = {run.id} ]; then
     take_back {shlex.quote(why)} || {{ echo "== broken"; return; }}
   elif cut -f 2,5 "$log/history" 2>/dev/null | grep -q '^{run.id}.kept'; then
@@ -188,26 +188,35 @@ main() {{
 def push(run: Run) -> str:
     """The script that sets the deadline anew, and says whether the undo is still armed."""
     return f"""{_library(run)}
-main() {{
-  enter -w {PATIENCE} || return
-  if is_of pending {run.id} && watched && due_in {run.timeout} >pending/deadline.new &&
-    mv pending/deadline.new pending/deadline
-  then echo "== armed"; else fired; fi
-}}
+{_push_function(run)}
+main() {{ enter -w {PATIENCE} && push; }}
 """
 
 
 def confirm(run: Run, forgets: Sequence[Displaced] = ()) -> str:
     """The script that keeps the change of this run; records of displaced routes may go with it."""
+    return f"""{_library(run)}
+{_keep_function(run, forgets)}
+main() {{ enter -w {PATIENCE} && keep; }}
+"""
+
+
+def _push_function(run: Run) -> str:
+    return f"""push() {{
+  if is_of pending {run.id} && watched && due_in {run.timeout} >pending/deadline.new &&
+    mv pending/deadline.new pending/deadline
+  then echo "== armed"; else fired; fi
+}}"""
+
+
+def _keep_function(run: Run, forgets: Sequence[Displaced]) -> str:
     files = " ".join(
         f"{place}displaced/{shlex.quote(d.file)}.{end}"
         for d in forgets
         for end in _FILES
         for place in ("", f"{LOG}/")
     )
-    return f"""{_library(run)}
-main() {{
-  enter -w {PATIENCE} || return
+    return f"""keep() {{
   [ ! -d kept ] || rm -rf kept
   is_of pending {run.id} && mv pending kept || {{ fired; return; }}
   if words=$( (. ./kept/persist) 2>&1 9>&-); then
@@ -225,8 +234,7 @@ main() {{
   fi
   echo "== $ending"
   echo "$words"
-}}
-"""
+}}"""
 
 
 def settle(run: Run) -> str:
@@ -265,6 +273,11 @@ enter() {{
   recall || {{ unwritable; return 1; }}
   echo "$holder" 2>/dev/null >lock || :
 }}
+unlock() {{ exec 9>&-; }}
+enter_again() {{
+  exec 9>>lock
+  flock -w {PATIENCE} 9 || {{ echo "== locked"; cat lock; return 1; }}
+}}
 unwritable() {{ echo "== locked"; echo "$state cannot be written"; }}
 recall() {{
   [ ! -d displaced ] || return 0
@@ -293,7 +306,7 @@ remember() {{
     {{
       for family in 4 6; do
         echo "== kept $family"
-        ip -$family -details -oneline route show table main
+        ip -$family -details -oneline route show table all
       done
     }} | sed -n '/^== /p; / proto {OWN_PROTOCOL} /p'
   }} >"$log/owned.new" && {{ sync "$log/owned.new" || sync; }} &&
@@ -353,34 +366,37 @@ tables() {
     ip -$family -details -oneline route show table all
   done
 }
-main() {
-  enter -n || return
-  read -r ended <ended
-  if [ "$ended" = "$run" ]; then
-    echo "== unarmed"; echo "this run has ended without it"; return
-  fi
-  recover
-  if [ -d pending ] || [ -d undoing ]; then
-    echo "== pending"; cat pending/who undoing/who 2>/dev/null; return
-  fi
-  [ "$(snapshot)" = "$before" ] || { echo "== changed"; return; }
-  words=$(arm 2>&1) || { rm -rf pending pending.new; echo "== unarmed"; echo "$words"; return; }
+carry() {
   ways_before=$(ways)
-  echo "== ready"
-  while read -r word <&3 && [ "$word" = push ]; do
-    due_in "$timeout" >pending/deadline.new && mv pending/deadline.new pending/deadline
-    echo "== ready"
-  done
-  [ "$word" = go ] || { mv pending pending.new && rm -rf pending.new; return; }
   if words=$(go 2>&1); then
     if [ "$(ways)" = "$ways_before" ]; then
-      exec 9>&-  # who does not read the answer must not keep the watchdog waiting
+      changed=yes
+      unlock  # who does not read the answer must not keep the watchdog waiting
       echo "== done"; tables; resolve; return
     fi
     words="the way back to you, or to the gateway, was another one afterwards"
   fi
   if take_back "failed"; then echo "== undone"; else echo "== broken"; fi
   echo "$words"
+  return 1
+}
+main() {
+  enter -n || return
+  recover
+  if [ -d pending ] || [ -d undoing ]; then
+    echo "== pending"; cat pending/who undoing/who 2>/dev/null; return
+  fi
+  [ "$(snapshot)" = "$before" ] || { echo "== changed"; return; }
+  words=$(arm 2>&1) || { rm -rf pending pending.new; echo "== unarmed"; echo "$words"; return; }
+  while echo; echo "== ready"; read -r word <&3; do
+    case $word in
+      go) carry || return ;;
+      push) enter_again && push; unlock ;;
+      keep) enter_again && keep; return ;;
+      *) break ;;
+    esac
+  done
+  [ "$changed" ] || { mv pending pending.new && rm -rf pending.new; }
 }
 """
 
@@ -407,7 +423,7 @@ while {{ mine pending || mine undoing; }} && [ $tries -lt 10 ]; do
   if due || mine undoing; then
     tries=$((tries + 1))
     exec 9<lock
-    flock -w 10 9 || {{ stop_holder; flock 9; }}
+    flock -w 5 9 || {{ stop_holder; flock 9; }}
     if due; then rm -rf undoing; mv pending undoing || sh pending/undo "not confirmed" 9>&-; fi
     if mine undoing; then sh undoing/undo "not confirmed" 9>&-; fi
     exec 9<&-
@@ -463,7 +479,12 @@ def _noted(steps: Steps) -> list[str]:
 
 def _questions(steps: Steps) -> list[str]:
     """`ip route get` for the first address behind each route that is put."""
-    return [f"route get {p[0] if p.num_addresses == 1 else p[1]}" for p in steps.puts]
+    return [f"route get {first_address(prefix)}" for prefix in steps.puts]
+
+
+def first_address(prefix: Network) -> Address:
+    """The address that is asked for to see where a prefix leads."""
+    return prefix[0] if prefix.num_addresses == 1 else prefix[1]
 
 
 def read_outcome(answer: str, steps: Steps) -> Outcome:

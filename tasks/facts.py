@@ -134,7 +134,7 @@ class Facts:
 def snapshot_function(pod_networks: Sequence[Network]) -> str:
     """A shell function that prints a checksum of all routes this tool may touch."""
     shows = []
-    for family in (4, 6):
+    for family in sorted({n.version for n in pod_networks}):
         inside = [f"route show root {n} table main" for n in pod_networks if n.version == family]
         lines = [*inside, f"route show proto {OWN_PROTOCOL} table main"]
         shows.append(f"{quoted_lines(lines)} | ip -{family} -details -oneline -batch -")
@@ -366,7 +366,8 @@ def _told_apart(found: Mapping[tuple[str, str], list[str]]) -> dict[tuple[str, s
 def _kept(found: Mapping[tuple[str, str], list[str]]) -> tuple[Route, ...]:
     """What the last confirmed run left; a record that cannot be read says nothing."""
     try:
-        return tuple(r for f in (4, 6) for r in parse_all(found.get(("kept", str(f)), []), f))
+        noted = [r for f in (4, 6) for r in parse_all(found.get(("kept", str(f)), []), f)]
+        return tuple(r for r in noted if r.table == "main")
     except Unreadable:
         return ()
 

@@ -67,6 +67,17 @@ class Fleet:
         jobs = {name: begin(script) for name, script in scripts.items()}
         return self._each(jobs, min(self._parallel, len(jobs)), doing)
 
+    def tell(
+        self, talks: Mapping[str, Talk], line: str, marker: str, at_once: int = 0
+    ) -> dict[str, str | Trouble]:
+        """Send a line to scripts under way, and hear each until its next line with this marker."""
+
+        def job(talk: Talk) -> Callable[[Connection], str]:
+            return lambda _: talk.ask(line, marker)
+
+        jobs = {name: job(talk) for name, talk in talks.items()}
+        return self._each(jobs, min(at_once or self._parallel, len(jobs)), line)
+
     def _each(
         self, jobs: Mapping[str, Callable[[Connection], T]], at_once: int, doing: str
     ) -> dict[str, T | Trouble]:
@@ -152,15 +163,6 @@ class Fleet:
                     if connection.gateway is gateway:
                         troubles[name] = Trouble(f"jump host {gateway.host}: {trouble}")
         return troubles
-
-    def hear_out(self, connection: Connection, talk: Talk, word: str) -> str:
-        """Say a word, and hear all that the script has to say until its end; raises Trouble."""
-        try:
-            with talk:
-                talk.say(word)
-                return talk.answer()
-        except Exception as error:
-            raise self._trouble(connection, error) from error
 
     def _trouble(self, connection: Connection, error: Exception) -> Trouble:
         if isinstance(error, Trouble):

@@ -3,7 +3,6 @@
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,10 +10,9 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
-from fabric import Connection
-
 from . import armed
 from .changes import MachinePlan, Plan
+from .cluster import Address
 from .exits import Status, Stop
 from .facts import Facts, last_lines
 from .fleet import Fleet
@@ -112,7 +110,7 @@ class _Rollout:
         self._run = replace(run, machines=tuple(self._todo))
         self._pushed = monotonic()  # no deadline was set before
         self._armed = monotonic()  # none was set after
-        self._waiting: dict[str, Talk] = {}  # armed, and not yet changed
+        self._talks: dict[str, Talk] = {}  # with the machines that are armed
         self.endings: list[Ending] = []
 
     @property
@@ -126,70 +124,59 @@ class _Rollout:
         for name, (machine, lines) in self._todo.items():
             facts = self._facts[name]
             scripts[name] = armed.carry_out(
-                lines, facts.snapshot, self._run, _changes(machine), _what(machine), facts.gateways
+                lines,
+                facts.snapshot,
+                self._run,
+                _changes(machine),
+                _what(machine),
+                facts.gateways,
+                machine.forgets,
             )
         for name, talk in self._fleet.talks(scripts, armed.READY, "arming").items():
             if isinstance(talk, (str, Trouble)):
                 self.endings.append(_untouched(*self._todo[name], talk))
             else:
-                self._waiting[name] = talk
+                self._talks[name] = talk
         self._armed = monotonic()
 
     def forward(self, interrupts: Interrupts, at_once: int) -> None:
         """Change so many machines at a time, until one fails; those that are left stay as are."""
-        group = list(self._fleet.group(self._waiting))
-        waves = (
-            [] if self.endings else [group[i : i + at_once] for i in range(0, len(group), at_once)]
-        )
-        with progress("changing", len(group)) as step, ThreadPoolExecutor(at_once) as pool:
-            for wave in waves:
+        names = [self._fleet.name_of(connection) for connection in self._fleet.group(self._talks)]
+        with progress("changing", len(names)) as step:
+            for at in range(0, len(names), at_once):
                 if interrupts.seen or any(e.state != "done" for e in self.endings):
-                    break
-                for ending in pool.map(self._change, wave):
-                    self.endings.append(ending)
+                    return
+                wave = {name: self._talks[name] for name in names[at : at + at_once]}
+                for name, answer in self._fleet.tell(wave, "go", armed.READY, at_once).items():
+                    self.endings.append(_ending(*self._todo[name], answer))
                     step()
                 if monotonic() - self._pushed > self._run.timeout / 3:
                     self.push()
-        for talk in self._waiting.values():
-            talk.close()
-
-    def _change(self, connection: Connection) -> Ending:
-        """Change one machine; how it ended."""
-        name = self._fleet.name_of(connection)
-        machine, lines = self._todo[name]
-        try:
-            answer = self._fleet.hear_out(connection, self._waiting.pop(name), "go")
-        except Trouble as trouble:
-            return Ending(name, "unknown", str(trouble))
-        return _ending(machine, lines, answer)
 
     def push(self) -> str:
         """Set all deadlines anew; why everything has to go back where an undo is not armed."""
         self._pushed = monotonic()
-        for talk in self._waiting.values():
-            with suppress(Exception):  # one that is gone will say so when it is told to go
-                talk.say("push")
-                talk.hear(armed.READY)
-        done = [e.name for e in self.endings if e.state == "done"]
-        answers = self._fleet.ask(dict.fromkeys(done, armed.push(self._run)))
+        answers = self._fleet.tell(self._talks, "push", armed.READY)
         self._armed = monotonic()
         lost = [name for name, answer in answers.items() if state_of(answer) != "armed"]
         return f"the undo is not armed any more on {', '.join(lost)}" if lost else ""
 
     def keep(self) -> None:
         """Confirm every change; what cannot be confirmed takes itself back."""
-        scripts = {
-            name: armed.confirm(self._run, machine.forgets)
-            for name, (machine, _) in self._todo.items()
-        }
-        answers = self._fleet.ask(scripts)
+        answers = self._fleet.tell(self._talks, "keep", armed.READY)
         self.endings = [
             e if state_of(answers[e.name]) == "kept" else _not_kept(e, answers[e.name])
             for e in self.endings
         ]
 
+    def leave(self) -> None:
+        """Speak to no machine any more; what is changed stays armed, the others are as before."""
+        for talk in self._talks.values():
+            talk.close()
+
     def back(self, why: str) -> None:
         """Take back what was done, everywhere; what cannot be reached does it by itself."""
+        self.leave()
         scripts = {
             e.name: armed.go_back(self._run, why)
             for e in self.endings
@@ -243,6 +230,7 @@ def roll_out(
             endings = _explained(under_way.endings, why)
             return Rollout(endings, False, interrupts.seen, under_way.until)
         if hold:
+            under_way.leave()
             held = tuple(replace(e, state="held") for e in under_way.endings)
             return Rollout(held, True, until=under_way.held)
         under_way.keep()
@@ -302,13 +290,13 @@ def _not_kept(ending: Ending, answer: str | Trouble) -> Ending:
 
 def _untouched(machine: MachinePlan, lines: Steps, answer: str | Trouble) -> Ending:
     """Why a machine could not be made ready; it was not told to go, so its table is as it was."""
-    if isinstance(answer, Trouble):
-        return Ending(machine.name, "untouched", str(answer))
     return replace(_ending(machine, lines, answer), state="untouched")
 
 
-def _ending(machine: MachinePlan, lines: Steps, answer: str) -> Ending:
+def _ending(machine: MachinePlan, lines: Steps, answer: str | Trouble) -> Ending:
     """What a machine's report means; what is not as planned has to go back."""
+    if isinstance(answer, Trouble):
+        return Ending(machine.name, "unknown", str(answer))
     try:
         outcome = armed.read_outcome(answer, lines)
     except ValueError as error:
@@ -339,10 +327,9 @@ def _not_as_planned(machine: MachinePlan, outcome: armed.Outcome) -> str:
     missing += [r for d in machine.restores for r in d.routes if r.text not in texts]
     left = [r for change in machine.changes for r in change.take if r.text in texts]
     words = [f"{r} is not there" for r in missing] + [f"{r} is still there" for r in left]
-    ways = dict(outcome.ways)
+    ways: dict[Address, object] = dict(outcome.ways)
     for put in puts:
-        asked = next((a for a in ways if a in put.prefix), None)
-        if asked is None or ways[asked] != put.next_hop:
+        if ways.get(armed.first_address(put.prefix), put) != put.next_hop:
             words.append(f"packets to {put.prefix} do not go via {put.next_hop}")
     return f"read back: {', '.join(words)}" if words else ""
 

@@ -74,6 +74,15 @@ class Talk(AbstractContextManager["Talk"]):
         """Send the script a line."""
         self._channel.sendall(f"{line}\n".encode())
 
+    def ask(self, line: str, marker: str) -> str:
+        """Send a line; what the script prints then until a line that begins so, or its end."""
+        start = self._at
+        self.say(line)
+        if not self._wait_for(f"\n{marker}", self._end):
+            raise Trouble("the answer broke off; ask again with `fab plan`")
+        said = self._heard[start : self._at].decode("utf-8", "replace")
+        return said.rpartition("\n")[0].translate(_CONTROLS)
+
     def answer(self) -> str:
         """All that the script prints; waits until it has ended."""
         self._wait_for(self._end)

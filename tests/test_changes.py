@@ -509,6 +509,9 @@ class Kernel:
 
     table: list[Route]
 
+    def __post_init__(self) -> None:
+        self.table.sort(key=lambda r: (r.prefix.version, r.prefix, r.metric))
+
     def run(self, line: str) -> None:
         _route, verb, *words = line.split()
         subject = route(" ".join(words))

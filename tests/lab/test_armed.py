@@ -232,11 +232,11 @@ def test_a_full_run_changes_nothing(lab: Lab) -> None:
         " dd if=/dev/zero of=/run/pod-routes/filler bs=4096 count=1 2>/dev/null; true",
     )
     done = lab.fab("apply-routes")
-    out = ok(done, status=3)
+    out = ok(done, status=1)
     assert "worker-1: " in out
     assert lab.tables() == before
     on(lab, "worker-1", "mount -o remount,ro /run/pod-routes")
-    ok(lab.fab("apply-routes"), status=3)
+    ok(lab.fab("apply-routes"), status=1)
     assert lab.tables() == before
     on(lab, "worker-1", "umount /run/pod-routes")
     ok(lab.fab("apply-routes"))
@@ -360,34 +360,68 @@ def test_another_hand_on_the_very_routes_is_told_and_blocks_nobody_for_good(lab:
     assert trail.count("\tundone: ") == 1
 
 
+def arming(lab: Lab, timeout: int) -> str:
+    """The script that gives worker-0 one route, which it takes back after so many seconds."""
+    networks = lab.cluster.pod_networks
+    asking = f"{question(networks, [], False)}\nmain\n"
+    asked = lab.twin.run("worker-0", ["sh", "-c", asking], check=True)
+    put = route("10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214")
+    made = steps(MachinePlan("worker-0", (Change(put),)), "run")
+    run = armed.new_run(networks, timeout)
+    script = armed.carry_out(made, read(asked.stdout).snapshot, run, [], "1 add")
+    return f"{script}\nmain 3<&0 </dev/null\n"
+
+
 def test_an_answer_that_nobody_reads_does_not_hold_up_the_undo(lab: Lab) -> None:
     on(
         lab,
         "worker-0",
         "seq 5000 | sed 's/.*/route add 192.0.2.1 table &1 dev lo/' | ip -batch -",
     )
-    networks = lab.cluster.pod_networks
-    asking = f"{question(networks, [], False)}\nmain\n"
-    asked = lab.twin.run("worker-0", ["sh", "-c", asking], check=True)
-    put = route("10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214")
-    made = steps(MachinePlan("worker-0", (Change(put),)), "run")
-    run = armed.new_run(networks, 1)
-    script = armed.carry_out(made, read(asked.stdout).snapshot, run, [], "1 add")
     with subprocess.Popen(
-        [*lab.twin.inside("worker-0"), "sh", "-c", f"{script}\nmain\n"], stdout=subprocess.PIPE
+        [*lab.twin.inside("worker-0"), "sh", "-c", arming(lab, 1)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as unread:
+        assert unread.stdin is not None
+        unread.stdin.write(b"go\n")
+        unread.stdin.flush()
         wait_for(lambda: ours(lab, "worker-0") == 1, "it was not carried out")
         wait_for(lambda: ours(lab, "worker-0") == 0, "the undo did not come")
         assert unread.poll() is None
         unread.communicate()
 
 
+def test_who_is_never_told_to_go_on_does_not_keep_the_machine(lab: Lab) -> None:
+    """The operator's machine is gone, and its connection does not end."""
+    before = lab.tables()
+    with subprocess.Popen(
+        [*lab.twin.inside("worker-0"), "sh", "-s"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as waiting:
+        assert waiting.stdin is not None
+        assert waiting.stdout is not None
+        waiting.stdin.write(arming(lab, 1))
+        waiting.stdin.flush()
+        while waiting.stdout.readline() != "== ready\n":
+            assert waiting.poll() is None
+        assert waiting.wait(timeout=30) == -signal.SIGKILL
+    wait_for(
+        lambda: on(lab, "worker-0", "ls -d /run/pod-routes/pending 2>/dev/null || true") == "",
+        "the change waits for ever",
+    )
+    assert lab.tables() == before
+    ok(lab.fab("apply-routes"))
+
+
 def test_a_command_that_comes_after_its_run_has_ended_does_nothing(lab: Lab) -> None:
-    """It hung before it could take the lock; the operator's run was told to go back meanwhile."""
+    """It hung before it could take the lock; the operator's run has given it up meanwhile."""
     before = lab.tables()
     on(lab, "worker-1", AT_THE_LOCK)
     done = lab.fab("-T", "2", "apply-routes")
-    assert ok(done, status=3).splitlines()[-1] == "all as before"
+    assert ok(done, status=1).splitlines()[-1] == "nothing was changed"
     on(lab, "worker-1", "echo go | timeout 30 tee /run/gate")
     settled = "timeout 30 sh -c 'while pgrep -f ^sh.-s; do sleep 0.05; done'"
     on(lab, "worker-1", settled)

@@ -62,9 +62,9 @@ class Machine:
         )
         return str(done.stdout)
 
-    def login(self, session: str, script: str) -> str:
-        """Run a script as a login session does, in a scope of its own."""
-        text = f"{script}\nmain 3<&0 </dev/null\n"
+    def login(self, session: str, script: str, said: str = "") -> str:
+        """Run a script as a login session does, in a scope of its own; what is said to it."""
+        text = f"{script}\nmain 3<<'END' </dev/null\n{said}\nEND\n"
         return self.run(
             "systemd-run", "--scope", "--quiet", f"--unit={session}", "sh", "-s", input=text
         )
@@ -155,7 +155,7 @@ def change(machine: Machine, stay: bool = False) -> tuple[armed.Run, str]:
 def test_the_undo_outlives_the_session_that_armed_it(machine: Machine) -> None:
     _, script = change(machine)
     leftover = "setsid sleep 300 </dev/null >/dev/null 2>&1 &"
-    said = machine.login("session-1", f"{leftover}\necho $! >/tmp/leftover\n{script}")
+    said = machine.login("session-1", f"{leftover}\necho $! >/tmp/leftover\n{script}", "go")
     assert "== done" in said
     assert machine.routes() == 2
     assert "running" in machine.units()
@@ -170,7 +170,7 @@ def test_the_undo_outlives_the_session_that_armed_it(machine: Machine) -> None:
 
 def test_a_confirmed_change_stays_and_leaves_no_unit(machine: Machine) -> None:
     run, script = change(machine)
-    assert "== done" in machine.login("session-2", script)
+    assert "== done" in machine.login("session-2", script, "go")
     deadline = int(machine.run("cat", "/run/pod-routes/pending/deadline"))
     assert "== armed" in machine.login("session-3", armed.push(run))
     assert int(machine.run("cat", "/run/pod-routes/pending/deadline")) >= deadline
@@ -183,7 +183,7 @@ def test_a_confirmed_change_stays_and_leaves_no_unit(machine: Machine) -> None:
 
 def test_a_unit_brings_routes_back_and_goes_with_them(machine: Machine) -> None:
     run, script = change(machine, stay=True)
-    assert "== done" in machine.login("session-5", script)
+    assert "== done" in machine.login("session-5", script, "go")
     assert "== kept" in machine.login("session-6", armed.confirm(run))
     machine.run("ip", "route", "flush", "proto", "214")
     machine.run("systemctl", "daemon-reload")
