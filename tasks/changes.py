@@ -10,6 +10,7 @@ from .drift import Drift, drift, vanished
 from .facts import Displaced, Facts
 from .guards import (
     Obstacle,
+    is_ours,
     no_manager,
     refusal,
     route_in_the_way,
@@ -239,8 +240,10 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         if via is None or dev is None or not within_ours:
             refusals.append(refusal(worker, prefix, via, facts, scope.cluster))
             continue
-        if inside:
-            there = [*there, *inside.get(prefix, [])]
+        if not inside and not facts.rules and len(there) == 1 and is_ours(there[0], via, dev):
+            right += there  # the usual case, by the shortest way
+            continue
+        there = [*there, *inside.get(prefix, [])]
         wanted = own_route(prefix, via, dev)
         change, kept, blocks = _settle(wanted, there, allowed)
         blocks += [rule_in_the_way(wanted, r) for r in rules_over(wanted, facts, scope.cluster)]
@@ -270,6 +273,8 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     if scope.cluster.persist != "none":
         stay = staying(facts, changes, scope.cluster, hidden)
     refusals += [no_manager(dev) for dev in unmanaged(stay, facts.managers)]
+    gone = vanished(facts)
+    wanted_at = scope.prefixes if gone else frozenset()
     return MachinePlan(
         name=machine.name,
         changes=tuple(changes),
@@ -279,8 +284,8 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         outside=tuple(outside),
         refusals=tuple(refusals),
         files=files_to(stay, facts.managers, facts.files),
-        noted=tuple(r for r in vanished(facts) if r.prefix in hidden),
-        drift=drift(facts, scope.prefixes, scope.cluster.persist == "auto"),
+        noted=tuple(r for r in gone if r.prefix in hidden),
+        drift=drift(facts, wanted_at, scope.cluster.persist == "auto"),
     )
 
 
@@ -317,8 +322,6 @@ def _settle(
 
     Gives the change, the route that is right, and what stands in the way.
     """
-    if len(there) == 1 and _is(there[0], wanted):
-        return None, there, []
     exact = [r for r in there if r.prefix == wanted.prefix and r.tos == "0"]
     right = [r for r in exact if says(r, wanted)]
     wrong = [r for r in exact if r not in right]
@@ -341,12 +344,6 @@ def _settle(
         kept = []  # the kernel uses another one
     change = Change(None if kept else wanted, tuple(take))
     return (change if change.put or take else None), kept, blocks
-
-
-def _is(found: Route, wanted: Route) -> bool:
-    """Whether a route of ours, at a prefix or inside it, is the wanted one: the usual case."""
-    at = found.prefix.prefixlen == wanted.prefix.prefixlen
-    return at and found.owned and found.tos == "0" and says(found, wanted)
 
 
 def _good_enough(

@@ -25,6 +25,14 @@ def says(found: Route, wanted: Route) -> bool:
     return found.type == "unicast" and found.next_hop == wanted.next_hop
 
 
+def is_ours(found: Route, via: Address, dev: str) -> bool:
+    """Whether a route at the wanted prefix is the one this tool puts there."""
+    if not found.owned or found.type != "unicast" or found.tos != "0" or len(found.hops) != 1:
+        return False
+    hop = found.hops[0]
+    return hop.dev == dev and hop.via == via
+
+
 def route_in_the_way(wanted: Route, route: Route) -> Obstacle:
     """A foreign route in the way of a wanted one."""
     remedy = "--replace takes it away and keeps it for rollback"

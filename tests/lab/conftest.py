@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -138,6 +139,17 @@ class MakeDirectory(Protocol):
 
     def mktemp(self, basename: str) -> Path:
         """A new directory."""
+
+
+class Directories:
+    """Directories outside of pytest, in one that its caller takes away."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def mktemp(self, basename: str) -> Path:
+        """A new directory."""
+        return Path(tempfile.mkdtemp(prefix=basename, dir=self._root))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from .conftest import MakeLab, labs, tutorial
+from .conftest import Directories, MakeLab, labs, tutorial
 from .faults import FAULTS, Fault, Round
 from .kit import ok, on
 
@@ -154,17 +154,6 @@ class _Judge:
             yield "not as it says"
 
 
-class _Directories:
-    """Directories for the twins' operators, in one that ends with the run."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def mktemp(self, basename: str) -> Path:
-        """A new directory."""
-        return Path(tempfile.mkdtemp(prefix=basename, dir=self._root))
-
-
 def soak(make: MakeLab, kinds: Iterable[tuple[Fault, str]], seed: int, twins: int) -> list[Result]:
     """One round for each of `kinds`, spread over some twins; the same chances for a seed."""
     numbered = list(enumerate(kinds))
@@ -240,7 +229,7 @@ def main() -> int:
     given = parser.parse_args()
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        make = stack.enter_context(labs(_Directories(root)))
+        make = stack.enter_context(labs(Directories(root)))
         kinds = itertools.islice(itertools.cycle(KINDS), given.rounds)
         results = soak(make, kinds, given.seed, min(given.twins, given.rounds))
     text = page(results, given.rounds, given.seed)
