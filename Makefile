@@ -1,5 +1,6 @@
 # make demo: set up, then plan, apply, prove and take back routes on a copy of hosts.toml's cluster.
 # make test: set up, then everything that says whether a change is sound.
+# make bench: set up, then what it costs, next to what others cost: docs/benchmarks.md.
 # make soak: set up, then faults by the hundred, counted in docs/reliability.md.
 
 PYTHON = python3
@@ -11,7 +12,7 @@ ROUNDS = 220
 SEED = 1
 AT_ONCE = 4
 
-.PHONY: demo test soak setup system clean
+.PHONY: demo test bench soak setup system clean
 
 demo: setup
 	$(AS_ROOT) $(BIN)/fab rehearse apply-routes verify rollback
@@ -28,6 +29,15 @@ soak: setup
 	$(AS_ROOT) $(BIN)/python -m tests.lab.soak --rounds $(ROUNDS) --seed $(SEED) \
 		--write docs/reliability.md
 
+bench: setup .venv-bench/made
+	$(AS_ROOT) BENCH_BIN=$(CURDIR)/.venv-bench/bin BENCH_LARGE="$(BENCH_LARGE)" \
+		$(BIN)/python -m tests.bench --write docs/benchmarks.md
+
+.venv-bench/made: tests/bench/requirements.txt
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check -r tests/bench/requirements.txt
+	touch $@
+
 setup: .venv/made
 
 .venv/made: requirements.txt | system
@@ -39,5 +49,5 @@ system:
 	.ci/setup $(PACKAGES)
 
 clean:
-	$(SUDO) rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	$(SUDO) rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	$(SUDO) find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -31,6 +31,7 @@ def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:
     help={
         **help_for("inventory", "adopt", "replace", "prune", "force", "only", "limit"),
         **help_for("skip-unreachable", "dry-run", "yes", "confirm-timeout", "no-ping", "persist"),
+        **help_for("parallel"),
         "hold": "leave the change armed: `fab confirm` keeps it, `fab rollback --last` drops it",
     },
 )
@@ -50,6 +51,7 @@ def apply_routes(
     no_ping: bool = False,
     hold: bool = False,
     persist: str = "",
+    parallel: int = 0,
 ) -> None:
     """Give every machine its routes to the other workers' pod CIDRs."""
     from .armed import new_run
@@ -60,7 +62,7 @@ def apply_routes(
     from .tables import dry_run_report, plan_report, rollout_report
 
     check_timeout(confirm_timeout)
-    machines = fleet(c, inventory)
+    machines = fleet(c, inventory, parallel)
     plan, found = plan_cluster(
         machines,
         Allowed(adopt, replace, prune, force),
@@ -80,7 +82,7 @@ def apply_routes(
         agree("Replace and delete as shown?", yes)
     check = None if no_ping or plan.empty else PairCheck(machines, found, plan)
     run = new_run(machines.cluster.pod_networks, confirm_timeout)
-    rollout = roll_out(machines, plan, found.facts, run, check, hold)
+    rollout = roll_out(machines, plan, found.facts, run, check, hold, parallel or 1)
     silent = check.silent if check else frozenset()
     report(c, rollout_report(plan, rollout, silent))
     if rollout.whole:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .twin import Twin
 
 REHEARSE = "rehearse"
+MOST = 1000  # machines at a time
 HELP = {
     "inventory": "hosts.toml of another cluster (default: the one in this directory)",
     "adopt": "make routes ours that are right but foreign",
@@ -29,6 +30,7 @@ HELP = {
     "no-ping": "do not ping pods before and after: where ICMP is closed",
     "persist": "auto: routes outlive a reboot; none: they do not (default: as hosts.toml says)",
     "yes": "do not ask before changing anything",
+    "parallel": "so many machines at a time (default: asked 32, changed 1)",
 }
 
 
@@ -76,7 +78,7 @@ class CommandLine:
         self._reported = True
         print(text, flush=True)  # whoever watches through a pipe waits for it
 
-    def fleet(self, c: Context, inventory: str) -> "Fleet":
+    def fleet(self, c: Context, inventory: str, parallel: int) -> "Fleet":
         """The machines of hosts.toml, connected once for all tasks."""
         from fabric import Config
         from paramiko import SSHConfig
@@ -95,14 +97,28 @@ class CommandLine:
             if self._twin is not None:
                 cluster = self._twin.cluster(cluster)
                 config = Config(ssh_config=SSHConfig())  # none of the operator's own
-            self._fleets[path] = Fleet(cluster, config, int(c.config.parallel))
+            self._fleets[path] = Fleet(cluster, config)
+        self._fleets[path].parallel = parallel or _number(c.config.parallel)
         return self._fleets[path]
 
 
-def fleet(c: Context, inventory: str) -> "Fleet":
-    """The machines that a task is about."""
+def fleet(c: Context, inventory: str, parallel: int = 0) -> "Fleet":
+    """The machines that a task is about, asked so many at a time; 0: as configured."""
+    if not 0 <= parallel <= MOST:
+        raise Stop(f"--parallel {parallel}: choose from 1 to {MOST}")
     command_line: CommandLine = c.config.command_line
-    return command_line.fleet(c, inventory)
+    return command_line.fleet(c, inventory, parallel)
+
+
+def _number(configured: object) -> int:
+    """What FABRIC_PARALLEL or the collection's configuration says."""
+    try:
+        number = int(str(configured))
+    except ValueError:
+        number = 0
+    if not 1 <= number <= MOST:
+        raise Stop(f"FABRIC_PARALLEL={configured}: choose from 1 to {MOST}")
+    return number
 
 
 def report(c: Context, text: str) -> None:

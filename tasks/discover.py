@@ -76,7 +76,7 @@ def discover(
         cluster,
         Selection(cluster, _listed(match), tag),
         _listed(controllers),
-        lambda draft: fleet(c, inventory) if alone else Fleet(draft, c.config, c.config.parallel),
+        lambda draft: fleet(c, inventory) if alone else Fleet(draft, c.config),
     )
     gathered = replace(gathered, discovery=asked(gathered.discovery))
     edit = edit_of(gathered.discovery, cluster, prune)

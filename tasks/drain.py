@@ -13,6 +13,7 @@ from .exits import Status, Stop
     positional=["name"],
     help={
         **help_for("inventory", "skip-unreachable", "dry-run", "yes", "confirm-timeout", "no-ping"),
+        **help_for("parallel"),
         "name": "the worker that is to leave",
         "force": "even where the worker still answers",
     },
@@ -27,6 +28,7 @@ def drain(
     yes: bool = False,
     confirm_timeout: int = 60,
     no_ping: bool = False,
+    parallel: int = 0,
 ) -> None:
     """Take away the routes to and on a worker that is to leave the cluster."""
     from .armed import new_run
@@ -38,7 +40,7 @@ def drain(
     from .tables import dry_run_report, plan_report, rollout_report
 
     check_timeout(confirm_timeout)
-    machines = fleet(c, inventory)
+    machines = fleet(c, inventory, parallel)
     check_name(machines, "name", name)
     found = survey(machines, skip_unreachable=skip_unreachable, strangers=True, leaving=name)
     leaving = found.cluster.machine(name)
@@ -56,7 +58,7 @@ def drain(
         agree(f"Delete the routes to and on {name} as shown?", yes)
     check = None if no_ping or plan.empty else PairCheck(machines, found, plan)
     run = new_run(machines.cluster.pod_networks, confirm_timeout)
-    rollout = roll_out(machines, plan, found.facts, run, check)
+    rollout = roll_out(machines, plan, found.facts, run, check, at_once=parallel or 1)
     report(c, rollout_report(plan, rollout, check.silent if check else ()))
     if not rollout.whole:
         raise Stop(status=rollout.status)

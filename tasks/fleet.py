@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,6 +15,7 @@ from paramiko.ssh_exception import NoValidConnectionsError
 
 from . import shell
 from .cluster import Cluster
+from .exits import Stop
 from .hostkeys import HostKeyRefused
 from .login import Login
 from .progress import progress
@@ -21,17 +23,35 @@ from .shell import Talk, Trouble
 
 T = TypeVar("T")
 
+SPARE_FILES = 64  # open besides the connections
+
 BUSY_TRIES = (0.2, 0.5, 1.0, 2.0)  # seconds to wait where sshd's MaxStartups turns one away
+
+
+def make_room(machines: int) -> None:
+    """Let this process have a connection to each machine open; Stop where it may not."""
+    needed = machines + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise Stop(
+            f"{machines} machines take {needed} open files, and {hard} are allowed here:"
+            f" `ulimit -n {needed}`, or nofile in /etc/security/limits.conf, allows more"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 class Fleet:
     """The connections to a cluster's machines, opened when first used."""
 
-    def __init__(self, cluster: Cluster, config: Config, parallel: int) -> None:
-        """`config`: Fabric's, with its flags; `parallel`: how many machines are read at once."""
+    parallel = 32  # how many machines are asked at a time
+
+    def __init__(self, cluster: Cluster, config: Config) -> None:
+        """`config`: Fabric's, with its flags. Raises Stop where there is no room for them all."""
+        make_room(len(cluster.machines))
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks by itself
         self.cluster = cluster
-        self._parallel = parallel
         self._login = Login(cluster, config)
         self._connections: dict[str, Connection] = {}
 
@@ -41,7 +61,7 @@ class Fleet:
         `doing`: what is shown in a terminal to a person who waits for it.
         """
         jobs = {name: _runner(script) for name, script in scripts.items()}
-        return self._each(jobs, min(self._parallel, len(jobs)), doing)
+        return self._each(jobs, min(self.parallel, len(jobs)), doing)
 
     def meet(
         self, jobs: Mapping[str, Callable[[Connection], str]], doing: str
@@ -65,7 +85,7 @@ class Fleet:
             return job
 
         jobs = {name: begin(script) for name, script in scripts.items()}
-        return self._each(jobs, min(self._parallel, len(jobs)), doing)
+        return self._each(jobs, min(self.parallel, len(jobs)), doing)
 
     def tell(
         self, talks: Mapping[str, Talk], line: str, marker: str, at_once: int = 0
@@ -76,7 +96,7 @@ class Fleet:
             return lambda _: talk.ask(line, marker)
 
         jobs = {name: job(talk) for name, talk in talks.items()}
-        return self._each(jobs, min(at_once or self._parallel, len(jobs)), line)
+        return self._each(jobs, min(at_once or self.parallel, len(jobs)), line)
 
     def _each(
         self, jobs: Mapping[str, Callable[[Connection], T]], at_once: int, doing: str

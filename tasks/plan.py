@@ -10,7 +10,7 @@ from .exits import Status, Stop
     klass=Command,
     help={
         **help_for("inventory", "adopt", "replace", "prune", "force"),
-        **help_for("only", "limit", "skip-unreachable", "persist"),
+        **help_for("only", "limit", "skip-unreachable", "persist", "parallel"),
         "check": "exit with 2 if there is something to do",
         "format": "table, or json for programs",
     },
@@ -28,6 +28,7 @@ def plan(
     limit: str = "",
     skip_unreachable: bool = False,
     persist: str = "",
+    parallel: int = 0,
 ) -> None:
     """Show what apply-routes would change on each machine; change nothing."""
     from .changes import Allowed
@@ -38,7 +39,7 @@ def plan(
     if format not in ("table", "json"):
         raise Stop(f"--format {format}: choose table or json")
     planned, found = plan_cluster(
-        fleet(c, inventory),
+        fleet(c, inventory, parallel),
         Allowed(adopt, replace, prune, force),
         only=only,
         limit=limit,

@@ -10,7 +10,7 @@ from .exits import Status, Stop
     klass=Command,
     help={
         **help_for("inventory", "limit", "skip-unreachable", "dry-run", "yes", "confirm-timeout"),
-        **help_for("no-ping"),
+        **help_for("no-ping", "parallel"),
         "last": "only the last run that changed something, or what waits for confirmation",
     },
 )
@@ -24,6 +24,7 @@ def rollback(
     confirm_timeout: int = 60,
     last: bool = False,
     no_ping: bool = False,
+    parallel: int = 0,
 ) -> None:
     """Delete our routes everywhere and put back what they displaced; does not ask."""
     from .armed import new_run
@@ -39,7 +40,7 @@ def rollback(
     from .wayback import plan_last, plan_rollback
 
     check_timeout(confirm_timeout)
-    machines = fleet(c, inventory)
+    machines = fleet(c, inventory, parallel)
     check_name(machines, "limit", limit)
     facts, skipped = ask(machines, skip_unreachable=skip_unreachable, limit=limit)
     waiting = {n: f for n, f in facts.items() if f.pending and limit in ("", n)}
@@ -65,7 +66,7 @@ def rollback(
         no_ping or plan.empty or mistakes
     )  # a wrong hosts.toml keeps nobody from going back
     check = PairCheck(machines, Survey(cluster, facts, skipped), plan) if pinged else None
-    rollout = roll_out(machines, plan, facts, run, check)
+    rollout = roll_out(machines, plan, facts, run, check, at_once=parallel or 1)
     report(c, rollout_report(plan, rollout, check.silent if check else ()))
     if not rollout.whole:
         raise Stop(status=rollout.status)

@@ -20,7 +20,7 @@ _HELP = {
 }
 
 
-@task(klass=Command, help={**help_for("inventory", "skip-unreachable"), **_HELP})
+@task(klass=Command, help={**help_for("inventory", "skip-unreachable", "parallel"), **_HELP})
 def verify(
     c: Context,
     inventory: str = "",
@@ -33,6 +33,7 @@ def verify(
     full: bool = False,
     pods: bool = False,
     watch: int = 0,
+    parallel: int = 0,
 ) -> None:
     """Prove with pings between pod subnets that the routes work, both ways."""
     from datetime import datetime
@@ -46,7 +47,7 @@ def verify(
             raise Stop(f"--{name} {number}: must be from 0 to 65535")
     if watch and format != "table":
         raise Stop("--watch prints what has changed, a line each: not with --format")
-    machines = fleet(c, inventory)
+    machines = fleet(c, inventory, parallel)
     skip = skip_unreachable or watch > 0
     wish = Wish(skip, tcp, sample, seed or datetime.now().microsecond, full, pods)
     begun = beginning(machines.cluster, rehearsal=c.config.command_line.rehearsing)
