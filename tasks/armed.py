@@ -254,6 +254,7 @@ def _library(run: Run) -> str:
 umask 077
 state={STATE} log={LOG}
 holder={shlex.quote(f"{run.who} since {run.since}")}
+networks={shlex.quote(" ".join(map(str, sorted({n.version for n in run.pod_networks}))))}
 {_LIBRARY}"""
 
 
@@ -304,7 +305,7 @@ remember() {{
   {{
     cat kept/noted
     {{
-      for family in 4 6; do
+      for family in $networks; do
         echo "== kept $family"
         ip -$family -details -oneline route show table all
       done

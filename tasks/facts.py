@@ -156,7 +156,11 @@ def checksum_function(name: str, shows: Sequence[str]) -> str:
     asked = "; ".join(f"{show}; echo $?" for show in shows)
     changing = "s/ expires -*[0-9]*sec//; s/ linkdown//g; s/ dead//g"
     return f"""{name}() {{
-  {{ {asked}; }} 2>/dev/null | sed '{changing}' | cksum
+  text=$({{ {asked}; }} 2>/dev/null)
+  case $text in
+    *" expires "* | *" linkdown"* | *" dead"*) text=$(echo "$text" | sed '{changing}') ;;
+  esac
+  echo "$text" | cksum
 }}"""
 
 
