@@ -20,5 +20,5 @@ namespace = Collection(
     Collection("lab", lab.up, lab.status, lab.shell, lab.down),
 )
 namespace.configure(
-    {"inventory": "hosts.toml", "parallel": 32, "command_line": CommandLine()},
+    {"inventory": "hosts.toml", "parallel": "32", "command_line": CommandLine()},
 )

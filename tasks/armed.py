@@ -10,15 +10,12 @@ change says whether it worked. What others do elsewhere meanwhile (a pod that st
 
 import getpass
 import os
-import re
 import shlex
 import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Literal, get_args
 
-from .answer import sections
 from .cluster import Address, Network
 from .facts import (
     LOG,
@@ -29,14 +26,9 @@ from .facts import (
     snapshot_function,
 )
 from .persist_script import persist_script
-from .route import OWN_PROTOCOL, Route, parse, parse_all
+from .route import OWN_PROTOCOL
 from .steps import Steps, restore, save
 
-End = Literal[
-    "done", "undone", "broken", "locked", "pending", "changed", "unarmed", "armed", "fired", "kept",
-    "unpersisted",
-]  # fmt: skip
-ENDS: tuple[End, ...] = get_args(End)
 READY = "== ready"
 PATIENCE = 30  # seconds to wait for another command that is at work on the machine
 
@@ -70,25 +62,6 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in containers
         return f"uid {os.getuid()}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a machine ended, as it reports itself.
-
-    done: carried out, and armed; or as before, where that was asked. undone: a line failed, and
-    all is as before. broken: the table is not as before. locked, pending, changed, unarmed:
-    nothing was done, since another run is at work, waits for confirmation, the table is no longer
-    the one planned on, or no undo could be armed. armed: the deadline was pushed. kept:
-    confirmed, perhaps by somebody else. unpersisted: confirmed, but the files could not be put in
-    place. fired: there is nothing to confirm any more.
-    """
-
-    state: End
-    line: str = ""  # the line that failed
-    words: str = ""  # the kernel's own words, or who holds the machine
-    routes: tuple[Route, ...] = ()  # all tables afterwards
-    ways: tuple[tuple[Address, Address | None], ...] = ()  # an address, and its next hop
 
 
 def carry_out(
@@ -486,30 +459,3 @@ def _questions(steps: Steps) -> list[str]:
 def first_address(prefix: Network) -> Address:
     """The address that is asked for to see where a prefix leads."""
     return prefix[0] if prefix.num_addresses == 1 else prefix[1]
-
-
-def read_outcome(answer: str, steps: Steps) -> Outcome:
-    """Read what one of these scripts printed; raises ValueError where it is none of theirs."""
-    found = sections(answer)
-    for state in ENDS:
-        if (state, "") in found:
-            said = " ".join(found[state, ""])
-            break
-    else:
-        raise ValueError("the answer breaks off")
-    failed = re.search(r"\s*Command failed -:(\d+)", said)
-    number = int(failed[1]) if failed else 0
-    line = f"ip {steps.do[number - 1]}" if 0 < number <= len(steps.do) else ""
-    return Outcome(
-        state,
-        line,
-        said.replace(failed[0], "") if failed else said,
-        tuple(r for f in (4, 6) for r in parse_all(found.get(("route", str(f)), []), f)),
-        tuple(map(_way, found.get(("get", ""), []))),
-    )
-
-
-def _way(line: str) -> tuple[Address, Address | None]:
-    """One line of `ip route get`: "10.200.1.1 via 10.240.0.7 dev enp6s0 src ..."."""
-    route = parse(line, 4)
-    return route.prefix.network_address, route.next_hop

@@ -6,6 +6,7 @@ from . import armed
 from .exits import Status, Stop
 from .facts import Facts
 from .fleet import Fleet
+from .outcome import read_outcome
 from .rollout import NO_STEPS, Interrupts, state_of
 from .shell import Trouble
 from .tables import counted
@@ -75,7 +76,7 @@ def _each(
         try:
             if isinstance(answer, Trouble):
                 raise answer
-            outcome = armed.read_outcome(answer, NO_STEPS)
+            outcome = read_outcome(answer, NO_STEPS)
             if outcome.state == "fired":
                 failed.append(f"  {name}: too late, it has ended: {outcome.words}")
             elif outcome.state == "unpersisted":

@@ -16,6 +16,7 @@ from .cluster import Address
 from .exits import Status, Stop
 from .facts import Facts, last_lines
 from .fleet import Fleet
+from .outcome import Outcome, read_outcome
 from .progress import progress
 from .route import Route
 from .shell import Talk, Trouble
@@ -268,7 +269,7 @@ def state_of(answer: str | Trouble) -> str:
     if isinstance(answer, Trouble):
         return ""
     try:
-        return armed.read_outcome(answer, NO_STEPS).state
+        return read_outcome(answer, NO_STEPS).state
     except ValueError:
         return ""
 
@@ -279,7 +280,7 @@ def _not_kept(ending: Ending, answer: str | Trouble) -> Ending:
     Or one that was kept, without its files.
     """
     if isinstance(answer, str) and state_of(answer) == "unpersisted":
-        return Ending(ending.name, "files not changed", armed.read_outcome(answer, NO_STEPS).words)
+        return Ending(ending.name, "files not changed", read_outcome(answer, NO_STEPS).words)
     if state_of(answer) == "fired":
         return Ending(ending.name, "unconfirmed", "not confirmed: its undo was carried out before")
     if state_of(answer):
@@ -298,7 +299,7 @@ def _ending(machine: MachinePlan, lines: Steps, answer: str | Trouble) -> Ending
     if isinstance(answer, Trouble):
         return Ending(machine.name, "unknown", str(answer))
     try:
-        outcome = armed.read_outcome(answer, lines)
+        outcome = read_outcome(answer, lines)
     except ValueError as error:
         return Ending(machine.name, "unknown", str(error))
     failed = f"{outcome.line}: " if outcome.line else ""
@@ -318,7 +319,7 @@ def _ending(machine: MachinePlan, lines: Steps, answer: str | Trouble) -> Ending
     return Ending(machine.name, "unknown", f"{failed}{outcome.words}")
 
 
-def _not_as_planned(machine: MachinePlan, outcome: armed.Outcome) -> str:
+def _not_as_planned(machine: MachinePlan, outcome: Outcome) -> str:
     """What the table, read back, does not have or still has, or where packets go instead."""
     puts = [change.put for change in machine.changes if change.put is not None]
     there = {(r.key, r.hops, r.protocol) for r in outcome.routes}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tasks import armed
 from tasks.changes import Change, MachinePlan
 from tasks.facts import Displaced, question, snapshot_function
+from tasks.outcome import read_outcome
 from tasks.persistence import File, Files
 from tasks.probe import Probe, Target, pings, script
 from tasks.steps import Steps, steps
@@ -112,7 +113,7 @@ def test_every_script_is_a_script(shell: str) -> None:
 def test_what_failed_is_named_with_the_kernels_words() -> None:
     made = steps(MachinePlan("worker-0", (Change(OURS), Change(route(wanted(2))))), "run")
     said = "== undone\nRTNETLINK answers: File exists\nCommand failed -:2\n"
-    outcome = armed.read_outcome(said, made)
+    outcome = read_outcome(said, made)
     assert outcome.state == "undone"
     assert outcome.line == f"ip {made.do[1]}"
     assert outcome.words == "RTNETLINK answers: File exists"
@@ -121,7 +122,7 @@ def test_what_failed_is_named_with_the_kernels_words() -> None:
 @given(st.text())
 def test_nonsense_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="breaks off"):
-        armed.read_outcome(text.replace("== ", ""), Steps((), ()))
+        read_outcome(text.replace("== ", ""), Steps((), ()))
 
 
 def test_the_lines_of_a_dry_run_make_the_files(tmp_path: Path) -> None:

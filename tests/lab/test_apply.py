@@ -285,7 +285,8 @@ def test_limit_changes_one_machine(lab: Lab) -> None:
     assert "did you mean worker-2" in lab.fab("apply-routes", "--limit", "worker2").stderr
 
 
-def test_a_line_that_fails_takes_everything_back(lab: Lab) -> None:
+@pytest.mark.parametrize("options", [(), ("--parallel", "2")])
+def test_a_line_that_fails_takes_everything_back(lab: Lab, options: tuple[str, ...]) -> None:
     before = lab.tables()
     # The last machine in order cannot be given its second route: its `ip` refuses that line.
     on(
@@ -299,12 +300,22 @@ else exec /usr/sbin/ip "$@"; fi
 END
 chmod +x /usr/local/sbin/ip""",
     )
-    done = lab.fab("apply-routes")
+    done = lab.fab("apply-routes", *options)
     out = ok(done, status=3)
     assert "worker-2: ip route add 10.200.1.0/24 via 10.240.0.7" in out
     assert "invalid gateway" in out or "unreachable" in out
     assert "all as before" in out.splitlines()[-1]
     assert lab.tables() == before
+
+
+def test_several_at_a_time_end_as_one_by_one(lab: Lab) -> None:
+    before = lab.tables()
+    ok(lab.fab("apply-routes", "--parallel", "2"))
+    assert lab.tables() == with_routes(before, as_typed("214"))
+    ok(lab.fab("rollback", "--parallel", "3"))
+    assert lab.tables() == before
+    assert "choose from 1 to" in lab.fab("plan", "--parallel", "-1").stderr
+    assert "FABRIC_PARALLEL=many" in lab.fab("plan", FABRIC_PARALLEL="many").stderr
 
 
 def test_a_table_changed_since_the_plan_is_not_touched(lab: Lab) -> None:

@@ -65,6 +65,28 @@ def test_another_user_goes_through_sudo(users_lab: Lab) -> None:
     assert users_lab.tables() == before
 
 
+def test_an_sshd_that_turns_logins_away_is_asked_again(lab: Lab) -> None:
+    """MaxStartups of sshd_config(5): somebody else is at its door, and goes away."""
+    few = "s/^MaxStartups.*/MaxStartups 1:100:1/"
+    on(lab, "worker-1", f"sed -i '{few}' /etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid)")
+    knock = "until { exec 3<>/dev/tcp/203.0.113.11/22; } 2>/dev/null; do sleep 0.05; done"
+    door = ["timeout", "60", "bash", "-c", f"{knock}; head -n 1 <&3; read -r _"]
+    turned_away = (
+        "timeout 30 sh -c 'until grep -q MaxStartups /var/log/sshd.log; do sleep 0.05; done'"
+    )
+    with subprocess.Popen(
+        [*lab.inside, *door], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as at_the_door:
+        assert at_the_door.stdout is not None
+        assert at_the_door.stdout.readline().startswith("SSH-2.0")
+        with lab.popen("plan") as fab:
+            on(lab, "worker-1", turned_away)
+            at_the_door.communicate("\n")
+            out, err = fab.communicate(timeout=60)
+    assert fab.returncode == 0, err
+    assert "3 machines: 6 to add" in out
+
+
 def with_password(lab: Lab) -> None:
     for machine in lab.cluster.machines:
         on(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.armed import ENDS, Outcome, read_outcome
+from tasks.outcome import ENDS, Outcome, read_outcome
 from tasks.steps import Steps
 
 PUT = Steps(("route add 10.200.1.0/24 via 10.240.0.7 dev e0 proto 214",), ())

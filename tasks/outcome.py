@@ -1,0 +1,62 @@
+"""What a machine says came of a change: the reports of the scripts in tasks/armed.py, read."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from .answer import sections
+from .cluster import Address
+from .route import Route, parse, parse_all
+from .steps import Steps
+
+End = Literal[
+    "done", "undone", "broken", "locked", "pending", "changed", "unarmed", "armed", "fired", "kept",
+    "unpersisted",
+]  # fmt: skip
+ENDS: tuple[End, ...] = get_args(End)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a machine ended, as it reports itself.
+
+    done: carried out, and armed; or as before, where that was asked. undone: a line failed, and
+    all is as before. broken: the table is not as before. locked, pending, changed, unarmed:
+    nothing was done, since another run is at work, waits for confirmation, the table is no longer
+    the one planned on, or no undo could be armed. armed: the deadline was pushed. kept:
+    confirmed, perhaps by somebody else. unpersisted: confirmed, but the files could not be put in
+    place. fired: there is nothing to confirm any more.
+    """
+
+    state: End
+    line: str = ""  # the line that failed
+    words: str = ""  # the kernel's own words, or who holds the machine
+    routes: tuple[Route, ...] = ()  # all tables afterwards
+    ways: tuple[tuple[Address, Address | None], ...] = ()  # an address, and its next hop
+
+
+def read_outcome(answer: str, steps: Steps) -> Outcome:
+    """Read what one of these scripts printed; raises ValueError where it is none of theirs."""
+    found = sections(answer)
+    for state in ENDS:
+        if (state, "") in found:
+            said = " ".join(found[state, ""])
+            break
+    else:
+        raise ValueError("the answer breaks off")
+    failed = re.search(r"\s*Command failed -:(\d+)", said)
+    number = int(failed[1]) if failed else 0
+    line = f"ip {steps.do[number - 1]}" if 0 < number <= len(steps.do) else ""
+    return Outcome(
+        state,
+        line,
+        said.replace(failed[0], "") if failed else said,
+        tuple(r for f in (4, 6) for r in parse_all(found.get(("route", str(f)), []), f)),
+        tuple(map(_way, found.get(("get", ""), []))),
+    )
+
+
+def _way(line: str) -> tuple[Address, Address | None]:
+    """One line of `ip route get`: "10.200.1.1 via 10.240.0.7 dev enp6s0 src ..."."""
+    route = parse(line, 4)
+    return route.prefix.network_address, route.next_hop
