@@ -17,15 +17,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from .cluster import Address, Network
-from .facts import (
-    LOG,
-    STATE,
-    Displaced,
-    checksum_function,
-    quoted_lines,
-    snapshot_function,
-)
+from .facts import LOG, STATE, Displaced
 from .persist_script import persist_script
+from .question import checksum_function, quoted_lines, snapshot_function
 from .route import OWN_PROTOCOL
 from .steps import Steps, restore, save
 
@@ -211,7 +205,7 @@ def _keep_function(run: Run, forgets: Sequence[Displaced]) -> str:
 
 
 def settle(run: Run) -> str:
-    """A shell function for `facts.question`: whoever touches a machine undoes what is overdue."""
+    """A shell function for `question`: whoever touches a machine undoes what is overdue."""
     return f"""{_library(run)}
 settle() {{
   [ -d "$state/pending" ] || [ -d "$state/undoing" ] || return

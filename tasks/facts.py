@@ -1,14 +1,9 @@
-"""Facts: what one machine says of itself in one answer, and how it is asked.
-
-Nothing here changes a machine, but for what is overdue there. The answer is text in sections,
-parsed without trust.
-"""
+"""Facts: what one machine says of itself in one answer, which is parsed without trust."""
 
 import itertools
 import json
 import re
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,12 +12,11 @@ from typing import Any
 
 from .answer import sections
 from .cluster import Address, Network
-from .persistence import PATTERNS, Manager, read_managers
-from .route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
+from .persistence import Manager, read_managers
+from .route import Route, Unreadable, parse, parse_all
 
 STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
 LOG = "/var/lib/pod-routes"  # where it keeps what is to outlive a reboot
-NEEDED = ("ip", "ping", "flock", "cksum")
 
 _PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux", "cksum": "coreutils"}
 
@@ -129,150 +123,6 @@ class Facts:
     def packages_missing(self) -> tuple[str, ...]:
         """The packages to install, by their name in Debian and most others."""
         return tuple(dict.fromkeys(_PACKAGES.get(program, program) for program in self.missing))
-
-
-def snapshot_function(pod_networks: Sequence[Network]) -> str:
-    """A shell function that prints a checksum of all routes this tool may touch."""
-    shows = []
-    for family in sorted({n.version for n in pod_networks}):
-        inside = [f"route show root {n} table main" for n in pod_networks if n.version == family]
-        lines = [*inside, f"route show proto {OWN_PROTOCOL} table main"]
-        shows.append(f"{quoted_lines(lines)} | ip -{family} -details -oneline -batch -")
-    return checksum_function("snapshot", shows)
-
-
-def quoted_lines(lines: Iterable[str]) -> str:
-    """A shell command that prints these lines."""
-    words = " ".join(map(shlex.quote, lines))
-    return f"printf '%s\\n' {words or shlex.quote('')}"
-
-
-def checksum_function(name: str, shows: Sequence[str]) -> str:
-    """A shell function that prints a checksum of what some commands show of routes.
-
-    Left out is what changes by itself: seconds to an expiry, and what a link without carrier
-    does to routes. The commands' statuses are in it, so that one that fails shows no empty table.
-    """
-    asked = "; ".join(f"{show}; echo $?" for show in shows)
-    changing = "s/ expires -*[0-9]*sec//; s/ linkdown//g; s/ dead//g"
-    return f"""{name}() {{
-  text=$({{ {asked}; }} 2>/dev/null)
-  case $text in
-    *" expires "* | *" linkdown"* | *" dead"*) text=$(echo "$text" | sed '{changing}') ;;
-  esac
-  echo "$text" | cksum
-}}"""
-
-
-def question(
-    pod_networks: Sequence[Network],
-    known: Iterable[Address],
-    ask_strangers: bool,
-    settle: str = "settle() { :; }",
-) -> str:
-    """The script that asks a machine for its facts, for `shell.ask`.
-
-    `known` are the internal IPs of the cluster; with `ask_strangers`, every other next hop of
-    an owned route is pinged, to tell a worker that is gone from one that a file forgot. `settle`
-    defines a shell function of that name, run before anything is asked.
-    """
-    return _QUESTION.format(
-        settle=settle,
-        snapshot=snapshot_function(pod_networks),
-        needed=" ".join(NEEDED),
-        state=shlex.quote(STATE),
-        log=shlex.quote(LOG),
-        files=" ".join(PATTERNS),
-        own=OWN_PROTOCOL,
-        known=shlex.quote(" ".join(["", *map(str, known), ""])),
-        strangers="strangers" if ask_strangers else ":",
-    )
-
-
-_QUESTION = r"""
-{settle}
-{snapshot}
-strangers() {{
-  for hop in $(ip -4 -oneline route show proto {own}; ip -6 -oneline route show proto {own}); do
-    [ "$previous" = via ] && echo "$hop"
-    previous=$hop
-  done | sort -u | {{
-    while read -r hop; do
-      case {known} in *" $hop "*) continue ;; esac
-      ping -n -q -c 2 -i 0.3 -W 1 "$hop" >/dev/null 2>&1 && echo "$hop" &
-    done
-    wait
-  }}
-}}
-# Where it can the shell does by itself what a program could: a program costs a millisecond.
-lines() {{ while IFS= read -r line || [ "$line" ]; do echo "$line"; done <"$1"; }}
-main() {{
-  settle
-  echo "== missing"
-  for program in {needed}; do command -v "$program" >/dev/null 2>&1 || echo "$program"; done
-  echo "== client"
-  echo "$SSH_CONNECTION"
-  echo "== ip 4"
-  printf '%s\n' 'route show table all' 'rule show' 'address show' 'link show type bridge' |
-    ip -4 -details -oneline -batch - || {{ echo "== missing"; echo ip; }}  # BusyBox has no -batch
-  echo "== ip 6"
-  printf '%s\n' 'route show table all' 'rule show' 'address show' |
-    ip -6 -details -oneline -force -batch -
-  echo "== maker"
-  for file in sys_vendor product_name chassis_asset_tag; do lines "/sys/class/dmi/id/$file"; done
-  for file in /var/lib/kubelet/kubelet-config.yaml /var/lib/kubelet/config.yaml; do
-    [ -r "$file" ] || continue
-    echo "== kubelet $file"
-    lines "$file" | while IFS= read -r line; do
-      case $line in podCIDR:*) echo "${{line#podCIDR:}}" ;; esac
-    done
-  done
-  for file in /etc/cni/net.d/*.conf /etc/cni/net.d/*.conflist /etc/cni/net.d/*.json; do
-    [ -r "$file" ] || continue
-    echo "== cni $file"
-    while read -r line || [ "$line" ]; do printf '%s ' "$line"; done <"$file"
-    echo
-  done
-  echo "== reserved"
-  for file in /var/lib/cni/networks/*/*; do echo "${{file##*/}}"; done
-  for file in {log}/displaced/*.text {state}/displaced/*.text; do
-    [ -r "$file" ] || continue
-    echo "== displaced $file"
-    cat "$file"
-  done
-  for place in pending undoing; do
-    [ -d {state}/$place ] || continue
-    echo "== pending"
-    read -r up _ </proc/uptime
-    echo "$place $(($(cat {state}/$place/deadline) - ${{up%.*}}))"
-    (cd {state}/$place && cat run since who what machines)
-  done
-  if [ -r {state}/last/changes ]; then
-    echo "== last"
-    cat {state}/last/run {state}/last/changes
-  fi
-  [ ! -r {log}/owned ] || cat {log}/owned
-  echo "== networkd"
-  [ ! -d /run/systemd/netif/links ] ||
-    grep -E '^(ADMIN_STATE|NETWORK_FILE)=' /dev/null /run/systemd/netif/links/*
-  echo "== networkmanager"
-  [ ! -d /run/NetworkManager/devices ] ||
-    grep -x managed=true /dev/null /run/NetworkManager/devices/*
-  echo "== ifupdown"
-  lines /run/network/ifstate
-  echo "== systemd"
-  [ ! -d /run/systemd/system ] || echo yes
-  for file in {files}; do
-    [ -r "$file" ] || continue
-    echo "== file $file"
-    tr -c '\n -~' '?' <"$file" | sed 's/^/|/'
-  done
-  echo "== answering"
-  {strangers}
-  echo "== snapshot"
-  snapshot
-}} 2>/dev/null
-"""
 
 
 def read(answer: str) -> Facts:

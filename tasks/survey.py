@@ -8,8 +8,9 @@ from . import armed
 from .cluster import Cluster, Machine
 from .complete import complete
 from .exits import Stop
-from .facts import Facts, question, read
+from .facts import Facts, read
 from .fleet import Fleet
+from .question import question
 from .shell import Trouble
 
 

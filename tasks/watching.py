@@ -15,9 +15,10 @@ from . import armed
 from .changes import Allowed, MachinePlan, Plan, plan_routes
 from .cluster import Network
 from .complete import complete
-from .facts import Facts, question, read
+from .facts import Facts, read
 from .fleet import Fleet
 from .persistence import Files
+from .question import question
 from .rollout import Interrupts, roll_out
 from .shell import Trouble
 from .tables import few

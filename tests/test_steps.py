@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from tasks import armed
 from tasks.changes import Change, MachinePlan
-from tasks.facts import Displaced, question, snapshot_function
+from tasks.facts import Displaced
 from tasks.outcome import read_outcome
 from tasks.persistence import File, Files
 from tasks.probe import Probe, Target, pings, script
+from tasks.question import question, snapshot_function
 from tasks.steps import Steps, steps
 
 from .builders import POD_NETWORKS, facts, node, pods, route, wanted

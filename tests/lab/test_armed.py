@@ -10,7 +10,8 @@ import pytest
 
 from tasks import armed
 from tasks.changes import Change, MachinePlan
-from tasks.facts import question, read
+from tasks.facts import read
+from tasks.question import question
 from tasks.steps import steps
 
 from ..builders import route

@@ -16,9 +16,10 @@ import pytest
 from tasks import armed
 from tasks.changes import Change, MachinePlan
 from tasks.cluster import Network
-from tasks.facts import Facts, last_lines, question, read
+from tasks.facts import Facts, last_lines, read
 from tasks.persist_script import persist_script
 from tasks.persistence import WANTED, files_to
+from tasks.question import question
 from tasks.steps import Steps, steps
 
 from ..builders import POD_NETWORKS, node, route, wanted
