@@ -60,6 +60,8 @@ def rollback(
     if dry_run:
         report(c, dry_run_report(plan))
         return
+    if not plan.empty:
+        report(c, plan_report(plan))
     run = new_run(machines.cluster.pod_networks, confirm_timeout)
     cluster, mistakes = complete(machines.cluster, facts)
     pinged = not (

@@ -13,7 +13,7 @@ from .steps import steps
 
 VERBS = ("add", "replace", "delete")
 DONE = ("added", "replaced", "deleted")
-MANY = 40  # rows past which adds are counted instead of listed
+MANY = 40  # rows past which adds, and what a rollback does, are counted instead of listed
 FEW = 5  # routes of one machine, gone or changed, past which they are counted
 
 
@@ -83,9 +83,9 @@ def _stuck(machine: MachinePlan) -> int:
 
 
 def _changes(plan: Plan) -> str:
-    every = [(m.name, change) for m in plan.machines for change in m.changes]
-    listed = [(n, c) for n, c in every if len(every) <= MANY or c.verb != "add"]
-    rows = [row for name, change in listed for row in _change_rows(name, change)]
+    every = [(m, change) for m in plan.machines for change in m.changes]
+    listed = [(m, c) for m, c in every if len(every) <= MANY or not (m.way_back or c.verb == "add")]
+    rows = [row for machine, change in listed for row in _change_rows(machine.name, change)]
     rows += [
         [m.name, "restore", route] for m in plan.machines for d in m.restores for route in d.routes
     ]
@@ -93,7 +93,7 @@ def _changes(plan: Plan) -> str:
     rows += files if len(files) <= MANY else []
     if not rows:
         return ""
-    more = f"\n({counted(len(every) - len(listed), 'add')} not listed; --dry-run lists all)"
+    more = f"\n({counted(len(every) - len(listed), 'change')} not listed; --dry-run lists all)"
     return table(["machine", "change", "route"], rows) + (more if len(listed) < len(every) else "")
 
 

@@ -63,7 +63,7 @@ def test_many_adds_are_counted_and_what_takes_away_is_listed() -> None:
     lines = plan_report(planned(8, FOREIGN)).splitlines()
     assert not [line for line in lines if line.startswith("worker") and " add " in line]
     assert [line for line in lines if line.startswith("worker-0") and " replace " in line]
-    assert [line for line in lines if "55 adds not listed" in line]
+    assert [line for line in lines if "55 changes not listed" in line]
     assert lines[-1].startswith("8 machines: 55 to add, 1 to replace,")
 
 
