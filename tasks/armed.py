@@ -242,7 +242,7 @@ enter() {{
   echo "$holder" 2>/dev/null >lock || :
 }}
 unlock() {{ exec 9>&-; }}
-enter_again() {{
+relock() {{
   exec 9>>lock
   flock -w {PATIENCE} 9 || {{ echo "== locked"; cat lock; return 1; }}
 }}
@@ -264,6 +264,7 @@ record() {{
   printf '%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" "$line" >>"$log/history"
 }} 2>/dev/null
 watched() {{
+  line=
   read -r pid <pending/pid || return
   read -r line <"/proc/$pid/cmdline"
   case $line in *pending/watch*) ;; *) return 1 ;; esac
@@ -359,8 +360,8 @@ main() {
   while echo; echo "== ready"; read -r word <&3; do
     case $word in
       go) carry || return ;;
-      push) enter_again && push; unlock ;;
-      keep) enter_again && keep; return ;;
+      push) if [ "$changed" ]; then relock && push; unlock; else push; fi ;;
+      keep) relock && keep; return ;;
       *) break ;;
     esac
   done
@@ -384,6 +385,7 @@ due() {{
     [ "${{up%.*}}" -ge "$deadline" ]
 }} 2>/dev/null
 stop_holder() {{
+  line=
   read -r pid <pending/holder && read -r line <"/proc/$pid/cmdline"
   case $line in sh-s*) kill -9 "$pid" ;; esac
 }} 2>/dev/null

@@ -169,6 +169,7 @@ class _Rollout:
             e if state_of(answers[e.name]) == "kept" else _not_kept(e, answers[e.name])
             for e in self.endings
         ]
+        self.leave()
 
     def leave(self) -> None:
         """Speak to no machine any more; what is changed stays armed, the others are as before."""

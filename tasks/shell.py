@@ -119,7 +119,7 @@ class Talk(AbstractContextManager["Talk"]):
             found = [(at, word) for word in wanted if (at := self._heard.find(word, self._at)) >= 0]
             if found:
                 at, word = min(found)
-                self._at = at + len(word) - 1  # the end of a line is the beginning of the next
+                self._at = at + len(word.rstrip(b"\n"))  # the end of a line begins the next
                 return word.decode()
             self._at = max(self._at, len(self._heard) - longest)
             self._channel.settimeout(max(0.001, deadline - monotonic()))

@@ -393,6 +393,29 @@ def test_an_answer_that_nobody_reads_does_not_hold_up_the_undo(lab: Lab) -> None
         unread.communicate()
 
 
+def test_who_waits_to_go_keeps_the_lock_when_the_deadline_is_pushed(lab: Lab) -> None:
+    before = lab.tables()
+    with subprocess.Popen(
+        [*lab.twin.inside("worker-0"), "sh", "-s"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as waiting:
+        assert waiting.stdin is not None
+        assert waiting.stdout is not None
+        for line in (arming(lab, 60), "push\n"):
+            waiting.stdin.write(line)
+            waiting.stdin.flush()
+            while waiting.stdout.readline() != "== ready\n":
+                assert waiting.poll() is None
+        free = lab.twin.run("worker-0", ["flock", "-n", "/run/pod-routes/lock", "true"])
+        assert free.returncode == 1
+        said, _ = waiting.communicate("")  # the operator has gone
+    assert "done" not in said
+    assert on(lab, "worker-0", "ls -d /run/pod-routes/pending 2>/dev/null || true") == ""
+    assert lab.tables() == before
+
+
 def test_who_is_never_told_to_go_on_does_not_keep_the_machine(lab: Lab) -> None:
     """The operator's machine is gone, and its connection does not end."""
     before = lab.tables()
