@@ -280,7 +280,7 @@ def _rules(lines: list[str], family: int) -> list[Rule]:
         rules.append(
             Rule(
                 family,
-                " ".join(line.split()),
+                " ".join(line.split()).removesuffix(" proto unspec"),
                 None if negated else _selector(values.get("from")),
                 None if negated else _selector(values.get("to")),
                 table,
