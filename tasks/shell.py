@@ -12,8 +12,10 @@ ended, and goes through all that it has said for every part of an answer.
 import secrets
 import shlex
 from contextlib import AbstractContextManager
+from threading import Timer
 from time import monotonic
 
+import paramiko
 from fabric import Connection
 
 TIMEOUT = 60  # seconds for one answer; Fabric's own --command-timeout sets another
@@ -99,7 +101,7 @@ class Talk(AbstractContextManager["Talk"]):
         """Have the login shell start a shell that says so, with sudo where that is needed."""
         prompt = f"{nonce}-password" if self._sudo and password else None
         ready = f"{nonce}-ready\n"
-        self._channel.exec_command(_command(nonce, prompt, self._sudo))
+        self._exec(_command(nonce, prompt, self._sudo))
         words = [ready, *([prompt] if prompt else [])]
         found = self._wait_for(*words)
         if prompt and found == prompt:
@@ -109,6 +111,19 @@ class Talk(AbstractContextManager["Talk"]):
             raise Trouble("sudo does not accept the password")
         if found != ready:
             raise Trouble(_why_no_shell(self._heard.decode("utf-8", "replace"), self._sudo))
+
+    def _exec(self, command: str) -> None:
+        """Have sshd start a command; paramiko would wait for its word on that for ever."""
+        silence = Timer(self._timeout, self._channel.close)
+        silence.start()
+        try:
+            self._channel.exec_command(command)
+        except paramiko.SSHException as error:
+            if silence.is_alive():
+                raise
+            raise Trouble(f"no answer within {self._timeout} seconds") from error
+        finally:
+            silence.cancel()
 
     def _wait_for(self, *words: str) -> str:
         """Listen until one of these is said, and say which; empty where the shell has ended."""

@@ -24,6 +24,7 @@ from .kit import ok, on
 
 VERBS = ("apply-routes", "rollback")
 KINDS = tuple(itertools.product(FAULTS, VERBS))
+ENDLESS = "it did not end by itself"
 PATIENCE = 60  # seconds for a run to end, and for all that it armed
 HISTORY = "/var/lib/pod-routes/history"
 
@@ -74,7 +75,7 @@ class Bench:
         machines = [machine.name for machine in self._lab.cluster.machines]
         now = Round(self._lab, verb, chance, self._length, chance.choice(machines))
         fault.strike(now)
-        said = [(*run.communicate(timeout=PATIENCE), run.returncode) for run in now.runs]
+        said = [(*_ended(run), run.returncode) for run in now.runs]
         fault.mend(now)
         for name in machines:
             done = self._lab.twin.run(name, ["timeout", str(PATIENCE), "sh", "-c", IDLE])
@@ -93,6 +94,15 @@ class Bench:
                 ok(self._lab.fab(verb))
         for machine in self._lab.cluster.machines:
             on(self._lab, machine.name, f"rm -f {HISTORY}")
+
+
+def _ended(run: "subprocess.Popen[str]") -> tuple[str, str]:
+    """What a run has printed; one that does not end is ended, and says no last line."""
+    try:
+        return run.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        return run.communicate()[0], ENDLESS
 
 
 class _Judge:
@@ -115,11 +125,13 @@ class _Judge:
     def result(self, runs: list[tuple[str, str, int]]) -> Result:
         """The round with all that is not as promised."""
         complaints = [f"{name} is a mix" for name in self._broken]
-        if left := self._left - {"displaced", "ended", "last", "lock"}:
+        if left := self._left - {"displaced", "last", "lock"}:
             complaints.append(f"left behind: {left}")
         if wrong := (self._wanted ^ self._kept) & self._others:
             complaints.append(f"against its history: {wrong}")
         for out, errors, status in runs:
+            if errors == ENDLESS:
+                complaints.append(errors)
             last = (out.strip() or errors.strip()).splitlines()[-1:] or [""]
             complaints += [f"{c} (status {status}: {last[0]})" for c in self._of(status, last[0])]
             if "Traceback" in errors and status >= 0:

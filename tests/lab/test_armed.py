@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -393,49 +394,47 @@ def test_an_answer_that_nobody_reads_does_not_hold_up_the_undo(lab: Lab) -> None
         unread.communicate()
 
 
-def test_who_waits_to_go_keeps_the_lock_when_the_deadline_is_pushed(lab: Lab) -> None:
-    before = lab.tables()
+@contextmanager
+def waiting(lab: Lab, timeout: int, *words: str) -> Iterator["subprocess.Popen[str]"]:
+    """The script of `arming` on worker-0, told these words, and waiting for the next."""
     with subprocess.Popen(
         [*lab.twin.inside("worker-0"), "sh", "-s"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    ) as waiting:
-        assert waiting.stdin is not None
-        assert waiting.stdout is not None
-        for line in (arming(lab, 60), "push\n"):
-            waiting.stdin.write(line)
-            waiting.stdin.flush()
-            while waiting.stdout.readline() != "== ready\n":
-                assert waiting.poll() is None
+    ) as script:
+        assert script.stdin is not None
+        assert script.stdout is not None
+        for line in (arming(lab, timeout), *(f"{word}\n" for word in words)):
+            script.stdin.write(line)
+            script.stdin.flush()
+            while script.stdout.readline() != "== ready\n":
+                assert script.poll() is None
+        yield script
+
+
+def nothing_waits(lab: Lab) -> bool:
+    """Whether worker-0 has no change that waits."""
+    return on(lab, "worker-0", "ls -d /run/pod-routes/pending 2>/dev/null || true") == ""
+
+
+def test_who_waits_to_go_keeps_the_lock_when_the_deadline_is_pushed(lab: Lab) -> None:
+    before = lab.tables()
+    with waiting(lab, 60, "push") as script:
         free = lab.twin.run("worker-0", ["flock", "-n", "/run/pod-routes/lock", "true"])
         assert free.returncode == 1
-        said, _ = waiting.communicate("")  # the operator has gone
+        said, _ = script.communicate("")  # the operator has gone
     assert "done" not in said
-    assert on(lab, "worker-0", "ls -d /run/pod-routes/pending 2>/dev/null || true") == ""
+    assert nothing_waits(lab)
     assert lab.tables() == before
 
 
 def test_who_is_never_told_to_go_on_does_not_keep_the_machine(lab: Lab) -> None:
     """The operator's machine is gone, and its connection does not end."""
     before = lab.tables()
-    with subprocess.Popen(
-        [*lab.twin.inside("worker-0"), "sh", "-s"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as waiting:
-        assert waiting.stdin is not None
-        assert waiting.stdout is not None
-        waiting.stdin.write(arming(lab, 1))
-        waiting.stdin.flush()
-        while waiting.stdout.readline() != "== ready\n":
-            assert waiting.poll() is None
-        assert waiting.wait(timeout=30) == -signal.SIGKILL
-    wait_for(
-        lambda: on(lab, "worker-0", "ls -d /run/pod-routes/pending 2>/dev/null || true") == "",
-        "the change waits for ever",
-    )
+    with waiting(lab, 1) as script:
+        assert script.wait(timeout=30) == -signal.SIGKILL
+    wait_for(lambda: nothing_waits(lab), "the change waits for ever")
     assert lab.tables() == before
     ok(lab.fab("apply-routes"))
 
