@@ -114,12 +114,13 @@ class Talk(AbstractContextManager["Talk"]):
 
     def _exec(self, command: str) -> None:
         """Have sshd start a command; paramiko would wait for its word on that for ever."""
+        started = monotonic()
         silence = Timer(self._timeout, self._channel.close)
         silence.start()
         try:
             self._channel.exec_command(command)
         except paramiko.SSHException as error:
-            if silence.is_alive():
+            if monotonic() - started < self._timeout:
                 raise
             raise Trouble(f"no answer within {self._timeout} seconds") from error
         finally:
