@@ -391,9 +391,9 @@ stop_holder() {{
 }} 2>/dev/null
 while {{ mine pending || mine undoing; }} && [ $tries -lt 10 ]; do
   if due || mine undoing; then
-    tries=$((tries + 1))
     exec 9<lock
-    flock -w 5 9 || {{ stop_holder; flock 9; }}
+    until flock -w 5 9; do if due; then stop_holder; fi; sleep 1; done
+    if due || mine undoing; then tries=$((tries + 1)); fi
     if due; then rm -rf undoing; mv pending undoing || sh pending/undo "not confirmed" 9>&-; fi
     if mine undoing; then sh undoing/undo "not confirmed" 9>&-; fi
     exec 9<&-

@@ -60,14 +60,15 @@ class Fleet:
 
         `doing`: what is shown in a terminal to a person who waits for it.
         """
-        jobs = {name: _runner(script) for name, script in scripts.items()}
+        jobs = {name: self._opened(_runner(script)) for name, script in scripts.items()}
         return self._each(jobs, min(self.parallel, len(jobs)), doing)
 
     def meet(
         self, jobs: Mapping[str, Callable[[Connection], str]], doing: str
     ) -> dict[str, str | Trouble]:
         """Do a job on each of the machines named, all at once: they wait for each other."""
-        return self._each(jobs, len(jobs), doing)
+        opened = {name: self._opened(job) for name, job in jobs.items()}
+        return self._each(opened, len(jobs), doing)
 
     def talks(
         self, scripts: Mapping[str, str], marker: str, doing: str
@@ -80,11 +81,19 @@ class Fleet:
         def begin(script: str) -> Callable[[Connection], Talk | str]:
             def job(connection: Connection) -> Talk | str:
                 talk = Talk(connection, script)
-                return talk if talk.hear(marker) else talk.answer()
+                try:
+                    if talk.hear(marker):
+                        return talk
+                    answer = talk.answer()
+                except BaseException:
+                    talk.close()
+                    raise
+                talk.close()
+                return answer
 
             return job
 
-        jobs = {name: begin(script) for name, script in scripts.items()}
+        jobs = {name: self._opened(begin(script)) for name, script in scripts.items()}
         return self._each(jobs, min(self.parallel, len(jobs)), doing)
 
     def tell(
@@ -96,7 +105,16 @@ class Fleet:
             return lambda _: talk.ask(line, marker)
 
         jobs = {name: job(talk) for name, talk in talks.items()}
-        return self._each(jobs, min(at_once or self.parallel, len(jobs)), line)
+        return self._each(jobs, min(at_once or self.parallel, len(jobs)), "")
+
+    def _opened(self, job: Callable[[Connection], T]) -> Callable[[Connection], T]:
+        """A job that opens its connection first."""
+
+        def run(connection: Connection) -> T:
+            self.open(connection)
+            return job(connection)
+
+        return run
 
     def _each(
         self, jobs: Mapping[str, Callable[[Connection], T]], at_once: int, doing: str
@@ -109,7 +127,6 @@ class Fleet:
             if name in troubles:
                 return troubles[name]
             try:
-                self.open(connections[name])
                 return jobs[name](connections[name])
             except Exception as error:
                 return self._trouble(connections[name], error)

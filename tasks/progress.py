@@ -13,8 +13,11 @@ CLEAR = "\r\x1b[K"  # to the start of the line, and erase it (ECMA-48, CR and EL
 
 @contextmanager
 def progress(doing: str, total: int) -> Iterator[Callable[[], None]]:
-    """A function to call as each of `total` machines is done with; the line goes with the block."""
-    if not sys.stderr.isatty():
+    """A function to call as each of `total` machines is done with; the line goes with the block.
+
+    `doing` may be empty: then nothing is shown.
+    """
+    if not (doing and sys.stderr.isatty()):
         yield lambda: None
         return
     done: list[None] = []

@@ -53,7 +53,7 @@ def question(
     ask_strangers: bool,
     settle: str = "settle() { :; }",
 ) -> str:
-    """The script that asks a machine for its facts, for `shell.ask`.
+    """The script that asks a machine for its facts, for `shell.run`.
 
     `known` are the internal IPs of the cluster; with `ask_strangers`, every other next hop of
     an owned route is pinged, to tell a worker that is gone from one that a file forgot. `settle`

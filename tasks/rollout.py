@@ -145,22 +145,36 @@ class _Rollout:
         names = [self._fleet.name_of(connection) for connection in self._fleet.group(self._talks)]
         with progress("changing", len(names)) as step:
             for at in range(0, len(names), at_once):
-                if interrupts.seen or any(e.state != "done" for e in self.endings):
+                if any(e.state != "done" for e in self.endings) or not self._in_time():
+                    return
+                if interrupts.seen:
                     return
                 wave = {name: self._talks[name] for name in names[at : at + at_once]}
                 for name, answer in self._fleet.tell(wave, "go", armed.READY, at_once).items():
                     self.endings.append(_ending(*self._todo[name], answer))
                     step()
-                if monotonic() - self._pushed > self._run.timeout / 3:
-                    self.push()
+
+    def _in_time(self) -> bool:
+        """Whether every undo is still armed; deadlines that come nearer are set anew."""
+        if monotonic() - self._pushed <= self._run.timeout / 3:
+            return True
+        lost = self._push()
+        changed = {ending.name for ending in self.endings}
+        why = "its time was up before its turn came: give more, with --confirm-timeout"
+        self.endings += [Ending(n, "untouched", why) for n in lost if n not in changed]
+        return not lost
 
     def push(self) -> str:
         """Set all deadlines anew; why everything has to go back where an undo is not armed."""
+        lost = self._push()
+        return f"the undo is not armed any more on {', '.join(lost)}" if lost else ""
+
+    def _push(self) -> list[str]:
+        """Set all deadlines anew; the machines whose undo is not armed any more."""
         self._pushed = monotonic()
         answers = self._fleet.tell(self._talks, "push", armed.READY)
         self._armed = monotonic()
-        lost = [name for name, answer in answers.items() if state_of(answer) != "armed"]
-        return f"the undo is not armed any more on {', '.join(lost)}" if lost else ""
+        return [name for name, answer in answers.items() if state_of(answer) != "armed"]
 
     def keep(self) -> None:
         """Confirm every change; what cannot be confirmed takes itself back."""

@@ -11,7 +11,7 @@ ended, and goes through all that it has said for every part of an answer.
 
 import secrets
 import shlex
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from threading import Timer
 from time import monotonic
 
@@ -51,13 +51,14 @@ class Talk(AbstractContextManager["Talk"]):
             self._channel.set_combine_stderr(True)
             self._start(nonce, connection.config.sudo.password)
             self._channel.sendall(
+                "unset TMOUT\n"  # where sh is bash, it would end what waits to be spoken to
                 "PATH=$PATH:/usr/sbin:/sbin LC_ALL=C SSH_CONNECTION=$1\nexport PATH LC_ALL\n"
                 f"{script}\n"
                 f"echo; echo {nonce}-begin; main 3<&0 </dev/null 2>/dev/null;"
                 f" echo; echo {nonce}-end; exit 0\n".encode()
             )
         except BaseException:
-            self._channel.close()
+            self.close()
             raise
 
     def __exit__(self, *_: object) -> None:
@@ -65,7 +66,8 @@ class Talk(AbstractContextManager["Talk"]):
 
     def close(self) -> None:
         """Speak no more: what the script hears then is the end of its input."""
-        self._channel.close()
+        with suppress(OSError, EOFError, paramiko.SSHException):  # it is gone already
+            self._channel.close()
 
     def hear(self, marker: str) -> bool:
         """Wait for a line that begins so; whether it came before the script has ended."""
@@ -87,7 +89,8 @@ class Talk(AbstractContextManager["Talk"]):
 
     def answer(self) -> str:
         """All that the script prints; waits until it has ended."""
-        self._wait_for(self._end)
+        if self._end.encode() not in self._heard:
+            self._wait_for(self._end)
         said = self._heard.decode("utf-8", "replace")
         before, begun, rest = said.partition(self._begin)
         answer, ended, _ = rest.partition(self._end)
@@ -115,7 +118,7 @@ class Talk(AbstractContextManager["Talk"]):
     def _exec(self, command: str) -> None:
         """Have sshd start a command; paramiko would wait for its word on that for ever."""
         started = monotonic()
-        silence = Timer(self._timeout, self._channel.close)
+        silence = Timer(self._timeout, self.close)
         silence.start()
         try:
             self._channel.exec_command(command)

@@ -60,6 +60,7 @@ class Machines:
 
     now: float = 0.0
     told: list[str] = field(default_factory=list)
+    late: tuple[str, ...] = ()  # machines whose time is up
 
     def clock(self) -> float:
         return self.now
@@ -79,6 +80,8 @@ class Machines:
     ) -> dict[str, str | Trouble]:
         self.now += 10
         self.told += [f"{name} {word}" for name in talks]
+        if word == "push":
+            return {n: "== fired\n" if n in self.late else "== armed\n" for n in talks}
         there = wanted(1)
         done = f"== done\n== route 4\n{there} table main\n== get\n{there.replace('.0/24', '.1')}\n"
         return {n: Trouble("lost") if n == "worker-1" else done for n in talks}
@@ -125,6 +128,17 @@ def test_none_is_changed_unless_all_are_armed(monkeypatch: pytest.MonkeyPatch) -
     run = under_way(machines, monkeypatch)
     run.forward(rollout.Interrupts(), 1)
     assert machines.told == []
+    assert [(e.name, e.state) for e in run.endings] == [("worker-2", "untouched")]
+
+
+def test_a_machine_whose_time_was_up_before_its_turn_is_not_told_to_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machines = Machines(late=("worker-2",))
+    run = under_way(machines, monkeypatch)
+    machines.now += 30
+    run.forward(rollout.Interrupts(), 1)
+    assert [told for told in machines.told if "go" in told] == []
     assert [(e.name, e.state) for e in run.endings] == [("worker-2", "untouched")]
 
 
