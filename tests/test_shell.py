@@ -1,6 +1,7 @@
 """A machine that falls silent: nothing is waited for longer than a person has said."""
 
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,17 @@ import paramiko
 import pytest
 
 from tasks.shell import Talk, Trouble
+
+
+def connected(channel: Callable[[], Any]) -> Any:
+    """A connection that opens such channels; an answer has a second to come."""
+    return SimpleNamespace(
+        user="root",
+        config=SimpleNamespace(
+            timeouts=SimpleNamespace(command=1), sudo=SimpleNamespace(password=None)
+        ),
+        create_session=channel,
+    )
 
 
 class Silent:
@@ -28,15 +40,8 @@ class Silent:
 
 
 def test_an_sshd_that_does_not_start_the_command_is_given_up() -> None:
-    connection: Any = SimpleNamespace(
-        user="root",
-        config=SimpleNamespace(
-            timeouts=SimpleNamespace(command=1), sudo=SimpleNamespace(password=None)
-        ),
-        create_session=Silent,
-    )
     with pytest.raises(Trouble, match="no answer within 1 seconds"):
-        Talk(connection, "main() { :; }")
+        Talk(connected(Silent), "main() { :; }")
 
 
 class Ended:
@@ -69,13 +74,6 @@ class Ended:
 
 
 def test_what_was_said_before_the_end_is_heard_at_once_and_a_channel_that_is_gone_closes() -> None:
-    connection: Any = SimpleNamespace(
-        user="root",
-        config=SimpleNamespace(
-            timeouts=SimpleNamespace(command=1), sudo=SimpleNamespace(password=None)
-        ),
-        create_session=Ended,
-    )
-    with Talk(connection, "main() { :; }") as talk:
+    with Talk(connected(Ended), "main() { :; }") as talk:
         assert not talk.hear("== ready")
         assert talk.answer() == "== locked\nann\n"
