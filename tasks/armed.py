@@ -236,16 +236,16 @@ enter() {{
   client=${{SSH_CONNECTION%% *}}
   [ -d "$state" ] || mkdir -p "$state"
   cd "$state" && true >>lock || {{ unwritable; return 1; }}
-  exec 9>>lock
-  flock "$@" 9 || {{ echo "== locked"; cat lock; return 1; }}
+  lock_it "$@" || return
   recall || {{ unwritable; return 1; }}
   echo "$holder" 2>/dev/null >lock || :
 }}
 unlock() {{ exec 9>&-; }}
-relock() {{
+lock_it() {{
   exec 9>>lock
-  flock -w {PATIENCE} 9 || {{ echo "== locked"; cat lock; return 1; }}
+  flock "$@" 9 || {{ echo "== locked"; cat lock; return 1; }}
 }}
+relock() {{ lock_it -w {PATIENCE}; }}
 unwritable() {{ echo "== locked"; echo "$state cannot be written"; }}
 recall() {{
   [ ! -d displaced ] || return 0

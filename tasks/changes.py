@@ -238,7 +238,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         there = lookup.at(prefix)
         dev = lookup.link_to(via) if via is not None and via not in itself else None
         if via is None or dev is None or not within_ours:
-            refusals.append(refusal(worker, prefix, via, facts, scope.cluster))
+            refusals.append(refusal(worker, prefix, via, facts, lookup, scope.cluster))
             continue
         if not inside and not facts.rules and len(there) == 1 and is_ours(there[0], via, dev):
             right += there  # the usual case, by the shortest way

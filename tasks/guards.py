@@ -85,7 +85,12 @@ def _overlap(one: Network, other: Network) -> bool:
 
 
 def refusal(
-    worker: Machine, prefix: Network, via: Address | None, facts: Facts, cluster: Cluster
+    worker: Machine,
+    prefix: Network,
+    via: Address | None,
+    facts: Facts,
+    lookup: Lookup,
+    cluster: Cluster,
 ) -> str:
     """Why there can be no route to a worker's pod CIDR."""
     if not within(prefix, cluster.pod_networks):
@@ -98,7 +103,7 @@ def refusal(
             f"{worker.name}'s internal IP {via} is an address of this machine itself: correct"
             f" internal_ip, or take that address away here"
         )
-    route = Lookup(facts.routes).route_to(via)
+    route = lookup.route_to(via)
     way = f"goes by {route}" if route else "has no route"
     return (
         f"{worker.name}'s internal IP {via} is not on a link of this machine ({way});"
