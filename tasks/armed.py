@@ -4,23 +4,23 @@ A change is armed before it acts. In STATE/pending stand the undo, as a script o
 deadline in seconds of uptime; a watchdog that no login session owns carries the undo out when the
 deadline passes. Whoever wants to keep the change or undo it has to rename that directory first,
 and a rename happens once (rename(2)). The undo can be repeated: its lines are forced, those that
-are already gone or there fail harmlessly, and a checksum of what stands at the prefixes of the
-change says whether it worked. What others do elsewhere meanwhile (a pod that starts) is theirs.
+are already gone or there fail harmlessly, and what stands at the prefixes of the change says
+whether it worked. What others do elsewhere meanwhile (a pod that starts) is theirs.
 """
 
 import getpass
 import os
 import shlex
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from .batch import batch
 from .cluster import Address, Network
 from .facts import LOG, STATE, Displaced
 from .persist_script import persist_script
-from .question import checksum_function, quoted_lines, snapshot_function
-from .route import OWN_PROTOCOL
+from .readback import look_function, touched_function
 from .steps import Steps, restore, save
 
 READY = "== ready"
@@ -64,7 +64,7 @@ def carry_out(
     run: Run,
     changes: Sequence[str] | None,
     what: str,
-    gateways: Collection[Address] = (),
+    lifelines: Collection[Address] = (),
     forgets: Sequence[Displaced] = (),
 ) -> str:
     """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
@@ -75,8 +75,8 @@ def carry_out(
     that it `forgets` go. Anything else, and the end of the connection: end, and leave it armed.
 
     `changes` is what `rollback --last` will read: None where it is to mean the run before, whose
-    routes this one puts back. `what` is a summary for the history. The ways to these `gateways`,
-    and to the operator, have to be the same afterwards.
+    routes this one puts back. `what` is a summary for the history. The ways to the `lifelines` have
+    to be the same afterwards.
     """
     keeps = "\n".join(
         f"  ip -{k.prefix.version} -details -oneline route show table all exact {k.prefix}"
@@ -86,17 +86,14 @@ def carry_out(
     restores = "\n".join(
         f"  same_links {shlex.quote(d.file)} && {restore(d)} || return" for d in steps.restores
     )
-    remembered = ":" if changes is None else f"{quoted_lines(changes)} >changes"
+    remembered = ":" if changes is None else f"{_quoted_lines(changes)} >changes"
     return f"""{_library(run)}
-before={shlex.quote(snapshot)}
+planned_on={shlex.quote(snapshot)}
 undo={shlex.quote(_undo_script(steps, run))}
 persist={shlex.quote(persist_script(steps.files))}
 watch={shlex.quote(_WATCH)}
 run={run.id} timeout={run.timeout} changed=
-gateways={shlex.quote(" ".join(map(str, gateways)))}
-families={shlex.quote(" ".join(map(str, sorted({p.version for p in steps.prefixes}))))}
-{snapshot_function(run.pod_networks)}
-{_touched_function(steps)}
+{look_function(steps, run.pod_networks, lifelines)}
 {_push_function(run)}
 {_keep_function(run, forgets)}
 {_CARRY_OUT}
@@ -105,22 +102,22 @@ arm() {{
   mkdir pending.new && cd pending.new || return
   echo $run >run && echo {shlex.quote(run.who)} "${{client:+from $client}}" >who &&
     echo {shlex.quote(what)} >what && echo {run.since} >since &&
-    echo {shlex.quote(" ".join(run.machines))} >machines && touched >before && echo $$ >holder &&
-    {remembered} && {quoted_lines(_noted(steps))} >noted &&
-    printf '%s\\n' "$undo" >undo &&
-    printf '%s\\n' "$persist" >persist &&
-    printf '%s\\n' "$watch" >watch && due_in $timeout >deadline || return
+    echo {shlex.quote(" ".join(run.machines))} >machines && echo "$touched" >before &&
+    echo $self >holder && {remembered} &&
+    printf '%s\n' "$undo" >undo &&
+    printf '%s\n' "$persist" >persist &&
+    printf '%s\n' "$watch" >watch && due_in $timeout >deadline || return
   cd .. && mv pending.new pending && start_watch
+}}
+note() {{
+  {{ {_quoted_lines(_noted(steps)) if steps.noted else ":"}; echo "$owned"; }} >pending/owned
 }}
 go() {{
   cd displaced || return
 {keeps}
-  {quoted_lines(steps.do)} | ip -batch - || return
+{batch("", steps.do)}
+  [ $? = 0 ] || return
 {restores}
-}}
-resolve() {{
-  echo "== get"
-  {quoted_lines(_questions(steps))} | ip -oneline -force -batch - 2>/dev/null
 }}
 """
 
@@ -170,8 +167,7 @@ main() {{ enter -w {PATIENCE} && keep; }}
 
 def _push_function(run: Run) -> str:
     return f"""push() {{
-  if is_of pending {run.id} && watched && due_in {run.timeout} >pending/deadline.new &&
-    mv pending/deadline.new pending/deadline
+  if is_of pending {run.id} && watched && due_in {run.timeout} >>pending/deadline
   then echo "== armed"; else fired; fi
 }}"""
 
@@ -184,18 +180,20 @@ def _keep_function(run: Run, forgets: Sequence[Displaced]) -> str:
         for place in ("", f"{LOG}/")
     )
     return f"""keep() {{
-  [ ! -d kept ] || rm -rf kept
-  is_of pending {run.id} && mv pending kept || {{ fired; return; }}
-  if words=$( (. ./kept/persist) 2>&1 9>&-); then
+  is_of pending {run.id} || {{ fired; return; }}
+  if [ -e pending/changes ]; then place=last; else place=kept; fi
+  [ ! -d $place ] || rm -rf $place
+  mv pending $place || {{ fired; return; }}
+  if words=$(. ./$place/persist 2>&1 9>&-); then
     ending=kept
-    record kept kept
+    record $place kept
   else
     ending=unpersisted
-    record kept "kept, but its files could not be changed"
+    record $place "kept, but its files could not be changed"
   fi
-  if [ -e kept/changes ]; then
+  if [ $place = last ]; then
     remember
-    rm -rf last {files}; mv kept last
+    {f"rm -f {files}" if files else ":"}
   else
     rm -rf kept
   fi
@@ -221,14 +219,12 @@ def _library(run: Run) -> str:
 umask 077
 state={STATE} log={LOG}
 holder={shlex.quote(f"{run.who} since {run.since}")}
-networks={shlex.quote(" ".join(map(str, sorted({n.version for n in run.pod_networks}))))}
 {_LIBRARY}"""
 
 
 # enter: be the only one at work here; what is displaced comes back from disk after a reboot.
 # record: a line for the history, said once. watched: whether the watchdog is alive, and no other
-# process has its number. remember: which routes are ours, to tell later what was lost; those that
-# were lost before and that the run was not about stay noted.
+# process has its number. remember: which routes are ours, to tell later what was lost.
 # recover: undo what is overdue, or was left half undone. fired: say how the change that was
 # asked for has ended.
 _LIBRARY = rf"""
@@ -259,7 +255,7 @@ is_of() {{ read -r of <"$1/run" && [ "$of" = "$2" ]; }} 2>/dev/null
 record() {{
   [ -d "$log" ] || mkdir -p "$log"
   read -r run <"$1/run" && read -r who <"$1/who" && read -r what <"$1/what" || return
-  line=$(printf '%s\t%s\t%s\t%s' "$run" "$who" "$what" "$2")
+  line="$run	$who	$what	$2"
   case $2 in NOT*) [ "$(tail -n 1 "$log/history" | cut -f 2-)" != "$line" ] || return ;; esac
   printf '%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" "$line" >>"$log/history"
 }} 2>/dev/null
@@ -270,15 +266,7 @@ watched() {{
   case $line in *pending/watch*) ;; *) return 1 ;; esac
 }} 2>/dev/null
 remember() {{
-  {{
-    cat kept/noted
-    {{
-      for family in $networks; do
-        echo "== kept $family"
-        ip -$family -details -oneline route show table all
-      done
-    }} | sed -n '/^== /p; / proto {OWN_PROTOCOL} /p'
-  }} >"$log/owned.new" && {{ sync "$log/owned.new" || sync; }} &&
+  cat last/owned >"$log/owned.new" && {{ sync "$log/owned.new" || sync; }} &&
     mv "$log/owned.new" "$log/owned" || rm -f "$log/owned" "$log/owned.new"
 }} 2>/dev/null
 take_back() {{
@@ -287,7 +275,8 @@ take_back() {{
 }}
 recover() {{
   if [ -d pending ]; then
-    [ "$(due_in 0)" -ge "$(cat pending/deadline)" ] || return
+    while read -r line; do deadline=$line; done <pending/deadline
+    [ "$(due_in 0)" -ge "$deadline" ] || return
   elif [ ! -d undoing ]; then
     return
   fi
@@ -297,14 +286,6 @@ fired() {{ echo "== fired"; tail -n 1 "$log/history" 2>/dev/null; }}
 """
 
 _CARRY_OUT = r"""
-# The ways to the operator and to the gateways, but for what changes by itself.
-ways() {
-  printf 'route get %s\n' $client $gateways | ip -oneline -force -batch - 2>/dev/null |
-    while read -r line; do
-      line=${line%% cache*}
-      echo "${line%% expires*}"
-    done
-}
 same_links() {
   ip route showdump <"$1.save" | grep -o ' dev [^ ]*' | sort -u | while read -r _ dev; do
     grep -qF " dev $dev " "$1.text" || {
@@ -329,33 +310,33 @@ start_watch() {
   [ "$(setsid sh "$PWD/pending/watch" "$run" </dev/null 2>/dev/null 9>&- 3>&- &)" = watching ] ||
     { echo "the watchdog does not start"; return 1; }
 }
-tables() {
-  for family in $families; do
-    echo "== route $family"
-    ip -$family -details -oneline route show table all
-  done
-}
 carry() {
-  ways_before=$(ways)
+  ways_before=$ways
   if words=$(go 2>&1); then
-    if [ "$(ways)" = "$ways_before" ]; then
-      changed=yes
-      unlock  # who does not read the answer must not keep the watchdog waiting
-      echo "== done"; tables; resolve; return
+    words="ip does not show what came of it"
+    if look; then
+      words="the way back to you, or to the gateway, was another one afterwards"
+      if [ "$ways" = "$ways_before" ]; then
+        changed=yes
+        note
+        unlock  # who does not read the answer must not keep the watchdog waiting
+        echo "== done"; echo "== route"; echo "$touched"; echo "== get"; echo "$resolved"; return
+      fi
     fi
-    words="the way back to you, or to the gateway, was another one afterwards"
   fi
   if take_back "failed"; then echo "== undone"; else echo "== broken"; fi
   echo "$words"
   return 1
 }
 main() {
+  read -r self _ </proc/self/stat
   enter -n || return
   recover
   if [ -d pending ] || [ -d undoing ]; then
     echo "== pending"; cat pending/who undoing/who 2>/dev/null; return
   fi
-  [ "$(snapshot)" = "$before" ] || { echo "== changed"; return; }
+  look || { echo "== unarmed"; echo "ip does not show its routes"; return; }
+  [ "$table" = "$planned_on" ] || { echo "== changed"; return; }
   words=$(arm 2>&1) || { rm -rf pending pending.new; echo "== unarmed"; echo "$words"; return; }
   while echo; echo "== ready"; read -r word <&3; do
     case $word in
@@ -381,8 +362,9 @@ id=$1
 tries=0
 mine() {{ read -r run <"$1/run" && [ "$run" = "$id" ]; }} 2>/dev/null
 due() {{
-  mine pending && read -r deadline <pending/deadline && read -r up _ </proc/uptime &&
-    [ "${{up%.*}}" -ge "$deadline" ]
+  mine pending && read -r up _ </proc/uptime || return
+  while read -r line; do deadline=$line; done <pending/deadline
+  [ "${{up%.*}}" -ge "$deadline" ]
 }} 2>/dev/null
 stop_holder() {{
   line=
@@ -402,17 +384,6 @@ while {{ mine pending || mine undoing; }} && [ $tries -lt 10 ]; do
 done"""
 
 
-def _touched_function(steps: Steps) -> str:
-    """A shell function that prints a checksum of all routes at the prefixes of the steps."""
-    shows = []
-    for family in (4, 6):
-        there = [p for p in steps.prefixes if p.version == family]
-        if there:
-            asked = quoted_lines(f"route show table main exact {p}" for p in there)
-            shows.append(f"{asked} | ip -{family} -details -oneline -force -batch -")
-    return checksum_function("touched", shows)
-
-
 def _undo_script(steps: Steps, run: Run) -> str:
     """The undo as a script of its own: run in STATE by whoever has renamed it to `undoing`."""
     restores = "\n".join(
@@ -427,10 +398,10 @@ def _undo_script(steps: Steps, run: Run) -> str:
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 cd "$state" || exit
 place=${{0%/undo}}
-{_touched_function(steps)}
+{touched_function(steps)}
 before=$(cat "$place/before")
 [ "$(touched)" = "$before" ] || {{
-  {quoted_lines(steps.undo)} | ip -force -batch -
+{batch("-force", steps.undo)}
 {restores or "  :"}
 }}
 if [ "$(touched)" = "$before" ]; then
@@ -447,11 +418,7 @@ def _noted(steps: Steps) -> list[str]:
     return [line for r in steps.noted for line in (f"== kept {r.prefix.version}", r.words)]
 
 
-def _questions(steps: Steps) -> list[str]:
-    """`ip route get` for the first address behind each route that is put."""
-    return [f"route get {first_address(prefix)}" for prefix in steps.puts]
-
-
-def first_address(prefix: Network) -> Address:
-    """The address that is asked for to see where a prefix leads."""
-    return prefix[0] if prefix.num_addresses == 1 else prefix[1]
+def _quoted_lines(lines: Iterable[str]) -> str:
+    """A shell command that prints these lines."""
+    words = " ".join(map(shlex.quote, lines))
+    return f"printf '%s\\n' {words or shlex.quote('')}"

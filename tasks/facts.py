@@ -11,6 +11,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip
 from typing import Any
 
 from .answer import sections
+from .batch import DIVIDED, lasting
 from .cluster import Address, Network
 from .persistence import Manager, read_managers
 from .route import Route, Unreadable, parse, parse_all
@@ -18,7 +19,7 @@ from .route import Route, Unreadable, parse, parse_all
 STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
 LOG = "/var/lib/pod-routes"  # where it keeps what is to outlive a reboot
 
-_PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux", "cksum": "coreutils"}
+_PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux"}
 
 SHORTEST = 8  # no pod CIDR has a shorter prefix
 
@@ -107,7 +108,7 @@ class Facts:
     kept: tuple[Route, ...] = ()  # ours, as they were when the last change was confirmed
     files: Mapping[str, str] = field(default_factory=dict)  # ours that bring routes back, by path
     managers: Mapping[str, Manager] = field(default_factory=dict)  # by device
-    snapshot: str = ""
+    snapshot: str = ""  # all routes that this tool may touch, as `tasks/armed.py` compares them
 
     @property
     def owned(self) -> tuple[Route, ...]:
@@ -120,6 +121,11 @@ class Facts:
         ways = (r for r in self.routes if r.prefix.prefixlen == 0 and r.table == "main")
         return tuple(hop.via for r in ways for hop in r.hops if hop.via is not None)
 
+    @property
+    def lifelines(self) -> tuple[Address, ...]:
+        """What has to be reached as before, whatever is changed: the operator, and the gateways."""
+        return (*((self.client,) if self.client else ()), *self.gateways)
+
     def packages_missing(self) -> tuple[str, ...]:
         """The packages to install, by their name in Debian and most others."""
         return tuple(dict.fromkeys(_PACKAGES.get(program, program) for program in self.missing))
@@ -128,7 +134,7 @@ class Facts:
 def read(answer: str) -> Facts:
     """Read a machine's answer; raises ValueError where it is not what was asked for."""
     found = _told_apart(sections(answer))
-    if ("snapshot", "") not in found:
+    if ("answering", "") not in found:
         raise ValueError("the answer breaks off")
     routes: list[Route] = []
     rules: list[Rule] = []
@@ -192,7 +198,7 @@ def read(answer: str) -> Facts:
             found.get(("ifupdown", ""), []),
             systemd=bool(found.get(("systemd", ""))),
         ),
-        snapshot=" ".join(found.get(("snapshot", ""), [])),
+        snapshot=lasting([line for f in ("4", "6") for line in found.get(("ours", f), [])]),
     )
 
 
@@ -204,9 +210,13 @@ def _told_apart(found: Mapping[tuple[str, str], list[str]]) -> dict[tuple[str, s
     """The answer's sections, with what one run of `ip -batch` shows in a section for each kind."""
     apart = {key: lines for key, lines in found.items() if key[0] != "ip"}
     for (name, family), lines in found.items():
+        plain = "route"
         for line in lines if name == "ip" else ():
-            key = ("route", family)
+            key = (plain, family)
             if line[:1].isdigit():
+                if line.startswith(DIVIDED):
+                    plain = "ours"
+                    continue
                 if _RULE.match(line):
                     key = ("rule", family)
                 elif _LINK.match(line):

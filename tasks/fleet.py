@@ -13,13 +13,12 @@ import paramiko
 from fabric import Config, Connection, SerialGroup
 from paramiko.ssh_exception import NoValidConnectionsError
 
-from . import shell
 from .cluster import Cluster
 from .exits import Stop
 from .hostkeys import HostKeyRefused
 from .login import Login
 from .progress import progress
-from .shell import Talk, Trouble
+from .shell import Shell, Talk, Trouble
 
 T = TypeVar("T")
 
@@ -54,6 +53,7 @@ class Fleet:
         self.cluster = cluster
         self._login = Login(cluster, config)
         self._connections: dict[str, Connection] = {}
+        self._shells: dict[str, Shell] = {}
 
     def ask(self, scripts: Mapping[str, str], doing: str = "asking") -> dict[str, str | Trouble]:
         """Run a script on each of the machines named, several at a time.
@@ -64,7 +64,7 @@ class Fleet:
         return self._each(jobs, min(self.parallel, len(jobs)), doing)
 
     def meet(
-        self, jobs: Mapping[str, Callable[[Connection], str]], doing: str
+        self, jobs: Mapping[str, Callable[[Shell], str]], doing: str
     ) -> dict[str, str | Trouble]:
         """Do a job on each of the machines named, all at once: they wait for each other."""
         opened = {name: self._opened(job) for name, job in jobs.items()}
@@ -78,9 +78,9 @@ class Fleet:
         Where a script ends before that, its answer.
         """
 
-        def begin(script: str) -> Callable[[Connection], Talk | str]:
-            def job(connection: Connection) -> Talk | str:
-                talk = Talk(connection, script)
+        def begin(script: str) -> Callable[[Shell], Talk | str]:
+            def job(shell: Shell) -> Talk | str:
+                talk = shell.talk(script)
                 try:
                     if talk.hear(marker):
                         return talk
@@ -101,35 +101,35 @@ class Fleet:
     ) -> dict[str, str | Trouble]:
         """Send a line to scripts under way, and hear each until its next line with this marker."""
 
-        def job(talk: Talk) -> Callable[[Connection], str]:
+        def job(talk: Talk) -> Callable[[Shell], str]:
             return lambda _: talk.ask(line, marker)
 
         jobs = {name: job(talk) for name, talk in talks.items()}
         return self._each(jobs, min(at_once or self.parallel, len(jobs)), "")
 
-    def _opened(self, job: Callable[[Connection], T]) -> Callable[[Connection], T]:
+    def _opened(self, job: Callable[[Shell], T]) -> Callable[[Shell], T]:
         """A job that opens its connection first."""
 
-        def run(connection: Connection) -> T:
-            self.open(connection)
-            return job(connection)
+        def run(shell: Shell) -> T:
+            self.open(shell.connection)
+            return job(shell)
 
         return run
 
     def _each(
-        self, jobs: Mapping[str, Callable[[Connection], T]], at_once: int, doing: str
+        self, jobs: Mapping[str, Callable[[Shell], T]], at_once: int, doing: str
     ) -> dict[str, T | Trouble]:
-        """Do a job with the connection of each machine named; the answers in the same order."""
-        connections = {name: self.connection(name) for name in jobs}
-        troubles = self._open_gateways(connections)
+        """Do a job in the shell of each machine named; the answers in the same order."""
+        shells = {name: self.shell(name) for name in jobs}
+        troubles = self._open_gateways({name: s.connection for name, s in shells.items()})
 
         def do(name: str) -> T | Trouble:
             if name in troubles:
                 return troubles[name]
             try:
-                return jobs[name](connections[name])
+                return jobs[name](shells[name])
             except Exception as error:
-                return self._trouble(connections[name], error)
+                return self._trouble(shells[name].connection, error)
 
         with ThreadPoolExecutor(max(1, at_once)) as pool, progress(doing, len(jobs)) as step:
             futures = {name: pool.submit(do, name) for name in jobs}
@@ -153,13 +153,13 @@ class Fleet:
         """The machine a connection leads to."""
         return next(name for name, held in self._connections.items() if held is connection)
 
-    def run(self, connection: Connection, script: str, timeout: int = shell.TIMEOUT) -> str:
-        """Run a script over one connection of a group, for some seconds; raises Trouble."""
+    def run(self, name: str, script: str) -> str:
+        """Run a script on one machine; raises Trouble."""
+        shell = self.shell(name)
         try:
-            self.open(connection)
-            return shell.run(connection, script, timeout=timeout)
+            return self._opened(_runner(script))(shell)
         except Exception as error:
-            raise self._trouble(connection, error) from error
+            raise self._trouble(shell.connection, error) from error
 
     def close(self) -> None:
         """End all connections."""
@@ -171,6 +171,12 @@ class Fleet:
         if name not in self._connections:
             self._connections[name] = self._login.connection(self.cluster.machine(name))
         return self._connections[name]
+
+    def shell(self, name: str) -> Shell:
+        """The shell on a machine, not yet started if it is new."""
+        if name not in self._shells:
+            self._shells[name] = Shell(self.connection(name))
+        return self._shells[name]
 
     def open(self, connection: Connection) -> None:
         """Open a connection; where sshd is too busy to answer, ask it again a little later."""
@@ -209,8 +215,8 @@ class Fleet:
         raise error
 
 
-def _runner(script: str) -> Callable[[Connection], str]:
-    return lambda connection: shell.run(connection, script)
+def _runner(script: str) -> Callable[[Shell], str]:
+    return lambda shell: shell.run(script)
 
 
 def _turned_away(error: Exception) -> bool:

@@ -31,7 +31,7 @@ class Outcome:
     state: End
     line: str = ""  # the line that failed
     words: str = ""  # the kernel's own words, or who holds the machine
-    routes: tuple[Route, ...] = ()  # all tables afterwards
+    routes: tuple[Route, ...] = ()  # those at the prefixes of the change, afterwards
     ways: tuple[tuple[Address, Address | None], ...] = ()  # an address, and its next hop
 
 
@@ -51,7 +51,7 @@ def read_outcome(answer: str, steps: Steps) -> Outcome:
         state,
         line,
         said.replace(failed[0], "") if failed else said,
-        tuple(r for f in (4, 6) for r in parse_all(found.get(("route", str(f)), []), f)),
+        tuple(parse_all(found.get(("route", ""), []), 4)),  # no pod CIDR is called default
         tuple(map(_way, found.get(("get", ""), []))),
     )
 

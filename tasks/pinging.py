@@ -5,13 +5,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from fabric import Connection
-
 from .cluster import Cluster, Network
 from .exits import Stop
 from .fleet import Fleet
 from .probe import READY, SENT, Probe, Report, Target, pings, probes, read_report, script
-from .shell import Talk, Trouble
+from .shell import Shell, Trouble
 from .survey import Survey
 
 GATE_TIMEOUT = 60  # seconds to wait for the slowest machine
@@ -49,14 +47,14 @@ class Gate:
 
 
 def run_through(
-    connection: Connection, script: str, machine: str, gates: Sequence[Gate], timeout: int
+    shell: Shell, script: str, machine: str, gates: Sequence[Gate], timeout: int
 ) -> str:
     """Run one machine's script through gate after gate, each when all machines are there.
 
-    Raises as `shell.run` does.
+    Raises as `Shell.run` does.
     """
     try:
-        with Talk(connection, script, timeout) as talk:
+        with shell.talk(script, timeout) as talk:
             for gate in gates:
                 if not talk.hear(gate.marker):
                     break
@@ -105,8 +103,8 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
         for name in own
     }
 
-    def job(name: str) -> Callable[[Connection], str]:
-        return lambda connection: run_through(connection, scripts[name], name, gates, TIMEOUT)
+    def job(name: str) -> Callable[[Shell], str]:
+        return lambda shell: run_through(shell, scripts[name], name, gates, TIMEOUT)
 
     reports: dict[str, Report] = {}
     troubles = []

@@ -6,45 +6,19 @@ Nothing here changes a machine, but for what is overdue there.
 import shlex
 from collections.abc import Iterable, Sequence
 
+from .batch import shows
 from .cluster import Address, Network
 from .facts import LOG, STATE
 from .persistence import PATTERNS
 from .route import OWN_PROTOCOL
 
-NEEDED = ("ip", "ping", "flock", "cksum")
+NEEDED = ("ip", "ping", "flock")
 
 
-def snapshot_function(pod_networks: Sequence[Network]) -> str:
-    """A shell function that prints a checksum of all routes this tool may touch."""
-    shows = []
-    for family in sorted({n.version for n in pod_networks}):
-        inside = [f"route show root {n} table main" for n in pod_networks if n.version == family]
-        lines = [*inside, f"route show proto {OWN_PROTOCOL} table main"]
-        shows.append(f"{quoted_lines(lines)} | ip -{family} -details -oneline -batch -")
-    return checksum_function("snapshot", shows)
-
-
-def quoted_lines(lines: Iterable[str]) -> str:
-    """A shell command that prints these lines."""
-    words = " ".join(map(shlex.quote, lines))
-    return f"printf '%s\\n' {words or shlex.quote('')}"
-
-
-def checksum_function(name: str, shows: Sequence[str]) -> str:
-    """A shell function that prints a checksum of what some commands show of routes.
-
-    Left out is what changes by itself: seconds to an expiry, and what a link without carrier
-    does to routes. The commands' statuses are in it, so that one that fails shows no empty table.
-    """
-    asked = "; ".join(f"{show}; echo $?" for show in shows) or ":"
-    changing = "s/ expires -*[0-9]*sec//; s/ linkdown//g; s/ dead//g"
-    return f"""{name}() {{
-  text=$({{ {asked}; }} 2>/dev/null)
-  case $text in
-    *" expires "* | *" linkdown"* | *" dead"*) text=$(echo "$text" | sed '{changing}') ;;
-  esac
-  echo "$text" | cksum
-}}"""
+def all_ours(pod_networks: Sequence[Network], family: int) -> list[str]:
+    """What to ask `ip -batch` for all routes of a family that this tool may touch."""
+    inside = [f"route show root {n} table main" for n in pod_networks if n.version == family]
+    return [*inside, f"route show proto {OWN_PROTOCOL} table main"] if inside else []
 
 
 def question(
@@ -53,7 +27,7 @@ def question(
     ask_strangers: bool,
     settle: str = "settle() { :; }",
 ) -> str:
-    """The script that asks a machine for its facts, for `shell.run`.
+    """The script that asks a machine for its facts, for `Shell.run`.
 
     `known` are the internal IPs of the cluster; with `ask_strangers`, every other next hop of
     an owned route is pinged, to tell a worker that is gone from one that a file forgot. `settle`
@@ -61,7 +35,8 @@ def question(
     """
     return _QUESTION.format(
         settle=settle,
-        snapshot=snapshot_function(pod_networks),
+        ip4=shows("-4", [*_SHOWN, "link show type bridge"], all_ours(pod_networks, 4)),
+        ip6=shows("-6 -force", _SHOWN, all_ours(pod_networks, 6)),
         needed=" ".join(NEEDED),
         state=shlex.quote(STATE),
         log=shlex.quote(LOG),
@@ -72,9 +47,10 @@ def question(
     )
 
 
+_SHOWN = ("route show table all", "rule show", "address show")
+
 _QUESTION = r"""
 {settle}
-{snapshot}
 strangers() {{
   for hop in $(ip -4 -oneline route show proto {own}; ip -6 -oneline route show proto {own}); do
     [ "$previous" = via ] && echo "$hop"
@@ -96,11 +72,10 @@ main() {{
   echo "== client"
   echo "$SSH_CONNECTION"
   echo "== ip 4"
-  printf '%s\n' 'route show table all' 'rule show' 'address show' 'link show type bridge' |
-    ip -4 -details -oneline -batch - || {{ echo "== missing"; echo ip; }}  # BusyBox has no -batch
+  {ip4}
+  [ $? = 0 ] || {{ echo "== missing"; echo ip; }}  # BusyBox has no -batch
   echo "== ip 6"
-  printf '%s\n' 'route show table all' 'rule show' 'address show' |
-    ip -6 -details -oneline -force -batch -
+  {ip6}
   echo "== maker"
   for file in sys_vendor product_name chassis_asset_tag; do lines "/sys/class/dmi/id/$file"; done
   for file in /var/lib/kubelet/kubelet-config.yaml /var/lib/kubelet/config.yaml; do
@@ -127,14 +102,14 @@ main() {{
     [ -d {state}/$place ] || continue
     echo "== pending"
     read -r up _ </proc/uptime
-    echo "$place $(($(cat {state}/$place/deadline) - ${{up%.*}}))"
+    while read -r line; do deadline=$line; done <{state}/$place/deadline
+    echo "$place $((deadline - ${{up%.*}}))"
     (cd {state}/$place && cat run since who what machines)
   done
-  if [ -r {state}/last/changes ]; then
+  if [ -r {state}/last/changes ] || [ -r {log}/owned ]; then
     echo "== last"
-    cat {state}/last/run {state}/last/changes
+    cat {state}/last/run {state}/last/changes {log}/owned
   fi
-  [ ! -r {log}/owned ] || cat {log}/owned
   echo "== networkd"
   [ ! -d /run/systemd/netif/links ] ||
     grep -E '^(ADMIN_STATE|NETWORK_FILE)=' /dev/null /run/systemd/netif/links/*
@@ -152,7 +127,5 @@ main() {{
   done
   echo "== answering"
   {strangers}
-  echo "== snapshot"
-  snapshot
 }} 2>/dev/null
 """

@@ -8,15 +8,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from fabric import Connection
-
 from .answer import sections
 from .cluster import Address, Machine, within
 from .diagnosis import Cause
 from .fleet import Fleet
 from .pinging import TIMEOUT, Gate, run_through
 from .probe import READY, SENT, Probe, counted_sources, probes, script
-from .shell import Trouble
+from .shell import Shell, Trouble
 from .survey import Survey
 
 MOST = 3  # pods of a worker that are asked
@@ -69,11 +67,11 @@ def ping_real_pods(
         for name in machines
     }
 
-    def job(name: str) -> Callable[[Connection], str]:
+    def job(name: str) -> Callable[[Shell], str]:
         body = _body(machines, own, pods, name, ways[name])
         text = script(own[name], body, survey.facts[name])
 
-        return lambda connection: run_through(connection, text, name, gates, TIMEOUT)
+        return lambda shell: run_through(shell, text, name, gates, TIMEOUT)
 
     answers = fleet.meet({name: job(name) for name in machines}, "pinging pods")
     said = {name: sections(a) for name, a in answers.items() if not isinstance(a, Trouble)}

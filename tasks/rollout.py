@@ -18,6 +18,7 @@ from .facts import Facts, last_lines
 from .fleet import Fleet
 from .outcome import Outcome, read_outcome
 from .progress import progress
+from .readback import first_address
 from .route import Route
 from .shell import Talk, Trouble
 from .steps import Steps, steps
@@ -130,7 +131,7 @@ class _Rollout:
                 self._run,
                 _changes(machine),
                 _what(machine),
-                facts.gateways,
+                facts.lifelines,
                 machine.forgets,
             )
         for name, talk in self._fleet.talks(scripts, armed.READY, "arming").items():
@@ -338,16 +339,21 @@ def _not_as_planned(machine: MachinePlan, outcome: Outcome) -> str:
     """What the table, read back, does not have or still has, or where packets go instead."""
     puts = [change.put for change in machine.changes if change.put is not None]
     there = {(r.key, r.hops, r.protocol) for r in outcome.routes}
-    texts = {r.text for r in outcome.routes}
+    texts = {_in_main(r) for r in outcome.routes}
     missing: list[Route] = [r for r in puts if (r.key, r.hops, r.protocol) not in there]
-    missing += [r for d in machine.restores for r in d.routes if r.text not in texts]
-    left = [r for change in machine.changes for r in change.take if r.text in texts]
+    missing += [r for d in machine.restores for r in d.routes if _in_main(r) not in texts]
+    left = [r for change in machine.changes for r in change.take if _in_main(r) in texts]
     words = [f"{r} is not there" for r in missing] + [f"{r} is still there" for r in left]
     ways: dict[Address, object] = dict(outcome.ways)
     for put in puts:
-        if ways.get(armed.first_address(put.prefix), put) != put.next_hop:
+        if ways.get(first_address(put.prefix), put) != put.next_hop:
             words.append(f"packets to {put.prefix} do not go via {put.next_hop}")
     return f"read back: {', '.join(words)}" if words else ""
+
+
+def _in_main(route: Route) -> str:
+    """A route's line, which names its table only where several are shown."""
+    return route.text.replace(" table main", "")
 
 
 def _gone_back(ending: Ending, answer: str | Trouble | None) -> Ending:

@@ -1,9 +1,9 @@
-"""One script on one machine over an open connection, as root: run, or spoken to while it runs.
+"""Scripts on one machine over an open connection, as root: run, or spoken to while they run.
 
-The login shell is only asked to start `sh`, which says a nonce when it is ready; the script
-follows on its stdin. What rc files print stays outside the answer, what they read is not the
-script, sudo's password prompt comes first, and a script that arrives torn runs nothing,
-because only its last line calls anything.
+The login shell is only asked to start `sh`, once a nonce has said that it is heard; scripts follow
+on its stdin. What rc files print stays outside the answers, what they read is no script, sudo's
+password prompt comes first, and a script that arrives torn runs nothing, because it is one
+subshell. The shell is kept for the next script, since starting one costs more than most scripts.
 
 This is paramiko's channel and not Fabric's `run`, which looks every 10 ms whether a command has
 ended, and goes through all that it has said for every part of an answer.
@@ -28,34 +28,86 @@ class Trouble(Exception):
     """A machine that cannot be asked: one plain line, what is wrong and what to do."""
 
 
-class Talk(AbstractContextManager["Talk"]):
-    """The shell function `main` of a script, under way on a machine until the block ends.
+class Shell:
+    """The shell of one connection; it is started when first used.
 
-    The script is POSIX sh that defines `main`; its stdin is /dev/null, its stderr is nobody's,
-    descriptor 3 is where it is spoken to. SSH_CONNECTION is set.
+    A script is POSIX sh that defines `main`, whose stdin is /dev/null, and whose stderr is
+    nobody's. SSH_CONNECTION is set, and `$$` is a process that outlives the script.
 
-    Raises Trouble where no shell or no sudo is to be had or an answer does not come, and what
+    All raise Trouble where no shell or no sudo is to be had or an answer does not come, and what
     paramiko raises where the connection breaks.
     """
 
-    def __init__(self, connection: Connection, script: str, timeout: int = TIMEOUT) -> None:
-        """`timeout`: seconds to wait for each answer."""
-        nonce = secrets.token_hex(8)
-        self._begin, self._end = f"\n{nonce}-begin\n", f"\n{nonce}-end\n"
-        self._timeout = connection.config.timeouts.command or timeout
-        self._sudo = connection.user != "root"
-        self._heard = bytearray()
-        self._at = 0  # how far it was listened to
-        self._channel = connection.create_session()
+    def __init__(self, connection: Connection) -> None:
+        """`connection` has to be open when a script is run."""
+        self.connection = connection
+        self._idle: _Wire | None = None
+
+    def run(self, script: str, timeout: int = TIMEOUT) -> str:
+        """What a script prints; waits so many seconds for it to end."""
+        talk = self.talk(script, timeout)
         try:
-            self._channel.set_combine_stderr(True)
-            self._start(nonce, connection.config.sudo.password)
-            self._channel.sendall(
+            answer = talk.answer()
+        except BaseException:
+            talk.close()
+            raise
+        self._idle = talk.wire
+        return answer
+
+    def talk(self, script: str, timeout: int = TIMEOUT) -> "Talk":
+        """A script, under way; waits so many seconds for each of its answers.
+
+        The shell is gone with it: of what it is told too late, nothing must be left for another.
+        """
+        timeout = self.connection.config.timeouts.command or timeout
+        wire, self._idle = self._idle, None
+        if wire is None or wire.gone:
+            wire = self._start(timeout)
+        return Talk(wire, script, timeout)
+
+    def _start(self, timeout: int) -> "_Wire":
+        """Have the login shell start a shell that says so, with sudo where that is needed."""
+        nonce = secrets.token_hex(8)
+        sudo = self.connection.user != "root"
+        password = self.connection.config.sudo.password
+        prompt = f"{nonce}-password" if sudo and password else None
+        ready = f"{nonce}-ready\n"
+        words = [ready, *([prompt] if prompt else [])]
+        wire = _Wire(self.connection.create_session())
+        try:
+            wire.execute(_command(nonce, prompt, sudo), timeout)
+            found = wire.wait_for(words, timeout)
+            if prompt and found == prompt:
+                wire.send(f"{password}\n")
+                found = wire.wait_for(words, timeout)
+            if prompt and found == prompt:
+                raise Trouble("sudo does not accept the password")
+            if found != ready:
+                raise Trouble(_why_no_shell(wire.text, sudo))
+            wire.send(
                 "unset TMOUT\n"  # where sh is bash, it would end what waits to be spoken to
                 "PATH=$PATH:/usr/sbin:/sbin LC_ALL=C SSH_CONNECTION=$1\nexport PATH LC_ALL\n"
-                f"{script}\n"
-                f"echo; echo {nonce}-begin; main 3<&0 </dev/null 2>/dev/null;"
-                f" echo; echo {nonce}-end; exit 0\n".encode()
+            )
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+
+class Talk(AbstractContextManager["Talk"]):
+    """A script under way on a machine until the block ends; descriptor 3 is where it listens."""
+
+    def __init__(self, wire: "_Wire", script: str, timeout: int) -> None:
+        """Send the script to a shell that waits for one."""
+        nonce = secrets.token_hex(8)
+        self._begin, self._end = f"\n{nonce}-begin\n", f"\n{nonce}-end\n"
+        self._timeout = timeout
+        self.wire = wire
+        wire.forget()
+        try:
+            wire.send(
+                f"(\n{script}\necho; echo {nonce}-begin; main 3<&0 </dev/null 2>/dev/null\n"
+                f"echo; echo {nonce}-end\n) || exit\n"
             )
         except BaseException:
             self.close()
@@ -66,106 +118,110 @@ class Talk(AbstractContextManager["Talk"]):
 
     def close(self) -> None:
         """Speak no more: what the script hears then is the end of its input."""
-        with suppress(OSError, EOFError, paramiko.SSHException):  # it is gone already
-            self._channel.close()
+        self.wire.close()
 
     def hear(self, marker: str) -> bool:
         """Wait for a line that begins so; whether it came before the script has ended."""
-        found = self._wait_for(f"\n{marker}", self._end)
+        found = self.wire.wait_for([f"\n{marker}", self._end], self._timeout)
         return found.startswith(f"\n{marker}")
 
     def say(self, line: str) -> None:
         """Send the script a line."""
-        self._channel.sendall(f"{line}\n".encode())
+        self.wire.send(f"{line}\n")
 
     def ask(self, line: str, marker: str) -> str:
         """Send a line; what the script prints then until a line that begins so, or its end."""
-        start = self._at
+        start = self.wire.at
         self.say(line)
-        if not self._wait_for(f"\n{marker}", self._end):
+        if not self.wire.wait_for([f"\n{marker}", self._end], self._timeout):
             raise Trouble("the answer broke off; ask again with `fab plan`")
-        said = self._heard[start : self._at].decode("utf-8", "replace")
+        said = self.wire.heard[start : self.wire.at].decode("utf-8", "replace")
         return said.rpartition("\n")[0].translate(_CONTROLS)
 
     def answer(self) -> str:
         """All that the script prints; waits until it has ended."""
-        if self._end.encode() not in self._heard:
-            self._wait_for(self._end)
-        said = self._heard.decode("utf-8", "replace")
-        before, begun, rest = said.partition(self._begin)
+        if self._end.encode() not in self.wire.heard:
+            self.wire.wait_for([self._end], self._timeout)
+        _, begun, rest = self.wire.text.partition(self._begin)
         answer, ended, _ = rest.partition(self._end)
-        if ended:
-            return answer.translate(_CONTROLS)
-        if begun:
+        if not (begun and ended):
             raise Trouble("the answer broke off; ask again with `fab plan`")
-        raise Trouble(_why_no_shell(before, self._sudo))
+        return answer.translate(_CONTROLS)
 
-    def _start(self, nonce: str, password: str | None) -> None:
-        """Have the login shell start a shell that says so, with sudo where that is needed."""
-        prompt = f"{nonce}-password" if self._sudo and password else None
-        ready = f"{nonce}-ready\n"
-        self._exec(_command(nonce, prompt, self._sudo))
-        words = [ready, *([prompt] if prompt else [])]
-        found = self._wait_for(*words)
-        if prompt and found == prompt:
-            self._channel.sendall(f"{password}\n".encode())
-            found = self._wait_for(*words)
-        if prompt and found == prompt:
-            raise Trouble("sudo does not accept the password")
-        if found != ready:
-            raise Trouble(_why_no_shell(self._heard.decode("utf-8", "replace"), self._sudo))
 
-    def _exec(self, command: str) -> None:
+class _Wire:
+    """A channel to a process on a machine, and what was heard from it."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+        channel.set_combine_stderr(True)
+        self.forget()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process has ended, or the connection."""
+        return bool(self._channel.closed or self._channel.eof_received)
+
+    @property
+    def text(self) -> str:
+        """All that was heard."""
+        return self.heard.decode("utf-8", "replace")
+
+    def forget(self) -> None:
+        """Forget what was heard."""
+        self.heard = bytearray()
+        self.at = 0  # how far it was listened to
+
+    def close(self) -> None:
+        with suppress(OSError, EOFError, paramiko.SSHException):  # it is gone already
+            self._channel.close()
+
+    def send(self, text: str) -> None:
+        self._channel.sendall(text.encode())
+
+    def execute(self, command: str, timeout: float) -> None:
         """Have sshd start a command; paramiko would wait for its word on that for ever."""
         started = monotonic()
-        silence = Timer(self._timeout, self.close)
+        silence = Timer(timeout, self.close)
         silence.start()
         try:
             self._channel.exec_command(command)
         except paramiko.SSHException as error:
-            if monotonic() - started < self._timeout:
+            if monotonic() - started < timeout:
                 raise
-            raise Trouble(f"no answer within {self._timeout} seconds") from error
+            raise Trouble(f"no answer within {timeout} seconds") from error
         finally:
             silence.cancel()
 
-    def _wait_for(self, *words: str) -> str:
-        """Listen until one of these is said, and say which; empty where the shell has ended."""
-        deadline = monotonic() + self._timeout
+    def wait_for(self, words: list[str], timeout: float) -> str:
+        """Listen until one of these is said, and say which; empty where the process has ended."""
+        deadline = monotonic() + timeout
         wanted = [word.encode() for word in words]
         longest = max(map(len, wanted))
         while True:
-            found = [(at, word) for word in wanted if (at := self._heard.find(word, self._at)) >= 0]
+            found = [(at, word) for word in wanted if (at := self.heard.find(word, self.at)) >= 0]
             if found:
                 at, word = min(found)
-                self._at = at + len(word.rstrip(b"\n"))  # the end of a line begins the next
+                self.at = at + len(word.rstrip(b"\n"))  # the end of a line begins the next
                 return word.decode()
-            self._at = max(self._at, len(self._heard) - longest)
+            self.at = max(self.at, len(self.heard) - longest)
             self._channel.settimeout(max(0.001, deadline - monotonic()))
             try:
                 data = self._channel.recv(1 << 16)
             except TimeoutError as error:
-                raise Trouble(f"no answer within {self._timeout} seconds") from error
+                raise Trouble(f"no answer within {timeout} seconds") from error
             if not data:
                 return ""
-            self._heard += data
-
-
-def run(connection: Connection, script: str, timeout: int = TIMEOUT) -> str:
-    """Run the shell function `main` of a script, and return what it prints; raises as Talk does."""
-    with Talk(connection, script, timeout) as talk:
-        return talk.answer()
+            self.heard += data
 
 
 def _command(nonce: str, prompt: str | None, sudo: bool) -> str:
     """The command line for the login shell; it means the same to sh, fish and tcsh."""
+    if not sudo:
+        return f'echo {nonce}-ready; exec sh -s -- "$SSH_CONNECTION"'
     inner = f'echo {nonce}-ready; exec sh -s -- "$@"'
-    start = f"sh -c {shlex.quote(inner)} sh"
-    if prompt is not None:
-        start = f"sudo -S -p {prompt} {start}"
-    elif sudo:
-        start = f"sudo -n {start}"
-    return f'exec {start} "$SSH_CONNECTION"'
+    with_password = "-n" if prompt is None else f"-S -p {prompt}"
+    return f'exec sudo {with_password} sh -c {shlex.quote(inner)} sh "$SSH_CONNECTION"'
 
 
 def _why_no_shell(output: str, sudo: bool) -> str:

@@ -11,8 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fabric import Connection
-
 from .answer import sections
 from .cluster import Address, Machine
 from .facts import Facts
@@ -21,7 +19,7 @@ from .fleet import Fleet
 from .pairs import Pair
 from .pinging import TIMEOUT, Gate, run_through
 from .probe import READY, Probe, counter, probes, script
-from .shell import Trouble
+from .shell import Shell, Trouble
 from .survey import Survey
 
 ROUNDS = 6  # at most so many trials one after the other, a second and a half each
@@ -122,14 +120,14 @@ def run_trials(
         for number, pair in enumerate(tried)
     }
 
-    def job(name: str) -> Callable[[Connection], str]:
+    def job(name: str) -> Callable[[Shell], str]:
         mine = [gate for p in tried if name in (p.source, p.target) for gate in gates[p]]
         body = [_sizes(pair, setting) for pair in large if pair.source == name]
         body += ["wait"]
         body += [_trial(n, pair, name, setting) for n, pair in enumerate(tried)]
         text = script(own[name], _pings("\n".join(body)), survey.facts[name])
 
-        return lambda connection: run_through(connection, text, name, [ready, *mine], TIMEOUT)
+        return lambda shell: run_through(shell, text, name, [ready, *mine], TIMEOUT)
 
     answers = fleet.meet({name: job(name) for name in machines}, "pinging one by one")
     found = {name: sections(a) for name, a in answers.items() if not isinstance(a, Trouble)}

@@ -113,7 +113,7 @@ class _Watch:
             if connection.gateway:
                 with self._jump:  # two threads cannot open the same jump host
                     self._fleet.open(connection)
-            answer: str | Trouble = self._fleet.run(connection, self._script)
+            answer: str | Trouble = self._fleet.run(name, self._script)
         except Trouble as trouble:
             connection.close()  # the next look makes a new one
             answer = trouble

@@ -75,7 +75,6 @@ def facts(number: int, *lines: str, families: Sequence[int] = (4,), **more: obje
         "addresses": tuple(
             (DEV, ip_interface(f"{node(number, f)}/{24 if f == 4 else 64}")) for f in families
         ),
-        "snapshot": "1 2",
     }
     return Facts(**{**values, **more})  # type: ignore[arg-type]
 

@@ -444,8 +444,7 @@ def test_a_rule_of_the_other_family_is_not_in_the_way() -> None:
             "0:\tfrom all lookup local",
             "100:\tfrom all prohibit",
             "32766:\tfrom all lookup main",
-            "== snapshot",
-            "1 2",
+            "== answering",
         ]
     )
     six = replace(six, rules=read(answer).rules)

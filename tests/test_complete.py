@@ -97,8 +97,7 @@ def test_the_pod_cidr_is_that_of_the_configuration_that_the_runtime_uses() -> No
             '{"type": "bridge", "bridge": "podman0", ' + ipam % "10.88.0.0/16" + "}",
             "== cni /etc/cni/net.d/10-bridge.conflist",
             '{"plugins": [{"type": "bridge", ' + ipam % pods(0) + "}]}",
-            "== snapshot",
-            "1 2",
+            "== answering",
         ]
     )
     claims = read(answer).claims

@@ -15,24 +15,26 @@ ANSWER = """\
 == missing
 == client
 198.51.100.7 40022 203.0.113.10 22
-== route 4
+== ip 4
 unicast default via 203.0.113.1 dev eth0 table main proto dhcp scope global metric 100
 unicast 10.200.1.0/24 via 10.240.0.7 dev enp6s0 table main proto 214 scope global
 local 10.240.0.6 dev enp6s0 table local proto kernel scope host src 10.240.0.6
-== rule 4
 0:\tfrom all lookup local
 100:\tfrom 10.0.0.0/8 to 10.200.4.0/24 lookup 100
 110:\tfrom all fwmark 0x1 lookup 200
 32766:\tfrom all lookup main
 32767:\tfrom all lookup default
-== route 6
-== rule 6
-== address
 1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
 3: enp6s0    inet 10.240.0.6/24 scope global enp6s0\\       valid_lft forever
 4: cnio0    inet 10.200.0.1/24 brd 10.200.0.255 scope global cnio0\\       valid_lft forever
-== bridge
 4: cnio0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 qdisc noqueue state UP mode DEFAULT
+1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN mode DEFAULT
+unicast 10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214 scope global linkdown
+1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN mode DEFAULT
+== ip 6
+1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN mode DEFAULT
+unicast fd00:200:1::/64 via fd00:240::7 dev enp6s0 proto 214 metric 1024 expires 60sec pref medium
+1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN mode DEFAULT
 == kubelet /var/lib/kubelet/kubelet-config.yaml
 "10.200.0.0/24"  # this worker's
 == cni /etc/cni/net.d/10-bridge.conf
@@ -58,8 +60,6 @@ put 10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214
 took 10.200.1.0/24 via 10.240.0.99 dev enp6s0 proto 214
 == answering
 10.240.0.15
-== snapshot
-3876684327 516
 """
 
 
@@ -87,7 +87,11 @@ def test_a_whole_answer() -> None:
     assert [len(facts.last.puts), len(facts.last.takes)] == [1, 1]
     assert facts.client == ip_address("198.51.100.7")
     assert facts.answering == {ip_address("10.240.0.15")}
-    assert facts.snapshot == "3876684327 516"
+    assert facts.snapshot == (
+        "unicast 10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214 scope global\n"
+        "unicast fd00:200:1::/64 via fd00:240::7 dev enp6s0 proto 214 metric 1024 pref medium\n"
+    )
+    assert facts.bridges == {"cnio0": 1450}
     assert "fa1rly-secret" not in repr(facts)
 
 
@@ -111,7 +115,7 @@ def test_a_whole_answer() -> None:
     ],
 )
 def test_cni_configurations(text: str, subnets: list[str]) -> None:
-    facts = read(f"== cni /etc/cni/net.d/x.conf\n{text}\n== snapshot\n1 2\n")
+    facts = read(f"== cni /etc/cni/net.d/x.conf\n{text}\n== answering\n")
     assert [str(n) for claim in facts.claims for n in claim.networks] == subnets
 
 
@@ -124,14 +128,14 @@ def test_cni_configurations(text: str, subnets: list[str]) -> None:
     ],
 )
 def test_kubelets_pod_cidr(line: str, networks: list[str]) -> None:
-    facts = read(f"== kubelet /var/lib/kubelet/config.yaml\n{line}\n== snapshot\n1 2\n")
+    facts = read(f"== kubelet /var/lib/kubelet/config.yaml\n{line}\n== answering\n")
     assert [str(n) for claim in facts.claims for n in claim.networks] == networks
 
 
 def test_the_note_of_our_routes_holds_those_there_and_those_lost_before() -> None:
     noted = "unicast 10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214 scope global"
     lost = "10.200.2.0/24 via 10.240.0.8 dev enp6s0 proto 214"
-    answer = f"== kept 4\n{lost}\n== kept 4\n{noted}\n== kept 6\n== snapshot\n1 2\n"
+    answer = f"== kept 4\n{lost}\n== kept 4\n{noted}\n== kept 6\n== answering\n"
     assert [str(r) for r in read(answer).kept] == [
         lost.removesuffix(" proto 214"),
         "10.200.1.0/24 via 10.240.0.7 dev enp6s0",
@@ -142,7 +146,7 @@ def test_what_a_run_changed_is_read_as_it_was_written() -> None:
     puts = (parse("10.200.1.0/24 via 10.240.0.7 dev e0 proto 214", 4),)
     takes = (parse("fd00:200:1::/64 via fd00::9 dev e0 proto 214 metric 1024", 6),)
     lines = "\n".join(last_lines(puts, takes))
-    facts = read(f"== last\nrun-1\n{lines}\n== snapshot\n1 2\n")
+    facts = read(f"== last\nrun-1\n{lines}\n== answering\n")
     assert facts.last is not None
     bare = Last("run-1", *(tuple(r._replace(text="") for r in rs) for rs in (puts, takes)))
     found = facts.last
@@ -179,7 +183,7 @@ LINES = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
 def test_nonsense_is_a_value_error_or_facts(found: list[tuple[str, list[str]]]) -> None:
     answer = "".join(f"== {name}\n" + "\n".join(lines) + "\n" for name, lines in found)
     with contextlib.suppress(ValueError):
-        assert isinstance(read(answer + "== snapshot\n1 2\n"), Facts)
+        assert isinstance(read(answer + "== answering\n"), Facts)
 
 
 WORDS = st.sampled_from(
@@ -195,19 +199,19 @@ JSON = st.recursive(
 def test_any_cni_configuration_is_read(config: object, ranges: object) -> None:
     ipam = {"type": "bridge", "ipam": {"type": "host-local", "ranges": ranges}}
     for value in (config, ipam):
-        facts = read(f"== cni /etc/cni/net.d/x.conf\n{json.dumps(value)}\n== snapshot\n1 2\n")
+        facts = read(f"== cni /etc/cni/net.d/x.conf\n{json.dumps(value)}\n== answering\n")
         assert {str(n) for c in facts.claims for n in c.networks} <= {"10.1.0.0/24", "fd00::/64"}
 
 
 def test_an_address_that_names_an_interface_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="cannot read this line"):
-        read("== address\n2: eth0    inet6 fd00::1%\x1b[31m/64 scope global\n== snapshot\n1 2\n")
+        read("== address\n2: eth0    inet6 fd00::1%\x1b[31m/64 scope global\n== answering\n")
 
 
 @given(st.text())
 def test_an_answer_that_breaks_off_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="breaks off"):
-        read(text.replace("== snapshot", ""))
+        read(text.replace("== answering", ""))
 
 
 @pytest.mark.parametrize(
@@ -224,5 +228,5 @@ def test_an_answer_that_breaks_off_is_a_value_error(text: str) -> None:
     ],
 )
 def test_policy_rules_that_come_before_the_main_table(rules: str, tables: list[str]) -> None:
-    facts = read(f"== rule 4\n{rules}\n32766:\tfrom all lookup main\n== snapshot\n1 2\n")
+    facts = read(f"== rule 4\n{rules}\n32766:\tfrom all lookup main\n== answering\n")
     assert [rule.table for rule in facts.rules] == tables

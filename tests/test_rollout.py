@@ -83,7 +83,7 @@ class Machines:
         if word == "push":
             return {n: "== fired\n" if n in self.late else "== armed\n" for n in talks}
         there = wanted(1)
-        done = f"== done\n== route 4\n{there} table main\n== get\n{there.replace('.0/24', '.1')}\n"
+        done = f"== done\n== route\n{there}\n== get\n{there.replace('.0/24', '.1')}\n"
         return {n: Trouble("lost") if n == "worker-1" else done for n in talks}
 
 

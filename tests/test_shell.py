@@ -1,14 +1,18 @@
 """A machine that falls silent: nothing is waited for longer than a person has said."""
 
+import os
+import socket
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import paramiko
 import pytest
 
-from tasks.shell import Talk, Trouble
+from tasks.shell import Shell, Trouble
 
 
 def connected(channel: Callable[[], Any]) -> Any:
@@ -41,39 +45,126 @@ class Silent:
 
 def test_an_sshd_that_does_not_start_the_command_is_given_up() -> None:
     with pytest.raises(Trouble, match="no answer within 1 seconds"):
-        Talk(connected(Silent), "main() { :; }")
+        Shell(connected(Silent)).run("main() { :; }")
 
 
-class Ended:
-    """A channel that has said all there is to say, and stays open."""
+class Local:
+    """A channel to a login shell on this machine, as sshd starts it."""
 
     def __init__(self) -> None:
-        self._said = [b""]
+        self.closed = self.eof_received = False
+        self._seconds: float | None = None
+        self.shell: subprocess.Popen[bytes] | None = None
 
     def set_combine_stderr(self, _combine: bool) -> None:
         """As paramiko has it."""
 
-    def settimeout(self, _seconds: float) -> None:
-        """As paramiko has it."""
+    def settimeout(self, seconds: float) -> None:
+        self._seconds = seconds
 
     def exec_command(self, command: str) -> None:
-        nonce = command.partition("echo ")[2].partition("-ready")[0]
-        said = f"{nonce}-ready\n\n{nonce}-begin\n== locked\nann\n\n{nonce}-end\n"
-        self._said = [said.encode()]
+        self._ours, theirs = socket.socketpair()
+        with theirs:
+            self.shell = subprocess.Popen(
+                ["bash", "-c", command],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=theirs.fileno(),
+                env={"PATH": os.environ["PATH"], "SSH_CONNECTION": "198.51.100.7 1 127.0.0.1 22"},
+            )
 
-    def sendall(self, _data: bytes) -> None:
-        """As paramiko has it."""
+    def sendall(self, data: bytes) -> None:
+        self._ours.sendall(data)
 
-    def recv(self, _size: int) -> bytes:
-        if not self._said:
-            raise TimeoutError
-        return self._said.pop()
+    def recv(self, size: int) -> bytes:
+        self._ours.settimeout(self._seconds)
+        data = self._ours.recv(size)
+        self.eof_received = not data
+        return data
 
     def close(self) -> None:
-        raise EOFError
+        self.closed = True
+        self._ours.close()
+        if self.shell is not None:
+            self.shell.wait(10)
 
 
-def test_what_was_said_before_the_end_is_heard_at_once_and_a_channel_that_is_gone_closes() -> None:
-    with Talk(connected(Ended), "main() { :; }") as talk:
+@pytest.fixture
+def local() -> Iterator[tuple[Shell, list[Local]]]:
+    """A shell on this machine, and the channels that were opened for it."""
+    channels: list[Local] = []
+
+    def channel() -> Local:
+        channels.append(Local())
+        return channels[-1]
+
+    yield Shell(connected(channel)), channels
+    for made in channels:
+        made.close()
+
+
+def test_scripts_share_a_shell_and_nothing_else(local: tuple[Shell, list[Local]]) -> None:
+    shell, channels = local
+    first = "main() { kept=1; trap '' TERM; echo $$ $SSH_CONNECTION; cat; echo no >&2; }"
+    second = "main() { echo $$ $kept; }"
+    number, client, *_ = shell.run(first).split()
+    assert client == "198.51.100.7"
+    assert shell.run(second).split() == [number]
+    assert len(channels) == 1
+
+
+def test_a_script_that_is_spoken_to_hears_the_end(local: tuple[Shell, list[Local]]) -> None:
+    shell, channels = local
+    heard = """main() {
+      while echo; echo "== ready"; read -r word <&3; do echo "heard $word"; done
+    }"""
+    shell.run("main() { :; }")
+    with shell.talk(heard) as talk:
+        assert talk.hear("== ready")
+        assert talk.ask("one", "== ready") == "\nheard one\n"
+        assert talk.ask("two", "== ready") == "\nheard two\n"
+    assert shell.run("main() { echo again; }") == "again\n"
+    assert len(channels) == 2
+
+
+def test_what_was_said_before_the_end_is_heard_at_once(local: tuple[Shell, list[Local]]) -> None:
+    shell, _ = local
+    with shell.talk("main() { echo '== locked'; echo ann; }") as talk:
         assert not talk.hear("== ready")
         assert talk.answer() == "== locked\nann\n"
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["main() { echo half; kill -9 $(sh -c 'echo $PPID'); }", "main() { echo half; exit 3; }"],
+)
+def test_a_script_that_is_ended_gives_no_answer(
+    local: tuple[Shell, list[Local]], script: str
+) -> None:
+    shell, channels = local
+    with pytest.raises(Trouble, match="broke off"):
+        shell.run(script)
+    assert shell.run("main() { echo well; }") == "well\n"
+    assert len(channels) == 2
+
+
+def test_a_script_that_arrives_torn_runs_nothing(
+    local: tuple[Shell, list[Local]], tmp_path: Path
+) -> None:
+    shell, channels = local
+    shell.run("main() { :; }")
+    channels[0].sendall(f"(\ntouch {tmp_path}/harm\nmain() {{ :; }}\n".encode())
+    channels[0].close()
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_channel_that_is_gone_closes() -> None:
+    class Gone(Silent):
+        def exec_command(self, _command: str) -> None:
+            raise EOFError
+
+        def close(self) -> None:
+            raise EOFError
+
+    with pytest.raises(EOFError):
+        Shell(connected(Gone)).run("main() { :; }")

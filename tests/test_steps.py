@@ -1,6 +1,5 @@
 """Steps: the lines for a machine, and the scripts around them."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tasks.facts import Displaced
 from tasks.outcome import read_outcome
 from tasks.persistence import File, Files
 from tasks.probe import Probe, Target, pings, script
-from tasks.question import question, snapshot_function
+from tasks.question import question
 from tasks.steps import Steps, steps
 
 from .builders import POD_NETWORKS, facts, node, pods, route, wanted
@@ -133,29 +132,3 @@ def test_the_lines_of_a_dry_run_make_the_files(tmp_path: Path) -> None:
     subprocess.run(["sh", "-e"], input="\n".join(lines), text=True, check=True)
     assert Path(f"{tmp_path}/c/l").read_text() == "it's\n"
     assert path.stat().st_mode & 0o777 == 0o755
-
-
-def checksum(tmp_path: Path, ip: str) -> str:
-    """The checksum of a machine whose `ip` is this script."""
-    (tmp_path / "ip").write_text(f"#!/bin/sh\n{ip}\n")
-    (tmp_path / "ip").chmod(0o755)
-    done = subprocess.run(
-        ["sh", "-c", f"{snapshot_function(POD_NETWORKS)}\nsnapshot"],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
-
-
-def test_a_table_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
-    """Else an undo would find all as before, and do nothing."""
-    assert checksum(tmp_path, "exit 0") != checksum(tmp_path, "exit 1")
-
-
-def test_what_changes_in_a_table_by_itself_is_no_change(tmp_path: Path) -> None:
-    line = "echo unicast 10.200.1.0/24 via 10.240.0.7 dev enp6s0"
-    there = checksum(tmp_path, line)
-    assert checksum(tmp_path, f"{line} dead linkdown") == there
-    assert checksum(tmp_path, f"{line} metric 5") != there

@@ -106,8 +106,7 @@ def answers(workers: int, lines: list[str]) -> Iterator[tuple[str, str]]:
                     f"2: enp6s0    inet {node(n)}/16 scope global enp6s0",
                     "== kept 4",
                     *routes,
-                    "== snapshot",
-                    "1 2\n",
+                    "== answering\n",
                 ]
             ),
         )

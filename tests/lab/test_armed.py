@@ -140,7 +140,8 @@ chmod +x /usr/local/sbin/ip"""
     [
         "iptables -I INPUT -p tcp --dport 22 -j DROP",
         "/usr/sbin/ip link set eth0 down",
-        "kill -STOP $(ps -o ppid= -p $(ps -o ppid= -p $PPID))",
+        "p=$$; until grep -q sshd /proc/$p/comm; do p=$(ps -o ppid= -p $p); p=${p##* }; done;"
+        " kill -STOP $p",
     ],
     ids=["a firewall drops ssh", "the link goes down", "sshd hangs"],
 )
@@ -181,7 +182,7 @@ def test_a_machine_lost_at_its_confirmation_is_in_doubt(
 
 AT_THE_CONFIRMATION = """cat >/usr/local/sbin/mv <<'END'
 #!/bin/sh
-[ "$2" = kept ] || exec /bin/mv "$@"
+[ "$2" = last ] || exec /bin/mv "$@"
 rm /usr/local/sbin/mv
 iptables -I OUTPUT -p tcp --sport 22 -j DROP
 RENAME
@@ -263,7 +264,7 @@ def overdue(lab: Lab) -> bool:
             lab,
             "worker-2",
             "read -r up _ </proc/uptime;"
-            " echo $(( ${up%.*} > $(cat /run/pod-routes/pending/deadline) ))",
+            " echo $(( ${up%.*} > $(tail -n 1 /run/pod-routes/pending/deadline) ))",
         ).strip()
         == "1"
     )
@@ -492,7 +493,7 @@ def test_an_interrupted_confirmation_is_ended_and_says_what_was_kept(lab: Lab) -
 
 AT_THE_RENAME = """mkfifo /run/here /run/gate; cat >/usr/local/sbin/mv <<'END'
 #!/bin/sh
-if [ "$2" = kept ]; then
+if [ "$2" = last ]; then
   rm /usr/local/sbin/mv
   echo here >/run/here; read -r _ </run/gate
 fi

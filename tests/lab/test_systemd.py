@@ -172,9 +172,9 @@ def test_the_undo_outlives_the_session_that_armed_it(machine: Machine) -> None:
 def test_a_confirmed_change_stays_and_leaves_no_unit(machine: Machine) -> None:
     run, script = change(machine)
     assert "== done" in machine.login("session-2", script, "go")
-    deadline = int(machine.run("cat", "/run/pod-routes/pending/deadline"))
+    deadline = int(machine.run("tail", "-n", "1", "/run/pod-routes/pending/deadline"))
     assert "== armed" in machine.login("session-3", armed.push(run))
-    assert int(machine.run("cat", "/run/pod-routes/pending/deadline")) >= deadline
+    assert int(machine.run("tail", "-n", "1", "/run/pod-routes/pending/deadline")) >= deadline
     assert "== kept" in machine.login("session-4", armed.confirm(run))
     wait_for(lambda: machine.units() == "", "a unit is left")
     wait_for(lambda: uptime(machine) > deadline + 2, "time stands still")

@@ -1,0 +1,30 @@
+"""Lines for `ip -batch`, and what one run of it shows (ip(8): a program started costs more).
+
+What it shows is parted by lines about the link lo, which no route looks like; the last of them
+says that nothing is missing.
+"""
+
+import re
+from collections.abc import Iterable
+
+DIVIDED = "1: lo: "  # how `ip -oneline link show dev lo` begins
+
+# What changes by itself: seconds to an expiry, and what a link without carrier does to routes.
+PASSING = (" expires -*[0-9]*sec", " linkdown", " dead")
+_PASSING = re.compile("|".join(PASSING))
+
+
+def batch(options: str, lines: Iterable[str]) -> str:
+    """A shell command, on lines of its own, that has `ip` carry out these lines."""
+    return "\n".join([f"ip {options} -batch - <<'END'", *lines, "END"])
+
+
+def shows(options: str, *parts: Iterable[str]) -> str:
+    """A shell command, on lines of its own, that shows these parts, a divider after each."""
+    lines = [line for part in parts for line in (*part, "link show dev lo")]
+    return batch(f"{options} -details -oneline", lines)
+
+
+def lasting(lines: Iterable[str]) -> str:
+    """What was shown of routes, without what changes by itself."""
+    return "".join(f"{_PASSING.sub('', line)}\n" for line in lines)

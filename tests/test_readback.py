@@ -1,0 +1,73 @@
+"""What a machine says of its routes around a change; a stand-in for `ip` says what it must."""
+
+import os
+import subprocess
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from tasks.readback import look_function, touched_function
+from tasks.steps import Steps
+
+from .builders import POD_NETWORKS
+
+PODS = ip_network("10.200.1.0/24")
+STEPS = Steps((), (), prefixes=(PODS,), puts=(PODS,))
+LINE = "unicast 10.200.1.0/24 via 10.240.0.7 dev enp6s0"
+DIVIDER = "1: lo: <LOOPBACK>"
+
+
+def said(tmp_path: Path, ip: str, script: str) -> subprocess.CompletedProcess[str]:
+    """What a script does on a machine whose `ip` is another script."""
+    (tmp_path / "ip").write_text(f"#!/bin/sh\n{ip}\n")
+    (tmp_path / "ip").chmod(0o755)
+    return subprocess.run(
+        ["sh", "-c", script],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def touched(tmp_path: Path, ip: str) -> str:
+    """What stands at the prefixes of the steps."""
+    return said(tmp_path, ip, f"{touched_function(STEPS)}\ntouched").stdout
+
+
+def test_a_table_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    """Else an undo would find all as before, and do nothing."""
+    assert touched(tmp_path, "exit 0") != touched(tmp_path, "exit 1")
+
+
+@pytest.mark.parametrize("passing", [" dead linkdown", " expires 60sec", " expires -1sec"])
+def test_what_changes_in_a_table_by_itself_is_no_change(tmp_path: Path, passing: str) -> None:
+    there = touched(tmp_path, f"echo '{LINE}'")
+    assert there == f"{LINE}\n"
+    assert touched(tmp_path, f"echo '{LINE}{passing}'") == there
+    assert touched(tmp_path, f"echo '{LINE} metric 5'") != there
+
+
+PARTS = "\n".join(f"echo '{part} {LINE}  *'; echo '{DIVIDER}'" for part in range(5))
+PRINT = """
+printf '%s|' "$table" "$owned" "$touched" "$ways" "$resolved"; echo "$1"
+"""
+
+
+def test_each_part_of_what_is_shown_is_what_it_says(tmp_path: Path) -> None:
+    script = f"{look_function(STEPS, POD_NETWORKS[:1], [])}\nlook || exit\n{PRINT}"
+    done = said(tmp_path, PARTS, script)
+    table, owned, touched, ways, resolved, *_ = done.stdout.split("|")
+    line = f"{LINE}  *\n"
+    assert table == f"0 {line}1 {line}"
+    assert owned == f"== kept 4\n1 {line}"
+    assert (touched, ways, resolved) == (f"2 {line}", f"3 {line}", f"4 {line}")
+
+
+def test_what_is_not_shown_to_its_end_is_no_answer(tmp_path: Path) -> None:
+    script = f"{look_function(STEPS, POD_NETWORKS[:1], [])}\nlook"
+    assert said(tmp_path, PARTS, script).returncode == 0
+    torn = PARTS.rpartition("\n")[0]
+    assert said(tmp_path, f"{torn}; echo", script).returncode == 1
+    assert said(tmp_path, "exit 1", script).returncode == 1
