@@ -22,6 +22,7 @@ from .facts import LOG, STATE, Displaced
 from .persist_script import persist_script
 from .readback import look_function, touched_function
 from .steps import Steps, restore, save
+from .watchdog import START_WATCH, WATCH, WATCHED
 
 READY = "== ready"
 PATIENCE = 30  # seconds to wait for another command that is at work on the machine
@@ -91,18 +92,19 @@ def carry_out(
 planned_on={shlex.quote(snapshot)}
 undo={shlex.quote(_undo_script(steps, run))}
 persist={shlex.quote(persist_script(steps.files))}
-watch={shlex.quote(_WATCH)}
+watch={shlex.quote(WATCH)}
 run={run.id} timeout={run.timeout} changed=
 {look_function(steps, run.pod_networks, lifelines)}
 {_push_function(run)}
 {_keep_function(run, forgets)}
+{START_WATCH}
 {_CARRY_OUT}
 arm() {{
   [ ! -d pending.new ] || rm -rf pending.new
   mkdir pending.new && cd pending.new || return
   echo $run >run && echo {shlex.quote(run.who)} "${{client:+from $client}}" >who &&
     echo {shlex.quote(what)} >what && echo {run.since} >since &&
-    echo {shlex.quote(" ".join(run.machines))} >machines && echo "$touched" >before &&
+    echo {shlex.quote(" ".join(run.machines))} >machines && printf %s "$touched" >before &&
     echo $self >holder && {remembered} &&
     printf '%s\n' "$undo" >undo &&
     printf '%s\n' "$persist" >persist &&
@@ -110,7 +112,7 @@ arm() {{
   cd .. && mv pending.new pending && start_watch
 }}
 note() {{
-  {{ {_quoted_lines(_noted(steps)) if steps.noted else ":"}; echo "$owned"; }} >pending/owned
+  {{ {_quoted_lines(_noted(steps)) if steps.noted else ":"}; printf %s "$owned"; }} >pending/owned
 }}
 go() {{
   cd displaced || return
@@ -166,7 +168,8 @@ main() {{ enter -w {PATIENCE} && keep; }}
 
 
 def _push_function(run: Run) -> str:
-    return f"""push() {{
+    return f"""{WATCHED}
+push() {{
   if is_of pending {run.id} && watched && due_in {run.timeout} >>pending/deadline
   then echo "== armed"; else fired; fi
 }}"""
@@ -223,9 +226,8 @@ holder={shlex.quote(f"{run.who} since {run.since}")}
 
 
 # enter: be the only one at work here; what is displaced comes back from disk after a reboot.
-# record: a line for the history, said once. watched: whether the watchdog is alive, and no other
-# process has its number. remember: which routes are ours, to tell later what was lost.
-# recover: undo what is overdue, or was left half undone. fired: say how the change that was
+# record: a line for the history, said once. remember: which routes are ours, to tell later what was
+# lost. recover: undo what is overdue, or was left half undone. fired: say how the change that was
 # asked for has ended.
 _LIBRARY = rf"""
 enter() {{
@@ -259,15 +261,9 @@ record() {{
   case $2 in NOT*) [ "$(tail -n 1 "$log/history" | cut -f 2-)" != "$line" ] || return ;; esac
   printf '%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" "$line" >>"$log/history"
 }} 2>/dev/null
-watched() {{
-  line=
-  read -r pid <pending/pid || return
-  read -r line <"/proc/$pid/cmdline"
-  case $line in *pending/watch*) ;; *) return 1 ;; esac
-}} 2>/dev/null
 remember() {{
-  cat last/owned >"$log/owned.new" && {{ sync "$log/owned.new" || sync; }} &&
-    mv "$log/owned.new" "$log/owned" || rm -f "$log/owned" "$log/owned.new"
+  dd if=last/owned of="$log/owned.new" conv=fsync && mv "$log/owned.new" "$log/owned" ||
+    rm -f "$log/owned" "$log/owned.new"
 }} 2>/dev/null
 take_back() {{
   if [ -d pending ]; then rm -rf undoing; mv pending undoing || return; fi
@@ -295,21 +291,6 @@ same_links() {
     }
   done
 }
-start_watch() {
-  if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
-    systemd-run --quiet --collect --unit="pod-routes-$run" sh "$PWD/pending/watch" "$run" \
-      </dev/null 9>&- 3>&- || return
-    tries=0
-    until [ -s pending/pid ]; do
-      tries=$((tries + 1))
-      [ $tries -lt 200 ] || { echo "the watchdog does not start"; return 1; }
-      sleep 0.02
-    done
-    return
-  fi
-  [ "$(setsid sh "$PWD/pending/watch" "$run" </dev/null 2>/dev/null 9>&- 3>&- &)" = watching ] ||
-    { echo "the watchdog does not start"; return 1; }
-}
 carry() {
   ways_before=$ways
   if words=$(go 2>&1); then
@@ -320,7 +301,8 @@ carry() {
         changed=yes
         note
         unlock  # who does not read the answer must not keep the watchdog waiting
-        echo "== done"; echo "== route"; echo "$touched"; echo "== get"; echo "$resolved"; return
+        printf '%s' "== done$nl== route$nl$touched== get$nl$resolved"
+        return
       fi
     fi
   fi
@@ -349,39 +331,6 @@ main() {
   [ "$changed" ] || { mv pending pending.new && rm -rf pending.new; }
 }
 """
-
-# Runs without a session; every second it looks whether it is still wanted. Whoever waits past the
-# deadline to be told to go on, with the lock, is told by nobody any more. An undo that fails is
-# tried again; where nothing can be renamed (/run is read-only by now) it is carried out in place.
-_WATCH = rf"""trap '' HUP INT PIPE
-cd {STATE} || exit
-echo $$ >pending/pid || exit
-echo watching
-exec >/dev/null 2>&1
-id=$1
-tries=0
-mine() {{ read -r run <"$1/run" && [ "$run" = "$id" ]; }} 2>/dev/null
-due() {{
-  mine pending && read -r up _ </proc/uptime || return
-  while read -r line; do deadline=$line; done <pending/deadline
-  [ "${{up%.*}}" -ge "$deadline" ]
-}} 2>/dev/null
-stop_holder() {{
-  line=
-  read -r pid <pending/holder && read -r line <"/proc/$pid/cmdline"
-  case $line in sh-s*) kill -9 "$pid" ;; esac
-}} 2>/dev/null
-while {{ mine pending || mine undoing; }} && [ $tries -lt 10 ]; do
-  if due || mine undoing; then
-    exec 9<lock
-    until flock -w 5 9; do if due; then stop_holder; fi; sleep 1; done
-    if due || mine undoing; then tries=$((tries + 1)); fi
-    if due; then rm -rf undoing; mv pending undoing || sh pending/undo "not confirmed" 9>&-; fi
-    if mine undoing; then sh undoing/undo "not confirmed" 9>&-; fi
-    exec 9<&-
-  fi
-  sleep 1
-done"""
 
 
 def _undo_script(steps: Steps, run: Run) -> str:

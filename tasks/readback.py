@@ -14,7 +14,7 @@ from .steps import Steps
 _LASTING = f"""lasting() {{
   case $text in
     *" expires "* | *" linkdown"* | *" dead"*)
-      text=$(echo "$text" | sed '{"; ".join(f"s/{words}//g" for words in PASSING)}') ;;
+      text=$(printf '%s\\n' "$text" | sed '{"; ".join(f"s/{words}//g" for words in PASSING)}') ;;
   esac
 }}"""
 
@@ -70,7 +70,11 @@ def touched_function(steps: Steps) -> str:
     for options, asked in (("-force", _at(steps, 4)), ("-6 -force", _at(steps, 6))):
         if asked:
             runs += [batch(f"{options} -details -oneline", asked), "[ $? = 0 ] || echo failed"]
-    touched = 'touched() { text=$(shown 2>/dev/null); lasting; echo "$text"; }'
+    touched = """touched() {
+  text=$(shown 2>/dev/null)
+  lasting
+  printf '%s\\n' "$text"
+}"""
     return "\n".join([_LASTING, "shown() { :", *runs, "}", touched])
 
 

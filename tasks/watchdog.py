@@ -1,0 +1,64 @@
+"""The watchdog of an armed change: who carries its undo out when nobody has confirmed it in time.
+
+It belongs to no login session: where systemd runs it is a unit of its own, elsewhere a session of
+its own (setsid(1)). These are scripts for the machine, run in STATE; tasks/armed.py has the rest.
+"""
+
+from .facts import STATE
+
+# Whether it is alive, and no other process has its number.
+WATCHED = r"""watched() {
+  line=
+  read -r pid <pending/pid || return
+  read -r line <"/proc/$pid/cmdline"
+  case $line in *pending/watch*) ;; *) return 1 ;; esac
+} 2>/dev/null"""
+
+START_WATCH = r"""start_watch() {
+  if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
+    systemd-run --quiet --collect --unit="pod-routes-$run" sh "$PWD/pending/watch" "$run" \
+      </dev/null 9>&- 3>&- || return
+    tries=0
+    until [ -s pending/pid ]; do
+      tries=$((tries + 1))
+      [ $tries -lt 200 ] || { echo "the watchdog does not start"; return 1; }
+      sleep 0.02
+    done
+    return
+  fi
+  [ "$(setsid sh "$PWD/pending/watch" "$run" </dev/null 2>/dev/null 9>&- 3>&- &)" = watching ] ||
+    { echo "the watchdog does not start"; return 1; }
+}"""
+
+# Runs without a session; every second it looks whether it is still wanted. Whoever waits past the
+# deadline to be told to go on, with the lock, is told by nobody any more. An undo that fails is
+# tried again; where nothing can be renamed (/run is read-only by now) it is carried out in place.
+WATCH = rf"""trap '' HUP INT PIPE
+cd {STATE} || exit
+echo $$ >pending/pid || exit
+echo watching
+exec >/dev/null 2>&1
+id=$1
+tries=0
+mine() {{ read -r run <"$1/run" && [ "$run" = "$id" ]; }} 2>/dev/null
+due() {{
+  mine pending && read -r up _ </proc/uptime || return
+  while read -r line; do deadline=$line; done <pending/deadline
+  [ "${{up%.*}}" -ge "$deadline" ]
+}} 2>/dev/null
+stop_holder() {{
+  line=
+  read -r pid <pending/holder && read -r line <"/proc/$pid/cmdline"
+  case $line in sh-s*) kill -9 "$pid" ;; esac
+}} 2>/dev/null
+while {{ mine pending || mine undoing; }} && [ $tries -lt 10 ]; do
+  if due || mine undoing; then
+    exec 9<lock
+    until flock -w 5 9; do if due; then stop_holder; fi; sleep 1; done
+    if due || mine undoing; then tries=$((tries + 1)); fi
+    if due; then rm -rf undoing; mv pending undoing || sh pending/undo "not confirmed" 9>&-; fi
+    if mine undoing; then sh undoing/undo "not confirmed" 9>&-; fi
+    exec 9<&-
+  fi
+  sleep 1
+done"""
