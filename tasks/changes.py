@@ -23,7 +23,7 @@ from .guards import (
 )
 from .lookup import Lookup, Prefixes
 from .persistence import NO_FILES, Files, files_to, unmanaged, ways_in
-from .route import Route, own_route
+from .route import Number, Place, Route, number_of, own_route, place_of
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,7 @@ def plan_routes(
     skipped = skipped or {}
     everyone = _Everyone(
         cluster,
-        tuple(
-            Target(w, prefix, w.internal_ip(prefix.version), within(prefix, cluster.pod_networks))
-            for w in cluster.workers
-            for prefix in w.pod_cidrs
-        ),
+        tuple(_target(w, prefix, cluster) for w in cluster.workers for prefix in w.pod_cidrs),
         only,
         skipped,
     )
@@ -157,8 +153,22 @@ class Target(NamedTuple):
 
     worker: Machine
     prefix: Network
+    place: Place
     via: Address | None
+    number: Number | None  # of the next hop
     inside: bool  # pod_networks
+
+
+def _target(worker: Machine, prefix: Network, cluster: Cluster) -> Target:
+    via = worker.internal_ip(prefix.version)
+    return Target(
+        worker,
+        prefix,
+        place_of(prefix),
+        via,
+        number_of(via) if via is not None else None,
+        within(prefix, cluster.pod_networks),
+    )
 
 
 @dataclass(frozen=True)
@@ -228,15 +238,15 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     machine, targets = scope.machine, scope.targets
     lookup = Lookup(facts.routes)
     inside = lookup.inside(scope.everyone.index)
-    itself = {a.ip for _, a in facts.addresses}
+    itself = {number_of(a.ip) for _, a in facts.addresses}
 
     changes: list[Change] = []
     right: list[Route] = []
     obstacles: list[Obstacle] = []
     refusals = waiting(facts)
-    for worker, prefix, via, within_ours in targets:
-        there = lookup.at(prefix)
-        dev = lookup.link_to(via) if via is not None and via not in itself else None
+    for worker, prefix, place, via, number, within_ours in targets:
+        there = lookup.at(place)
+        dev = lookup.link_to(number) if number is not None and number not in itself else None
         if via is None or dev is None or not within_ours:
             refusals.append(refusal(worker, prefix, via, facts, lookup, scope.cluster))
             continue
@@ -257,7 +267,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     for prefix in machine.pod_cidrs:
         if scope.only or not within(prefix, scope.cluster.pod_networks):
             continue
-        there = [*lookup.at(prefix), *inside.get(prefix, [])]
+        there = [*lookup.at(place_of(prefix)), *inside.get(prefix, [])]
         own, blocks = _own_cidr(prefix, there, allowed)
         changes += own
         obstacles += blocks
@@ -307,7 +317,7 @@ def staying(
     asleep = [
         own_route(prefix, via, dev)
         for prefix, via in ways_in(facts.files)
-        if prefix in hidden and (dev := lookup.link_to(via)) is not None
+        if prefix in hidden and (dev := lookup.link_to(number_of(via))) is not None
     ]
     taken = {r.key for change in changes for r in change.take}
     there = {r.key: r for r in (*asleep, *facts.owned) if r.key not in taken}

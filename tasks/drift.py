@@ -47,7 +47,7 @@ def _in_the_kernel(facts: Facts, wanted: Collection[Network]) -> Iterator[Drift]
     gone = [route for route in vanished(facts) if route.prefix in wanted]
     lookup = Lookup(facts.routes if gone else ())
     for route in gone:
-        if others := lookup.at(route.prefix):
+        if others := lookup.at(route.place):
             now = ", ".join(map(str, others))
             yield Drift("changed by another hand", route.prefix, f"{route} is now {now}")
         else:

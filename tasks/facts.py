@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
 from typing import Any
 
@@ -110,7 +111,7 @@ class Facts:
     managers: Mapping[str, Manager] = field(default_factory=dict)  # by device
     snapshot: str = ""  # all routes that this tool may touch, as `tasks/armed.py` compares them
 
-    @property
+    @cached_property
     def owned(self) -> tuple[Route, ...]:
         """The routes this tool put there."""
         return tuple(r for r in self.routes if r.owned and r.table == "main")

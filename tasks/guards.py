@@ -27,10 +27,8 @@ def says(found: Route, wanted: Route) -> bool:
 
 def is_ours(found: Route, via: Address, dev: str) -> bool:
     """Whether a route at the wanted prefix is the one this tool puts there."""
-    if not found.owned or found.type != "unicast" or found.tos != "0" or len(found.hops) != 1:
-        return False
-    hop = found.hops[0]
-    return hop.dev == dev and hop.via == via
+    there = found.hops == ((via, dev),)
+    return there and found.owned and found.type == "unicast" and found.tos == "0"
 
 
 def route_in_the_way(wanted: Route, route: Route) -> Obstacle:

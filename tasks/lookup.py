@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from .cluster import Address, Network
-from .route import Route
-
-Length = tuple[int, int]  # IP version, prefix length
+from .route import Length, Number, Place, Route, number_of, place_of
 
 
 class Prefixes:
@@ -14,8 +12,8 @@ class Prefixes:
     def __init__(self, prefixes: Iterable[Network]) -> None:
         self._held: dict[Length, dict[int, Network]] = {}
         for prefix in prefixes:
-            held = self._held.setdefault((prefix.version, prefix.prefixlen), {})
-            held[int(prefix.network_address)] = prefix
+            length, first = place_of(prefix)
+            self._held.setdefault(length, {})[first] = prefix
 
     def over(self, address: Address) -> Network | None:
         """The shortest prefix that holds an address, None if there is none."""
@@ -24,7 +22,7 @@ class Prefixes:
 
     def around(self, prefix: Network) -> Iterator[Network]:
         """The prefixes that hold this one and more, shortest first."""
-        return self.holding((prefix.version, prefix.prefixlen), int(prefix.network_address))
+        return self.holding(*place_of(prefix))
 
     def holding(self, longer: Length, address: int) -> Iterator[Network]:
         """The prefixes, shortest first, that hold a longer one, which begins with this address."""
@@ -46,18 +44,21 @@ class Lookup:
         self._held: dict[Length, dict[int, list[Route]]] = {}
         for route in routes:
             if route.table == table:
-                prefix = route.prefix
-                held = self._held.setdefault((prefix.version, prefix.prefixlen), {})
-                held.setdefault(int(prefix.network_address), []).append(route)
-        self._lengths = {
-            version: sorted((length for v, length in self._held if v == version), reverse=True)
-            for version in _BITS
+                length, first = route.place
+                self._held.setdefault(length, {}).setdefault(first, []).append(route)
+        self._longest_first = {
+            version: [
+                (bits - length, held)
+                for (v, length), held in sorted(self._held.items(), reverse=True)
+                if v == version
+            ]
+            for version, bits in _BITS.items()
         }
 
-    def at(self, prefix: Network) -> list[Route]:
-        """The routes to exactly this prefix, of any TOS, in the order of their metrics."""
-        held = self._held.get((prefix.version, prefix.prefixlen), {})
-        found = held.get(int(prefix.network_address), [])
+    def at(self, place: Place) -> list[Route]:
+        """The routes to exactly the prefix of a place, of any TOS, in order of their metrics."""
+        length, first = place
+        found = self._held.get(length, {}).get(first, [])
         return found if len(found) < 2 else sorted(found, key=lambda r: r.metric)
 
     def inside(self, prefixes: Prefixes) -> dict[Network, list[Route]]:
@@ -73,20 +74,23 @@ class Lookup:
 
     def route_to(self, address: Address) -> Route | None:
         """The route that packets to this address take, None if there is none."""
-        version, value = address.version, int(address)
-        for length in self._lengths[version]:
-            shift = _BITS[version] - length
-            held = self._held[version, length].get(value >> shift << shift)
-            if held is not None and (usual := [r for r in held if r.tos == "0"]):
-                return usual[0] if len(usual) == 1 else min(usual, key=lambda r: r.metric)
-        return None
+        return self._route_to(number_of(address))
 
-    def link_to(self, address: Address) -> str | None:
-        """The device on whose link this address is, None if it is not on a link."""
-        route = self.route_to(address)
+    def link_to(self, number: Number) -> str | None:
+        """The device on whose link the address of this number is, None if it is on no link."""
+        route = self._route_to(number)
         if route is None or route.type != "unicast" or len(route.hops) != 1:
             return None
-        return route.hops[0].dev if route.hops[0].via is None else None
+        via, dev = route.hops[0]
+        return dev if via is None else None
+
+    def _route_to(self, number: Number) -> Route | None:
+        version, value = number
+        for shift, held in self._longest_first[version]:
+            there = held.get(value >> shift << shift)
+            if there is not None and (usual := [r for r in there if r.tos == "0"]):
+                return usual[0] if len(usual) == 1 else min(usual, key=lambda r: r.metric)
+        return None
 
 
 _BITS = {4: 32, 6: 128}

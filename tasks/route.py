@@ -5,7 +5,8 @@ line is a type, a prefix, and then pairs of a keyword and its value among single
 """
 
 from collections.abc import Iterable
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
@@ -23,6 +24,12 @@ _TYPES = frozenset(
 )
 
 
+# What tables are looked up by: an object of `ipaddress` works out its hash anew each time.
+Length = tuple[int, int]  # IP version, prefix length in bits
+Place = tuple[Length, int]  # of a prefix: its length, its first address
+Number = tuple[int, int]  # of an address: IP version, value
+
+
 class Hop(NamedTuple):
     """One next hop of a route; `via` is None where the prefix is on the link itself."""
 
@@ -37,7 +44,8 @@ class Hop(NamedTuple):
         return f"via {inet6}{self.via} dev {self.dev}"
 
 
-class Route(NamedTuple):
+@dataclass(frozen=True)
+class Route:
     """One route of one machine. `key` is what makes two lines the same route."""
 
     prefix: Network
@@ -53,6 +61,11 @@ class Route(NamedTuple):
     def key(self) -> tuple[Network, int, str, str]:
         """What the kernel tells routes apart by: prefix (with its family), metric, table, TOS."""
         return self.prefix, self.metric, self.table, self.tos
+
+    @cached_property
+    def place(self) -> Place:
+        """Where it stands in a table: worked out once for all machines that have this line."""
+        return place_of(self.prefix)
 
     @property
     def owned(self) -> bool:
@@ -93,6 +106,16 @@ class Route(NamedTuple):
         if self.metric == DEFAULT_METRIC[self.prefix.version]:
             words = words.removesuffix(f" metric {self.metric}")
         return words
+
+
+def place_of(prefix: Network) -> Place:
+    """What a prefix is looked up by in a table, see Lookup.at."""
+    return (prefix.version, prefix.prefixlen), int(prefix.network_address)
+
+
+def number_of(address: Address) -> Number:
+    """What an address is looked up by in a table, see Lookup.link_to."""
+    return address.version, int(address)
 
 
 class Unreadable(ValueError):

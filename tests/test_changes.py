@@ -541,7 +541,7 @@ class Kernel:
 
 
 def bare(routes: Iterable[Route]) -> list[Route]:
-    return [r._replace(text="") for r in routes]
+    return [replace(r, text="") for r in routes]
 
 
 def carried_out(found: Facts, plan: MachinePlan) -> Kernel:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -148,12 +149,12 @@ def test_what_a_run_changed_is_read_as_it_was_written() -> None:
     lines = "\n".join(last_lines(puts, takes))
     facts = read(f"== last\nrun-1\n{lines}\n== answering\n")
     assert facts.last is not None
-    bare = Last("run-1", *(tuple(r._replace(text="") for r in rs) for rs in (puts, takes)))
+    bare = Last("run-1", *(tuple(replace(r, text="") for r in rs) for rs in (puts, takes)))
     found = facts.last
     assert bare == Last(
         found.run,
-        tuple(r._replace(text="") for r in found.puts),
-        tuple(r._replace(text="") for r in found.takes),
+        tuple(replace(r, text="") for r in found.puts),
+        tuple(replace(r, text="") for r in found.takes),
     )
 
 

@@ -1,6 +1,7 @@
 """Steps: the lines for a machine, and the scripts around them."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ HOSTILE = "a'b; touch /tmp/x $(id) `id` \\ \"#"
 def scripts() -> list[str]:
     """Every script that a machine is ever given, with names as bad as can be."""
     run = armed.Run("20260101T000000.1", HOSTILE, 60, POD_NETWORKS)
-    taken = route(f"{pods(1)} via {node(9)} dev enp6s0")._replace(protocol=HOSTILE)
+    taken = replace(route(f"{pods(1)} via {node(9)} dev enp6s0"), protocol=HOSTILE)
     kept = Displaced(f"r_4_x_{HOSTILE}", (FOREIGN,))
     made = steps(MachinePlan("worker-0", (Change(OURS, (taken,)),), restores=(kept,)), "run")
     asked = facts(0, pod_bridge=HOSTILE)
