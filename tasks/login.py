@@ -4,10 +4,16 @@ import getpass
 import socket
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from fabric import Config, Connection
 
 from .cluster import Cluster, Machine
@@ -148,18 +154,47 @@ class _Encrypted(Exception):
 
 def _load(file: Path, passphrase: str | None) -> paramiko.PKey:
     try:
-        secret: Any = passphrase.encode() if passphrase else None  # annotated str, wants bytes
-        return paramiko.PKey.from_path(file, secret)
+        key = _own_key(file.read_bytes(), passphrase.encode() if passphrase else None)
+        certificate = file.with_name(f"{file.name}-cert.pub")
+        if certificate.exists():
+            key.load_certificate(str(certificate))
+        return key
     except FileNotFoundError:
         raise
     except OSError as error:
         raise Stop(f"{file}: cannot read the key: {error.strerror}") from error
     except (TypeError, paramiko.PasswordRequiredException) as error:
         raise _Encrypted from error
-    except (ValueError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
+    except (ValueError, UnsupportedAlgorithm, paramiko.SSHException) as error:
         if passphrase:
             raise _Encrypted from error
         raise Stop(f"{file}: this is not a private key that can be read") from error
+
+
+def _own_key(data: bytes, passphrase: bytes | None) -> paramiko.PKey:
+    """A private key of OpenSSH or PEM.
+
+    Paramiko's `from_path` works the passphrase out twice, an eighth of a second each, and checks
+    that an RSA key's primes are primes, half a second for 4096 bits, on the operator's own key.
+    """
+    key: PrivateKeyTypes
+    try:
+        key = serialization.load_ssh_private_key(
+            data, passphrase, unsafe_skip_rsa_key_validation=True
+        )
+    except ValueError:
+        key = serialization.load_pem_private_key(
+            data, passphrase, unsafe_skip_rsa_key_validation=True
+        )
+    if isinstance(key, RSAPrivateKey):
+        return paramiko.RSAKey(key=key)
+    plain = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+    kind = paramiko.Ed25519Key if isinstance(key, Ed25519PrivateKey) else paramiko.ECDSAKey
+    return kind.from_private_key(StringIO(plain.decode()))
 
 
 def _operators_known_hosts(cluster: Cluster) -> list[Path]:

@@ -1,0 +1,73 @@
+"""Keys of the operator's, as ssh-keygen(1) makes them."""
+
+import subprocess
+from pathlib import Path
+
+import paramiko
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tasks import login
+from tasks.exits import Stop
+
+KINDS = {
+    "ed25519": ("ed25519",),
+    "ecdsa": ("ecdsa", "-b", "384"),
+    "rsa": ("rsa", "-b", "2048"),
+    "pem": ("rsa", "-b", "2048", "-m", "PEM"),
+}
+
+
+def made(path: Path, kind: str, passphrase: str) -> Path:
+    """A new key in a file."""
+    words = ["ssh-keygen", "-q", "-N", passphrase, "-f", str(path), "-t", *KINDS[kind]]
+    subprocess.run(words, check=True)
+    return path
+
+
+@pytest.mark.parametrize("passphrase", ["", "correct horse"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_signs_what_its_public_half_verifies(
+    tmp_path: Path, kind: str, passphrase: str
+) -> None:
+    file = made(tmp_path / "key", kind, passphrase)
+    key = login._load(file, passphrase or None)
+    name, public, *_ = file.with_suffix(".pub").read_text().split()
+    assert (key.get_name(), key.get_base64()) == (name, public)
+    own = paramiko.PKey.from_type_string(name, key.asbytes())
+    assert own.verify_ssh_sig(b"said", paramiko.Message(key.sign_ssh_data(b"said").asbytes()))
+    assert not own.verify_ssh_sig(b"else", paramiko.Message(key.sign_ssh_data(b"said").asbytes()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_passphrase_that_is_missing_or_wrong_is_told_from_a_broken_file(
+    tmp_path: Path, kind: str
+) -> None:
+    file = made(tmp_path / "key", kind, "correct horse")
+    for passphrase in (None, "battery"):
+        with pytest.raises(login._Encrypted):
+            login._load(file, passphrase)
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(Stop, match="not a private key"):
+        login._load(file, None)
+
+
+def test_a_kind_that_ssh_does_not_know_is_no_key_here(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(
+        Ed448PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    with pytest.raises(Stop, match="not a private key"):
+        login._load(file, None)
+
+
+def test_a_certificate_beside_a_key_goes_with_it(tmp_path: Path) -> None:
+    authority = made(tmp_path / "ca", "ed25519", "")
+    for kind in ("rsa", "ed25519"):
+        file = made(tmp_path / kind, kind, "")
+        sign = ["ssh-keygen", "-q", "-s", str(authority), "-I", "ann", f"{file}.pub"]
+        subprocess.run(sign, check=True)
+        key = login._load(file, None)
+        assert key.public_blob is not None
+        assert "cert" in key.public_blob.key_type
