@@ -72,25 +72,26 @@ def script(own: Sequence[Probe], pings: str, facts: Facts) -> str:
     library = f"{_LIBRARY}\n{pings}"
     if not own:
         return f'{library}\nmain() {{ settings; echo "{READY} none"; await <&3 && pings <&3; }}'
-    wire = "\n".join(_wire(probe, _mac(own[0].address)) for probe in own)
+    mac = _mac(own[0].address)
     bridged = any(probe.gateway for probe in own)
+    wire = "\n".join(_wire(probe, mac) for probe in own)
     inside = f"""{library}
 host() {{ nsenter --net="/proc/$outer/ns/net" "$@"; }}
 outer=$1 link=probe$1 bridge={shlex.quote(facts.pod_bridge)}
 wire() {{
   ip link set lo up || return
-  ip link add name eth0 mtu {facts.pod_mtu} address {_mac(own[0].address)} \\
+  ip link add name eth0 up mtu {facts.pod_mtu} address {mac} \\
     type veth peer name "$link" mtu {facts.pod_mtu} {"" if bridged else f"address {_OUTER_MAC}"} \\
     netns "$outer" || return
-  {'host ip link set "$link" master "$bridge" || return' if bridged else ":"}
-  host ip link set "$link" up && ip link set eth0 up || return
+  host ip link set "$link" {'master "$bridge"' if bridged else ""} up || return
 {wire}
 }}
 words=$(wire 2>&1) || {{ echo "$words"; exit 9; }}
-trap 'host ip link del "$link" 2>/dev/null' EXIT
+trap 'ip link del eth0 2>/dev/null' EXIT
 prepare
 echo "{READY} {"bridge" if bridged else "routed"}"
 await && pings
+exit 0 # what ends by another number had no probe
 """
     adds = " && ".join(
         f"ip addr add {p.address}/{p.address.max_prefixlen} dev lo"
@@ -132,17 +133,19 @@ def _mac(address: Address) -> str:
 def _wire(probe: Probe, mac: str) -> str:
     """The addresses and routes of a probe, in its namespace and on the machine."""
     family = probe.address.version
-    ip, nodad = f"ip -{family}", " nodad" if family == 6 else ""
+    batch, nodad = f"ip -{family} -batch - <<END || return", " nodad" if family == 6 else ""
     if probe.gateway is not None:
-        return (
-            f"  {ip} addr add {probe.address}/{probe.pod_cidr.prefixlen} dev eth0{nodad} &&\n"
-            f"  {ip} route add default via {probe.gateway} dev eth0 || return"
-        )
+        return f"""{batch}
+addr add {probe.address}/{probe.pod_cidr.prefixlen} dev eth0{nodad}
+route add default via {probe.gateway} dev eth0
+END"""
     via = _LINK_LOCAL[family]
-    return (
-        f"  {ip} addr add {probe.address}/{probe.address.max_prefixlen} dev eth0{nodad} &&\n"
-        f"  {ip} neigh add {via} lladdr {_OUTER_MAC} dev eth0 nud permanent &&\n"
-        f"  {ip} route add default via {via} dev eth0 onlink &&\n"
-        f'  host {ip} neigh add {probe.address} lladdr {mac} dev "$link" nud permanent &&\n'
-        f'  host {ip} route add {probe.address} dev "$link" || return'
-    )
+    return f"""{batch}
+addr add {probe.address}/{probe.address.max_prefixlen} dev eth0{nodad}
+neigh add {via} lladdr {_OUTER_MAC} dev eth0 nud permanent
+route add default via {via} dev eth0 onlink
+END
+host {batch}
+neigh add {probe.address} lladdr {mac} dev $link nud permanent
+route add {probe.address} dev $link
+END"""
