@@ -41,7 +41,8 @@ class Gate:
         """Do not wait for this machine any more."""
         with self._changed:
             self._awaited.discard(machine)
-            self._changed.notify_all()
+            if not self._awaited:
+                self._changed.notify_all()
 
     def wait(self) -> None:
         """Return when every machine has come."""
