@@ -12,7 +12,7 @@ from .exits import Stop
 from .fleet import Fleet
 from .pairs import judge
 from .pinging import Asked, Unheard, ping_all
-from .probe import COUNT
+from .pings import COUNT
 from .publication import Publication
 from .real_pods import ping_real_pods, pod_causes
 from .sample import PEERS, chosen

@@ -5,7 +5,7 @@ from textwrap import fill
 
 from .diagnosis import Cause
 from .pairs import Pair
-from .probe import COUNT
+from .pings import COUNT
 from .real_pods import RealPod
 from .tables import counted, table, width, wrapped
 from .verification import Verification

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .matrix import MEANING, how, shown_pods
 from .pairs import Pair
-from .probe import COUNT
+from .pings import COUNT
 from .tables import counted
 from .verification import Verification, View, legal
 from .verify_formats import utc

@@ -7,7 +7,7 @@ from typing import Literal
 
 from .cluster import Cluster, Machine
 from .facts import Facts
-from .probe import COUNT, Ping, Report
+from .pings import COUNT, Ping, Report
 
 Verdict = Literal["ok", "large lost", "masqueraded", "no forwarding", "silent", "no probe"]
 

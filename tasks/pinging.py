@@ -8,7 +8,8 @@ from ipaddress import ip_network
 from .cluster import Cluster, Network
 from .exits import Stop
 from .fleet import Fleet
-from .probe import READY, SENT, Probe, Report, Target, pings, probes, read_report, script
+from .pings import SENT, Report, Target, pings, read_report
+from .probe import READY, Probe, probes, script
 from .shell import Shell, Trouble
 from .survey import Survey
 
@@ -38,7 +39,8 @@ class Gate:
         """Do not wait for this machine any more."""
         with self._changed:
             self._awaited.discard(machine)
-            self._changed.notify_all()
+            if not self._awaited:
+                self._changed.notify_all()
 
     def wait(self) -> None:
         """Return when every machine has come."""
@@ -72,7 +74,7 @@ class Asked:
     """What is pinged, and how."""
 
     pairs: Collection[tuple[str, str]] | None = None  # from, to; None: all of them
-    machines: bool = True  # from the machines themselves too
+    machines: bool = True  # from the machines themselves too, and whether they forward
     tcp: int = 0  # a port, where ICMP is closed
 
 
@@ -89,14 +91,16 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
         if m.name in found.facts and (involved is None or m.name in involved)
     }
     gates = [Gate(READY, own), Gate(SENT, own)]
+    targets = {name: _targets(name, own, asked) for name in own}
     scripts = {
         name: script(
             own[name],
             pings(
-                _targets(name, own, asked),
+                targets[name],
                 found.facts[name].pod_mtu,
                 asked.tcp,
                 _callers(name, found.cluster, own, asked),
+                forwarding=asked.machines,
             ),
             found.facts[name],
         )
@@ -112,7 +116,7 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
         try:
             if isinstance(answer, Trouble):
                 raise answer
-            reports[name] = read_report(answer)
+            reports[name] = read_report(answer, targets[name])
         except (Trouble, ValueError) as error:
             troubles.append(f"  {name}: {error}")
     if troubles:

@@ -13,7 +13,8 @@ from .cluster import Address, Machine, within
 from .diagnosis import Cause
 from .fleet import Fleet
 from .pinging import TIMEOUT, Gate, run_through
-from .probe import READY, SENT, Probe, counted_sources, probes, script
+from .pings import SENT, counted_sources
+from .probe import READY, Probe, probes, script
 from .shell import Shell, Trouble
 from .survey import Survey
 

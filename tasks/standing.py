@@ -8,7 +8,7 @@ from .exits import Stop
 from .facts import Facts
 from .fleet import Fleet
 from .pinging import Asked, ping_all
-from .probe import Report
+from .pings import Report
 from .route import Route
 from .survey import Survey
 

@@ -18,7 +18,8 @@ from .firewall import LISTING, Drop, read_drops
 from .fleet import Fleet
 from .pairs import Pair
 from .pinging import TIMEOUT, Gate, run_through
-from .probe import READY, Probe, counter, probes, script
+from .pings import CONNECT
+from .probe import READY, Probe, probes, script
 from .shell import Shell, Trouble
 from .survey import Survey
 
@@ -136,6 +137,7 @@ def run_trials(
 
 def _pings(body: str) -> str:
     return f"""{LISTING}
+{CONNECT}
 {_LIBRARY}
 pings() {{
 {body}
@@ -275,16 +277,27 @@ def _end(said: Answer, number: int, family: int, tcp: int) -> End:
 def _requests(lines: Sequence[str], family: int, tcp: int) -> int:
     """What came to a probe so far, by /proc/net/snmp and, for IPv6's ICMP, snmp6 (proc_net(5))."""
     if tcp:
-        return counter(lines, "Tcp:", "InSegs") or 0
+        return _counter(lines, "Tcp:", "InSegs")
     if family == 4:
-        return counter(lines, "Icmp:", "InEchos") or 0
+        return _counter(lines, "Icmp:", "InEchos")
     found = [line.split()[1:] for line in lines if line.startswith("Icmp6InEchos")]
     return int(found[0][0]) if found and found[0] and found[0][0].isdecimal() else 0
 
 
 def _filtered(lines: Sequence[str]) -> int:
     """Packets that reverse path filtering has dropped so far (/proc/net/netstat)."""
-    return counter(lines, "TcpExt:", "IPReversePathFilter") or 0
+    return _counter(lines, "TcpExt:", "IPReversePathFilter")
+
+
+def _counter(lines: Sequence[str], group: str, name: str) -> int:
+    """A counter in the format of /proc/net/snmp (proc_net(5)); 0 where it is not there.
+
+    A group has two lines that start with its name: one has its counters' names, one the values.
+    """
+    rows = [line.split() for line in lines if line.startswith(group)]
+    names, values = [*rows, [], []][:2]
+    found = [v for key, v in zip(names, values, strict=False) if key == name and v.isdecimal()]
+    return int(found[0]) if found else 0
 
 
 def _largest(answers: Mapping[str, Answer], pair: Pair) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from .cluster import Cluster, Machine
 from .diagnosis import Cause
 from .pairs import Pair
-from .probe import COUNT, Report
+from .pings import COUNT, Report
 from .real_pods import RealPod
 
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 from .cluster import Machine
 from .matrix import MEANING
 from .pairs import Pair
-from .probe import COUNT
+from .pings import COUNT
 from .real_pods import RealPod
 from .verification import Verification, View, legal
 

@@ -15,7 +15,7 @@ from tasks.cluster import Cluster
 from tasks.diagnosis import Cause
 from tasks.page import LISTED, verify_page
 from tasks.pairs import Pair, Verdict
-from tasks.probe import Report
+from tasks.pings import Report
 from tasks.real_pods import RealPod
 from tasks.verification import Verification
 

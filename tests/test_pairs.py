@@ -8,7 +8,8 @@ import pytest
 
 from tasks.matrix import verify_report
 from tasks.pairs import Pair, judge
-from tasks.probe import Ping, Report, Wired, probes, read_report
+from tasks.pings import Ping, Report, Target, read_report
+from tasks.probe import Wired, probes
 from tasks.verification import Verification
 
 from .builders import cluster, facts, machine
@@ -79,10 +80,12 @@ def test_a_probe_takes_a_free_address_at_the_top(
 
 def test_a_report_is_read_from_what_ping_prints() -> None:
     found = read_report(
-        "== forwarding 4\n1\n-P FORWARD DROP\n== forwarding 6\n1\n== ready bridge\n"
-        "== ping worker-1 4 pod yes PING 10.200.1.254 from 10.200.0.254 : 1472(1500) bytes of data."
-        " --- 10.200.1.254 ping statistics --- 3 packets transmitted, 2 received, 33% packet loss,"
-        " time 402ms rtt min/avg/max/mdev = 0.041/0.052/0.063/0.009 ms\n"
+        "== forwarding 4\n1\n-P FORWARD DROP\n== forwarding 6\n1\n== ready bridge\n== large pod\n"
+        "PING 10.200.1.254 (10.200.1.254) from 10.200.0.254 : 1472(1500) bytes of data.\n\n"
+        "--- 10.200.1.254 ping statistics ---\n"
+        "3 packets transmitted, 2 received, 33% packet loss, time 402ms\n"
+        "rtt min/avg/max/mdev = 0.041/0.052/0.063/0.009 ms\n",
+        [Target("worker-1", ip_address("10.200.1.254"), ip_address("10.200.0.254"))],
     )
     assert found == Report(
         "bridge", "", {4: False, 6: True}, (Ping("worker-1", 4, True, 2, 0.052, True),)
@@ -129,7 +132,8 @@ def test_callers_are_read_from_what_iptables_has_counted() -> None:
         "== forwarding 4\n1\n== ready bridge\n== callers\n*filter\n:INPUT ACCEPT [0:0]\n"
         "[3:180] -A INPUT -s 10.200.0.0/24 -p tcp -m tcp --tcp-flags SYN SYN -j ACCEPT\n"
         "[0:0] -A INPUT -s 10.200.2.0/24 -p tcp -m tcp --tcp-flags SYN SYN -j ACCEPT\n"
-        "[1:60] -A INPUT -p tcp -m tcp --tcp-flags SYN SYN\n"
+        "[1:60] -A INPUT -p tcp -m tcp --tcp-flags SYN SYN\n",
+        (),
     )
     assert found.callers == frozenset({"10.200.0.0/24", ""})
 

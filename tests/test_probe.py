@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.probe import Ping, Report, probes, read_report
+from tasks.probe import probes
 
 from .builders import facts, machine
 
@@ -51,64 +51,3 @@ def test_a_probe_is_on_the_bridge_only_where_all_its_families_are() -> None:
     assert [str(p.gateway) for p in both] == ["10.200.0.1", "fd00:200::1"]
     one = probes(worker, facts(0, addresses=(four,)))
     assert [p.gateway for p in one] == [None, None]
-
-
-ANSWERED = "3 packets transmitted, 3 received, 0% packet loss, time 401ms"
-RTT = "rtt min/avg/max/mdev = 0.026/0.031/0.041/0.007 ms"
-LOST = "3 packets transmitted, 0 received, +3 errors, 100% packet loss, time 403ms"
-
-
-@pytest.mark.parametrize(
-    ("line", "ping"),
-    [
-        (f"w 4 pod yes PING a {ANSWERED} {RTT}", Ping("w", 4, True, 3, 0.031, True)),
-        (f"w 6 host no PING a {ANSWERED} {RTT}", Ping("w", 6, False, 3, 0.031, False)),
-        (f"w 4 pod no PING a {LOST} pipe 3", Ping("w", 4, True, 0, None, False)),
-        (
-            "w 4 pod yes ping: connect: Network is unreachable",
-            Ping("w", 4, True, 0, None, True),
-        ),
-        ("w 4 pod yes", Ping("w", 4, True, 0, None, True)),
-    ],
-)
-def test_a_ping_is_read_from_its_summary(line: str, ping: Ping) -> None:
-    assert read_report(f"== ready bridge\n== ping {line}\n").pings == (ping,)
-
-
-@pytest.mark.parametrize(
-    ("lines", "forwards"),
-    [
-        (["1"], True),
-        (["0"], False),
-        ([], False),
-        (["1", "-P FORWARD ACCEPT", "-A FORWARD -j DOCKER"], True),
-        (["1", "-P FORWARD DROP"], False),
-        (["1", "\t\ttype filter hook forward priority filter; policy drop;"], False),
-        (["1", "\t\ttype filter hook input priority filter; policy drop;"], True),
-    ],
-)
-def test_forwarding_is_read_from_the_settings(lines: list[str], forwards: bool) -> None:
-    report = read_report("\n".join(["== forwarding 4", *lines, "== ready bridge"]))
-    assert report.forwards[4] == forwards
-
-
-def test_why_a_probe_is_not_wired_is_kept_only_where_it_is_not() -> None:
-    assert read_report("== wiring\nunshare: no\n== ready lo").why == "unshare: no"
-    assert read_report("== wiring\nunshare: no\n== ready routed").why == ""
-
-
-SECTIONS = st.lists(
-    st.sampled_from(
-        "ready bridge|ready|ready lo|forwarding|forwarding 4|ping|ping w 4 pod".split("|")
-    )
-    | st.text()
-).map(lambda heads: "\n".join(f"== {head}" for head in heads))
-
-
-@given(st.text() | SECTIONS)
-def test_nonsense_is_a_value_error_or_a_report(answer: str) -> None:
-    try:
-        report = read_report(answer)
-    except ValueError:
-        return
-    assert isinstance(report, Report)

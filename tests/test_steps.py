@@ -13,7 +13,8 @@ from tasks.changes import Change, MachinePlan
 from tasks.facts import Displaced
 from tasks.outcome import read_outcome
 from tasks.persistence import File, Files
-from tasks.probe import Probe, Target, pings, script
+from tasks.pings import Target, pings
+from tasks.probe import Probe, script
 from tasks.question import question
 from tasks.steps import Steps, steps
 

@@ -14,7 +14,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from tasks.diagnosis import Cause
 from tasks.pairs import Pair
-from tasks.probe import Report
+from tasks.pings import Report
 from tasks.real_pods import RealPod
 from tasks.verification import Verification
 from tasks.verify_formats import verify_json, verify_junit
