@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from .batch import DIVIDED, PASSING, batch, shows
 from .cluster import Address, Network
 from .question import all_ours
+from .route import OWN_PROTOCOL
 from .steps import Steps
 
 # Takes from $text what changes by itself.
@@ -19,6 +20,7 @@ _LASTING = f"""lasting() {{
 }}"""
 
 # What is shown comes in parts: five of the first run of `ip`, three of the second, if there is one.
+# Of routes that were asked for by their protocol, `ip` leaves that out.
 _LOOK = rf"""nl='
 '
 look() {{
@@ -34,7 +36,7 @@ look() {{
         [ $part != 6 ] || owned="$owned== kept 6$nl"
         ;;
       [05]-*) table=$table$line$nl ;;
-      1-* | 6-*) table=$table$line$nl owned=$owned$line$nl ;;
+      1-* | 6-*) table=$table$line$nl owned="$owned$line proto {OWN_PROTOCOL}$nl" ;;
       2-* | 7-*) touched=$touched$line$nl ;;
       3-*) ways=$ways${{line%% cache*}}$nl ;;
       4-*) resolved=$resolved$line$nl ;;

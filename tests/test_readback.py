@@ -61,7 +61,7 @@ def test_each_part_of_what_is_shown_is_what_it_says(tmp_path: Path) -> None:
     table, owned, touched, ways, resolved, *_ = done.stdout.split("|")
     line = f"{LINE}  *\n"
     assert table == f"0 {line}1 {line}"
-    assert owned == f"== kept 4\n1 {line}"
+    assert owned == f"== kept 4\n1 {LINE}  * proto 214\n"
     assert (touched, ways, resolved) == (f"2 {line}", f"3 {line}", f"4 {line}")
 
 

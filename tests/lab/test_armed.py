@@ -226,6 +226,30 @@ def test_a_changed_way_back_is_taken_back(lab: Lab) -> None:
     assert lab.tables() == before
 
 
+@pytest.mark.parametrize(
+    ("blind", "status", "said"),
+    [("-d /run/pod-routes/pending", 3, "ip does not show what came of it"), ("", 1, "no undo")],
+    ids=["after the change", "before it"],
+)
+def test_what_ip_does_not_show_is_not_taken_for_well(
+    lab: Lab, blind: str, status: int, said: str
+) -> None:
+    before = lab.tables()
+    on(lab, "worker-1", BLIND_ONCE.replace("BLIND", blind or "1"))
+    out = ok(lab.fab("apply-routes"), status=status)
+    assert said in out
+    assert lab.tables() == before
+    assert "6 added" in ok(lab.fab("apply-routes"))
+
+
+BLIND_ONCE = """cat >/usr/local/sbin/ip <<'END'
+#!/bin/sh
+if [ "$1 $2" = "-force -details" ] && [ BLIND ]; then rm /usr/local/sbin/ip; exit 1; fi
+exec /usr/sbin/ip "$@"
+END
+chmod +x /usr/local/sbin/ip"""
+
+
 def test_a_full_run_changes_nothing(lab: Lab) -> None:
     before = lab.tables()
     on(
