@@ -3,7 +3,7 @@
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from .answer import sections
 from .batch import DIVIDED, lasting
 from .cluster import Address, Network
 from .persistence import Manager, read_managers
-from .route import Route, Unreadable, parse, parse_all
+from .route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
 
 STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
 LOG = "/var/lib/pod-routes"  # where it keeps what is to outlive a reboot
@@ -231,10 +231,16 @@ def _told_apart(found: Mapping[tuple[str, str], list[str]]) -> dict[tuple[str, s
 def _kept(found: Mapping[tuple[str, str], list[str]]) -> tuple[Route, ...]:
     """What the last confirmed run left; a record that cannot be read says nothing."""
     try:
-        noted = [r for f in (4, 6) for r in parse_all(found.get(("kept", str(f)), []), f)]
+        noted = [r for f in (4, 6) for r in parse_all(_with_protocol(found, f), f)]
         return tuple(r for r in noted if r.table == "main")
     except Unreadable:
         return ()
+
+
+def _with_protocol(found: Mapping[tuple[str, str], list[str]], family: int) -> Iterator[str]:
+    """Lines of routes of ours: `ip` leaves their protocol out where it was asked for it."""
+    for line in found.get(("kept", str(family)), []):
+        yield line if " proto " in line else f"{line} proto {OWN_PROTOCOL}"
 
 
 def _displaced(file: str, lines: list[str]) -> Displaced:

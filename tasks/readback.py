@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from .batch import DIVIDED, PASSING, batch, shows
 from .cluster import Address, Network
 from .question import all_ours
-from .route import OWN_PROTOCOL
 from .steps import Steps
 
 # Takes from $text what changes by itself.
@@ -19,32 +18,39 @@ _LASTING = f"""lasting() {{
   esac
 }}"""
 
-# What is shown comes in parts: five of the first run of `ip`, three of the second, if there is one.
-# Of routes that were asked for by their protocol, `ip` leaves that out.
+# What is shown comes in parts, to be taken apart at the `<` of the dividers, which else only `route
+# get` may say: to go through the lines one by one takes the square of their number.
 _LOOK = rf"""nl='
 '
+part() {{ part=${{1%"{DIVIDED}"}} part=${{part#*"$nl"}}; }}
 look() {{
-  text=$(shown 2>/dev/null)
+  text=$nl$(shown 2>/dev/null)
   lasting
-  table='' owned="== kept 4$nl" touched='' ways='' resolved='' part=0
   set -f
+  IFS='<'
+  set -- $text
+  table='' owned='' touched='' rest='' ways=''
+  if [ "$six" ] && [ $# -gt 3 ]; then
+    part "$1"; table=$part
+    part "$2"; table=$table$part owned="== kept 6$nl$part"
+    part "$3"; touched=$part
+    shift 3
+  fi
+  if [ $# -gt 3 ]; then
+    part "$1"; inside=$part
+    part "$2"; table=$inside$part$table owned="== kept 4$nl$part$owned"
+    part "$3"; touched=$part$touched
+    shift 3
+    rest="$*"
+  fi
+  rest=${{rest#*"$nl"}}
+  asked=${{rest%%"{DIVIDED}<"*}}
+  resolved=${{rest#"$asked"}} resolved=${{resolved#*"$nl"}} resolved=${{resolved%"{DIVIDED}<"*}}
   IFS=$nl
-  for line in $text; do
-    case $part-$line in
-      ?-"{DIVIDED}"*)
-        part=$((part + 1))
-        [ $part != 6 ] || owned="$owned== kept 6$nl"
-        ;;
-      [05]-*) table=$table$line$nl ;;
-      1-* | 6-*) table=$table$line$nl owned="$owned$line proto {OWN_PROTOCOL}$nl" ;;
-      2-* | 7-*) touched=$touched$line$nl ;;
-      3-*) ways=$ways${{line%% cache*}}$nl ;;
-      4-*) resolved=$resolved$line$nl ;;
-    esac
-  done
+  for line in $asked; do ways=$ways${{line%% cache*}}$nl; done
   unset IFS
   set +f
-  [ $part = $parts ]
+  case $rest in *"{DIVIDED}<"*"{DIVIDED}<"*) ;; *) return 1 ;; esac
 }}"""
 
 
@@ -61,9 +67,9 @@ def look_function(
     resolved = [f"route get {first_address(prefix)}" for prefix in steps.puts]
     runs = [shows("-force", *_parts(steps, pod_networks, 4), ways, resolved)]
     if 6 in {network.version for network in (*pod_networks, *steps.prefixes)}:
-        runs.append(shows("-6 -force", *_parts(steps, pod_networks, 6)))
-    parts = 3 * len(runs) + 2
-    return "\n".join([_LASTING, "shown() {", *runs, "}", f"parts={parts}", _LOOK])
+        runs.insert(0, shows("-6 -force", *_parts(steps, pod_networks, 6)))
+    six = "yes" if len(runs) > 1 else ""
+    return "\n".join([_LASTING, "shown() {", *runs, "}", f"six={six}", _LOOK])
 
 
 def touched_function(steps: Steps) -> str:

@@ -18,12 +18,14 @@ LINE = "unicast 10.200.1.0/24 via 10.240.0.7 dev enp6s0"
 DIVIDER = "1: lo: <LOOPBACK>"
 
 
-def said(tmp_path: Path, ip: str, script: str) -> subprocess.CompletedProcess[str]:
+def said(
+    tmp_path: Path, ip: str, script: str, shell: str = "sh"
+) -> subprocess.CompletedProcess[str]:
     """What a script does on a machine whose `ip` is another script."""
     (tmp_path / "ip").write_text(f"#!/bin/sh\n{ip}\n")
     (tmp_path / "ip").chmod(0o755)
     return subprocess.run(
-        ["sh", "-c", script],
+        [shell, "-c", script],
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -49,25 +51,45 @@ def test_what_changes_in_a_table_by_itself_is_no_change(tmp_path: Path, passing:
     assert touched(tmp_path, f"echo '{LINE} metric 5'") != there
 
 
-PARTS = "\n".join(f"echo '{part} {LINE}  *'; echo '{DIVIDER}'" for part in range(5))
+def shown(*parts: str) -> str:
+    """A stand-in for `ip` that shows these parts."""
+    return "\n".join(f"echo '{part}'; echo '{DIVIDER}'" for part in parts)
+
+
+PARTS = [f"{part} {LINE}  *" for part in ("all", "ours", "at", "way", "get")]
+SIX = [f"{part} {LINE} 6" for part in ("all", "ours", "at")]
 PRINT = """
-printf '%s|' "$table" "$owned" "$touched" "$ways" "$resolved"; echo "$1"
+printf '%s|' "$table" "$owned" "$touched" "$ways" "$resolved"
+[ "${IFS-unset}" = unset ] && echo /proc/self/cmd*
 """
 
 
-def test_each_part_of_what_is_shown_is_what_it_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_each_part_of_what_is_shown_is_what_it_says(tmp_path: Path, shell: str) -> None:
     script = f"{look_function(STEPS, POD_NETWORKS[:1], [])}\nlook || exit\n{PRINT}"
-    done = said(tmp_path, PARTS, script)
-    table, owned, touched, ways, resolved, *_ = done.stdout.split("|")
-    line = f"{LINE}  *\n"
-    assert table == f"0 {line}1 {line}"
-    assert owned == f"== kept 4\n1 {LINE}  * proto 214\n"
-    assert (touched, ways, resolved) == (f"2 {line}", f"3 {line}", f"4 {line}")
+    done = said(tmp_path, shown(*PARTS[:3], f"{PARTS[3]} cache <local>", PARTS[4]), script, shell)
+    parts = done.stdout.split("|")
+    whole, ours, at, way, get = (f"{part}\n" for part in PARTS)
+    assert parts == [whole + ours, f"== kept 4\n{ours}", at, way, get, "/proc/self/cmdline\n"]
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_the_parts_of_both_families_go_together(tmp_path: Path, shell: str) -> None:
+    script = f"{look_function(STEPS, POD_NETWORKS, [])}\nlook || exit\n{PRINT}"
+    both = f"case $1 in -6) {shown(*SIX)} ;; *) {shown(*PARTS)} ;; esac"
+    parts = said(tmp_path, both, script, shell).stdout.split("|")
+    whole, ours, at, way, get = (f"{part}\n" for part in PARTS)
+    whole6, ours6, at6 = (f"{part}\n" for part in SIX)
+    assert parts[0] == whole + ours + whole6 + ours6
+    assert parts[1:3] == [f"== kept 4\n{ours}== kept 6\n{ours6}", at + at6]
+    assert parts[3:5] == [way, get]
 
 
 def test_what_is_not_shown_to_its_end_is_no_answer(tmp_path: Path) -> None:
     script = f"{look_function(STEPS, POD_NETWORKS[:1], [])}\nlook"
-    assert said(tmp_path, PARTS, script).returncode == 0
-    torn = PARTS.rpartition("\n")[0]
-    assert said(tmp_path, f"{torn}; echo", script).returncode == 1
+    assert said(tmp_path, shown(*PARTS), script).returncode == 0
+    for number in range(5):
+        assert said(tmp_path, shown(*PARTS[:number]), script).returncode == 1
+    torn = f"{shown(*PARTS[:4])}\necho '{PARTS[4]}'"
+    assert said(tmp_path, torn, script).returncode == 1
     assert said(tmp_path, "exit 1", script).returncode == 1

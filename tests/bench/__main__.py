@@ -22,7 +22,7 @@ from .planning import plan_costs
 from .report import AGAIN, APPLY, BY_HAND, PARALLEL, PINGED, VERIFY, page
 from .timing import Command, Table, take
 
-ROUNDS = {3: 9, 10: 7, 50: 7, 200: 1}  # by the number of workers
+ROUNDS = {3: 9, 10: 7, 50: 5, 200: 1}  # by the number of workers
 KEYS_AT = 50  # workers where other keys are tried too
 PASSPHRASE = "correct horse"  # noqa: S105  # of a key made here for a minute
 NO_PING = "--no-ping"
