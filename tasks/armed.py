@@ -22,7 +22,7 @@ from .facts import LOG, STATE, Displaced
 from .persist_script import persist_script
 from .readback import look_function, touched_function
 from .steps import Steps, restore, save
-from .watchdog import START_WATCH, WATCH, WATCHED
+from .watchdog import READ_DEADLINE, START_WATCH, WATCH, WATCHED
 
 READY = "== ready"
 PATIENCE = 30  # seconds to wait for another command that is at work on the machine
@@ -106,9 +106,9 @@ arm() {{
     echo {shlex.quote(what)} >what && echo {run.since} >since &&
     echo {shlex.quote(" ".join(run.machines))} >machines && printf %s "$touched" >before &&
     echo $self >holder && {remembered} &&
-    printf '%s\n' "$undo" >undo &&
-    printf '%s\n' "$persist" >persist &&
-    printf '%s\n' "$watch" >watch && due_in $timeout >deadline || return
+    printf '%s\\n' "$undo" >undo &&
+    printf '%s\\n' "$persist" >persist &&
+    printf '%s\\n' "$watch" >watch && due_in $timeout >deadline || return
   cd .. && mv pending.new pending && start_watch
 }}
 note() {{
@@ -229,7 +229,8 @@ holder={shlex.quote(f"{run.who} since {run.since}")}
 # record: a line for the history, said once. remember: which routes are ours, to tell later what was
 # lost. recover: undo what is overdue, or was left half undone. fired: say how the change that was
 # asked for has ended.
-_LIBRARY = rf"""
+_TAB = "\t"  # between the columns of the history
+_LIBRARY = rf"""{READ_DEADLINE}
 enter() {{
   client=${{SSH_CONNECTION%% *}}
   [ -d "$state" ] || mkdir -p "$state"
@@ -257,7 +258,7 @@ is_of() {{ read -r of <"$1/run" && [ "$of" = "$2" ]; }} 2>/dev/null
 record() {{
   [ -d "$log" ] || mkdir -p "$log"
   read -r run <"$1/run" && read -r who <"$1/who" && read -r what <"$1/what" || return
-  line="$run	$who	$what	$2"
+  line="$run{_TAB}$who{_TAB}$what{_TAB}$2"
   case $2 in NOT*) [ "$(tail -n 1 "$log/history" | cut -f 2-)" != "$line" ] || return ;; esac
   printf '%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" "$line" >>"$log/history"
 }} 2>/dev/null
@@ -271,7 +272,7 @@ take_back() {{
 }}
 recover() {{
   if [ -d pending ]; then
-    while read -r line; do deadline=$line; done <pending/deadline
+    read_deadline pending
     [ "$(due_in 0)" -ge "$deadline" ] || return
   elif [ ! -d undoing ]; then
     return

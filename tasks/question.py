@@ -11,14 +11,18 @@ from .cluster import Address, Network
 from .facts import LOG, STATE
 from .persistence import PATTERNS
 from .route import OWN_PROTOCOL
+from .watchdog import READ_DEADLINE
 
 NEEDED = ("ip", "ping", "flock")
 
 
-def all_ours(pod_networks: Sequence[Network], family: int) -> list[str]:
-    """What to ask `ip -batch` for all routes of a family that this tool may touch."""
+def all_ours(pod_networks: Sequence[Network], family: int) -> tuple[list[str], list[str]]:
+    """What to ask `ip -batch` for all routes of a family that this tool may touch.
+
+    Those inside pod_networks, and those that are owned.
+    """
     inside = [f"route show root {n} table main" for n in pod_networks if n.version == family]
-    return [*inside, f"route show proto {OWN_PROTOCOL} table main"] if inside else []
+    return inside, [f"route show proto {OWN_PROTOCOL} table main"] if inside else []
 
 
 def question(
@@ -35,8 +39,9 @@ def question(
     """
     return _QUESTION.format(
         settle=settle,
-        ip4=shows("-4", [*_SHOWN, "link show type bridge"], all_ours(pod_networks, 4)),
-        ip6=shows("-6 -force", _SHOWN, all_ours(pod_networks, 6)),
+        read_deadline=READ_DEADLINE,
+        ip4=shows("-4", [*_SHOWN, "link show type bridge"], *all_ours(pod_networks, 4)),
+        ip6=shows("-6 -force", _SHOWN, *all_ours(pod_networks, 6)),
         needed=" ".join(NEEDED),
         state=shlex.quote(STATE),
         log=shlex.quote(LOG),
@@ -51,6 +56,7 @@ _SHOWN = ("route show table all", "rule show", "address show")
 
 _QUESTION = r"""
 {settle}
+{read_deadline}
 strangers() {{
   for hop in $(ip -4 -oneline route show proto {own}; ip -6 -oneline route show proto {own}); do
     [ "$previous" = via ] && echo "$hop"
@@ -102,7 +108,7 @@ main() {{
     [ -d {state}/$place ] || continue
     echo "== pending"
     read -r up _ </proc/uptime
-    while read -r line; do deadline=$line; done <{state}/$place/deadline
+    read_deadline {state}/$place
     echo "$place $((deadline - ${{up%.*}}))"
     (cd {state}/$place && cat run since who what machines)
   done

@@ -65,9 +65,9 @@ def look_function(
     """
     ways = [f"route get {address}" for address in lifelines]
     resolved = [f"route get {first_address(prefix)}" for prefix in steps.puts]
-    runs = [shows("-force", *_parts(steps, pod_networks, 4), ways, resolved)]
+    runs = [shows("-force", *all_ours(pod_networks, 4), _at(steps, 4), ways, resolved)]
     if 6 in {network.version for network in (*pod_networks, *steps.prefixes)}:
-        runs.insert(0, shows("-6 -force", *_parts(steps, pod_networks, 6)))
+        runs.insert(0, shows("-6 -force", *all_ours(pod_networks, 6), _at(steps, 6)))
     six = "yes" if len(runs) > 1 else ""
     return "\n".join([_LASTING, "shown() {", *runs, "}", f"six={six}", _LOOK])
 
@@ -89,14 +89,6 @@ def touched_function(steps: Steps) -> str:
 def first_address(prefix: Network) -> Address:
     """The address that is asked for to see where a prefix leads."""
     return prefix[0] if prefix.num_addresses == 1 else prefix[1]
-
-
-def _parts(
-    steps: Steps, pod_networks: Sequence[Network], family: int
-) -> tuple[list[str], list[str], list[str]]:
-    """What to ask `ip -batch` of a family: for all inside, all owned, all touched."""
-    ours = all_ours(pod_networks, family)
-    return ours[:-1], ours[-1:], _at(steps, family)
 
 
 def _at(steps: Steps, family: int) -> list[str]:

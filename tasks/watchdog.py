@@ -6,6 +6,11 @@ its own (setsid(1)). These are scripts for the machine, run in STATE; tasks/arme
 
 from .facts import STATE
 
+# A push adds a line: the last one holds.
+READ_DEADLINE = (
+    r"""read_deadline() { while read -r line; do deadline=$line; done <"$1/deadline"; }"""
+)
+
 # Whether it is alive, and no other process has its number.
 WATCHED = r"""watched() {
   line=
@@ -40,10 +45,11 @@ echo watching
 exec >/dev/null 2>&1
 id=$1
 tries=0
+{READ_DEADLINE}
 mine() {{ read -r run <"$1/run" && [ "$run" = "$id" ]; }} 2>/dev/null
 due() {{
   mine pending && read -r up _ </proc/uptime || return
-  while read -r line; do deadline=$line; done <pending/deadline
+  read_deadline pending
   [ "${{up%.*}}" -ge "$deadline" ]
 }} 2>/dev/null
 stop_holder() {{
