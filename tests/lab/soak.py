@@ -28,8 +28,10 @@ ENDLESS = "it did not end by itself"
 PATIENCE = 60  # seconds for a run to end, and for all that it armed
 HISTORY = "/var/lib/pod-routes/history"
 
-# Nothing armed here, and no watchdog and no session of an operator anywhere in the twin.
+# Nothing armed here, no probe's link that the kernel has still to take away, and no watchdog and
+# no session of an operator anywhere in the twin.
 IDLE = """until [ -z "$(ls -d /run/pod-routes/pending* /run/pod-routes/undoing 2>/dev/null)" ] &&
+  ! ip -o link show type veth | grep -q ': probe' &&
   ! ps ax -o args | grep -q '^[s]h /run/pod-routes/.*watch\\|^[s]shd: root'
 do sleep 0.1; done"""
 
@@ -112,7 +114,11 @@ class _Judge:
         self._now = now
         self._fault = fault
         tables = now.lab.tables()
-        self._broken = [n for n, t in tables.items() if t not in (before[n], wanted[n])]
+        self._broken = {
+            n: _difference(t, before[n])
+            for n, t in tables.items()
+            if t not in (before[n], wanted[n])
+        }
         self._wanted = {n for n, t in tables.items() if t == wanted[n]}
         self._before = {n for n, t in tables.items() if t == before[n]}
         self._others = set(tables) - {now.rebooted}
@@ -124,7 +130,7 @@ class _Judge:
 
     def result(self, runs: list[tuple[str, str, int]]) -> Result:
         """The round with all that is not as promised."""
-        complaints = [f"{name} is a mix" for name in self._broken]
+        complaints = [f"{name} is a mix: {lines}" for name, lines in self._broken.items()]
         if left := self._left - {"displaced", "last", "lock"}:
             complaints.append(f"left behind: {left}")
         if wrong := (self._wanted ^ self._kept) & self._others:
@@ -164,6 +170,14 @@ class _Judge:
                 yield "others than those named are as before"
         elif status == 4 and not (undone and last.startswith("unknown: ")):
             yield "not as it says"
+
+
+def _difference(table: list[str], before: list[str]) -> str:
+    """What is in only one of two tables, in the form of a diff."""
+    gone, come = set(before) - set(table), set(table) - set(before)
+    return ", ".join(
+        [*(f"- {line}" for line in sorted(gone)), *(f"+ {line}" for line in sorted(come))]
+    )
 
 
 def soak(make: MakeLab, kinds: Iterable[tuple[Fault, str]], seed: int, twins: int) -> list[Result]:
