@@ -1,5 +1,6 @@
 """What the tasks of one command line share, and what is the same at the start of each."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 REHEARSE = "rehearse"
 MOST = 1000  # machines at a time
+GARBAGE = 50_000  # objects to make between two looks for garbage: nearly all of ours are kept
 HELP = {
     "inventory": "hosts.toml of another cluster (default: the one in this directory)",
     "adopt": "make routes ours that are right but foreign",
@@ -140,6 +142,7 @@ class Command(Task[Any]):
             )
         if hasattr(args[0], "host"):
             raise Stop("-H is not used here: the machines stand in hosts.toml; see --limit, --only")
+        gc.set_threshold(GARBAGE)
         try:
             return super().__call__(*args, **kwargs)
         except KeyboardInterrupt:

@@ -92,12 +92,27 @@ class KnownHosts:
         """`read`: the files consulted; `learn`: the file that accept-new writes to."""
         self._mode = mode
         self._learn = learn
-        self._lines = read_lines([*read, learn]) if mode != "off" else []
         self._lock = Lock()
+        self._by_name: dict[str, list[Line]] = {}  # where a line names its hosts plainly
+        self._others: list[Line] = []  # hashed names, and patterns
+        for line in read_lines([*read, learn]) if mode != "off" else []:
+            self._hold(line)
+
+    def _hold(self, line: Line) -> None:
+        if any(sign in line.hosts for sign in "|*?!"):
+            self._others.append(line)
+            return
+        for name in line.hosts.lower().split(","):
+            self._by_name.setdefault(name, []).append(line)
+
+    def _about(self, host: str) -> list[Line]:
+        """The lines about a host, written as `host` or `[host]:port`."""
+        named = self._by_name.get(host.lower(), [])
+        return [*named, *(line for line in self._others if line.names(host))]
 
     def types(self, host: str) -> list[str]:
         """The key types known for a host: what to ask it for first."""
-        return [line.type for line in self._lines if not line.marker and line.names(host)]
+        return [line.type for line in self._about(host) if not line.marker]
 
     def policy(self) -> MissingHostKeyPolicy:
         """What a paramiko client asks about every key; it is given no known hosts itself."""
@@ -111,7 +126,7 @@ class KnownHosts:
             self._check(host, key)
 
     def _check(self, host: str, key: PKey) -> None:
-        about = [line for line in self._lines if line.names(host)]
+        about = self._about(host)
         shown = f"{key.get_name()} {_fingerprint(key.get_base64())}"
         for line in about:
             if line.marker == "@revoked" and line.key == key.get_base64():
@@ -152,7 +167,7 @@ class KnownHosts:
             raise HostKeyRefused(
                 f"its host key cannot be kept in {self._learn}: {error}"
             ) from error
-        self._lines.append(Line("", host, key.get_name(), key.get_base64(), str(self._learn)))
+        self._hold(Line("", host, key.get_name(), key.get_base64(), str(self._learn)))
 
 
 class _Policy(MissingHostKeyPolicy):

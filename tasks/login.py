@@ -4,6 +4,7 @@ import getpass
 import socket
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Login:
         self._keys: dict[str, paramiko.PKey | None] = {}
         self._gateways: dict[str, Connection] = {}
 
-    @property
+    @cached_property
     def _timeout(self) -> int:
         asked = self._config.connect_kwargs.get("timeout") or self._config.timeouts.connect
         return int(asked or CONNECT_TIMEOUT)

@@ -77,7 +77,7 @@ class Route:
         """The one address that packets go to next, None if there is none or several."""
         return self.hops[0].via if len(self.hops) == 1 else None
 
-    @property
+    @cached_property
     def words(self) -> str:
         """The route as ip-route(8) takes it for `add` and `replace`."""
         hops = [hop.words(self.prefix.version) for hop in self.hops]
@@ -122,6 +122,7 @@ class Unreadable(ValueError):
     """A line that is no route."""
 
 
+@lru_cache(maxsize=65536)  # the same route is given to every other machine of the cluster
 def own_route(prefix: Network, via: Address, dev: str) -> Route:
     """The route this tool gives a machine for a worker's pod CIDR."""
     return Route(prefix, (Hop(via, dev),), metric=DEFAULT_METRIC[prefix.version])
