@@ -22,7 +22,7 @@ from .facts import LOG, STATE, Displaced
 from .persist_script import persist_script
 from .readback import look_function, touched_function
 from .steps import Steps, restore, save
-from .watchdog import READ_DEADLINE, START_WATCH, WATCH, WATCHED
+from .watchdog import READ_DEADLINE, START_WATCH, WATCH, WATCHDOG
 
 READY = "== ready"
 PATIENCE = 30  # seconds to wait for another command that is at work on the machine
@@ -168,9 +168,8 @@ main() {{ enter -w {PATIENCE} && keep; }}
 
 
 def _push_function(run: Run) -> str:
-    return f"""{WATCHED}
-push() {{
-  if is_of pending {run.id} && watched && due_in {run.timeout} >>pending/deadline
+    return f"""push() {{
+  if is_of pending {run.id} && watchdog pending/pid && due_in {run.timeout} >>pending/deadline
   then echo "== armed"; else fired; fi
 }}"""
 
@@ -187,6 +186,7 @@ def _keep_function(run: Run, forgets: Sequence[Displaced]) -> str:
   if [ -e pending/changes ]; then place=last; else place=kept; fi
   [ ! -d $place ] || rm -rf $place
   mv pending $place || {{ fired; return; }}
+  watchdog $place/pid && end_watchdog
   if words=$(. ./$place/persist 2>&1 9>&-); then
     ending=kept
     record $place kept
@@ -231,6 +231,7 @@ holder={shlex.quote(f"{run.who} since {run.since}")}
 # asked for has ended.
 _TAB = "\t"  # between the columns of the history
 _LIBRARY = rf"""{READ_DEADLINE}
+{WATCHDOG}
 enter() {{
   client=${{SSH_CONNECTION%% *}}
   [ -d "$state" ] || mkdir -p "$state"
@@ -268,7 +269,9 @@ remember() {{
 }} 2>/dev/null
 take_back() {{
   if [ -d pending ]; then rm -rf undoing; mv pending undoing || return; fi
-  sh undoing/undo "$1" >/dev/null 2>&1 9>&- 3>&-
+  watchdog undoing/pid || pid=
+  sh undoing/undo "$1" >/dev/null 2>&1 9>&- 3>&- || return
+  [ ! "$pid" ] || end_watchdog
 }}
 recover() {{
   if [ -d pending ]; then
@@ -329,7 +332,10 @@ main() {
       *) break ;;
     esac
   done
-  [ "$changed" ] || { mv pending pending.new && rm -rf pending.new; }
+  if [ ! "$changed" ] && mv pending pending.new; then
+    watchdog pending.new/pid && end_watchdog
+    rm -rf pending.new
+  fi
 }
 """
 

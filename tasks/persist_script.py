@@ -30,7 +30,8 @@ keep_displaced() {
   for file in displaced/*; do
     [ ! -e "$file" ] || put "$log/$file" 600 "" <"$file" || return
   done
-}"""
+}
+drop_displaced() { [ ! -d "$log/displaced" ] || rm -rf "$log/displaced"; }"""
 
 
 def persist_script(files: Files) -> str:
@@ -41,5 +42,5 @@ def persist_script(files: Files) -> str:
         for f in files.write
     ]
     lines += [f"take {shlex.quote(path)} || exit" for path in files.remove]
-    lines.append("keep_displaced" if files.stay else 'rm -rf "$log/displaced"')
+    lines.append("keep_displaced" if files.stay else "drop_displaced")
     return "\n".join([f"log={LOG}", _PUT, *lines])

@@ -11,13 +11,15 @@ READ_DEADLINE = (
     r"""read_deadline() { while read -r line; do deadline=$line; done <"$1/deadline"; }"""
 )
 
-# Whether it is alive, and no other process has its number.
-WATCHED = r"""watched() {
+# watchdog: whether the one whose number is in a file is alive, and no other process has it by now.
+# end_watchdog: end the one that was found so, with what it has started.
+WATCHDOG = r"""watchdog() {
   line=
-  read -r pid <pending/pid || return
+  read -r pid <"$1" || return
   read -r line <"/proc/$pid/cmdline"
   case $line in *pending/watch*) ;; *) return 1 ;; esac
-} 2>/dev/null"""
+} 2>/dev/null
+end_watchdog() { kill -s TERM -- "-$pid" 2>/dev/null || :; }"""
 
 START_WATCH = r"""start_watch() {
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
@@ -31,11 +33,14 @@ START_WATCH = r"""start_watch() {
     done
     return
   fi
-  [ "$(setsid sh "$PWD/pending/watch" "$run" </dev/null 2>/dev/null 9>&- 3>&- &)" = watching ] ||
-    { echo "the watchdog does not start"; return 1; }
+  # A signal that is ignored here would be so there, and TERM is to end it.
+  begun=$(trap - TERM; setsid sh "$PWD/pending/watch" "$run" </dev/null 2>/dev/null 9>&- 3>&- &)
+  [ "$begun" = watching ] || { echo "the watchdog does not start"; return 1; }
 }"""
 
-# Runs without a session; every second it looks whether it is still wanted. Whoever waits past the
+NAP = 10  # seconds that it sleeps at most before it looks again
+
+# Runs without a session, until it is ended because nobody needs it any more. Whoever waits past the
 # deadline to be told to go on, with the lock, is told by nobody any more. An undo that fails is
 # tried again; where nothing can be renamed (/run is read-only by now) it is carried out in place.
 WATCH = rf"""trap '' HUP INT PIPE
@@ -58,6 +63,7 @@ stop_holder() {{
   case $line in sh-s*) kill -9 "$pid" ;; esac
 }} 2>/dev/null
 while {{ mine pending || mine undoing; }} && [ $tries -lt 10 ]; do
+  left=1
   if due || mine undoing; then
     exec 9<lock
     until flock -w 5 9; do if due; then stop_holder; fi; sleep 1; done
@@ -65,6 +71,10 @@ while {{ mine pending || mine undoing; }} && [ $tries -lt 10 ]; do
     if due; then rm -rf undoing; mv pending undoing || sh pending/undo "not confirmed" 9>&-; fi
     if mine undoing; then sh undoing/undo "not confirmed" 9>&-; fi
     exec 9<&-
+  elif mine pending; then
+    left=$((deadline - ${{up%.*}}))
+    [ $left -gt 0 ] || left=1
+    [ $left -le {NAP} ] || left={NAP}
   fi
-  sleep 1
+  sleep $left
 done"""
