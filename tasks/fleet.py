@@ -54,6 +54,8 @@ class Fleet:
         self._login = Login(cluster, config)
         self._connections: dict[str, Connection] = {}
         self._shells: dict[str, Shell] = {}
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_size = 0
 
     def ask(self, scripts: Mapping[str, str], doing: str = "asking") -> dict[str, str | Trouble]:
         """Run a script on each of the machines named, several at a time.
@@ -61,14 +63,15 @@ class Fleet:
         `doing`: what is shown in a terminal to a person who waits for it.
         """
         jobs = {name: self._opened(_runner(script)) for name, script in scripts.items()}
-        return self._each(jobs, min(self.parallel, len(jobs)), doing)
+        return self._each(jobs, self._threads, doing)
 
     def meet(
         self, jobs: Mapping[str, Callable[[Shell], str]], doing: str
     ) -> dict[str, str | Trouble]:
         """Do a job on each of the machines named, all at once: they wait for each other."""
         opened = {name: self._opened(job) for name, job in jobs.items()}
-        return self._each(opened, len(jobs), doing)
+        with ThreadPoolExecutor(max(1, len(jobs))) as pool:
+            return self._each(opened, pool, doing)
 
     def talks(
         self, scripts: Mapping[str, str], marker: str, doing: str
@@ -94,18 +97,16 @@ class Fleet:
             return job
 
         jobs = {name: self._opened(begin(script)) for name, script in scripts.items()}
-        return self._each(jobs, min(self.parallel, len(jobs)), doing)
+        return self._each(jobs, self._threads, doing)
 
-    def tell(
-        self, talks: Mapping[str, Talk], line: str, marker: str, at_once: int = 0
-    ) -> dict[str, str | Trouble]:
+    def tell(self, talks: Mapping[str, Talk], line: str, marker: str) -> dict[str, str | Trouble]:
         """Send a line to scripts under way, and hear each until its next line with this marker."""
 
         def job(talk: Talk) -> Callable[[Shell], str]:
             return lambda _: talk.ask(line, marker)
 
         jobs = {name: job(talk) for name, talk in talks.items()}
-        return self._each(jobs, min(at_once or self.parallel, len(jobs)), "")
+        return self._each(jobs, self._threads, "")
 
     def _opened(self, job: Callable[[Shell], T]) -> Callable[[Shell], T]:
         """A job that opens its connection first."""
@@ -117,7 +118,7 @@ class Fleet:
         return run
 
     def _each(
-        self, jobs: Mapping[str, Callable[[Shell], T]], at_once: int, doing: str
+        self, jobs: Mapping[str, Callable[[Shell], T]], pool: ThreadPoolExecutor, doing: str
     ) -> dict[str, T | Trouble]:
         """Do a job in the shell of each machine named; the answers in the same order."""
         shells = {name: self.shell(name) for name in jobs}
@@ -131,16 +132,31 @@ class Fleet:
             except Exception as error:
                 return self._trouble(shells[name].connection, error)
 
-        with ThreadPoolExecutor(max(1, at_once)) as pool, progress(doing, len(jobs)) as step:
-            futures = {name: pool.submit(do, name) for name in jobs}
+        with progress(doing, len(jobs)) as step:
             try:
+                if len(jobs) < 2:
+                    return {name: do(name) for name in jobs}
+                futures = {name: pool.submit(do, name) for name in jobs}
                 for _ in as_completed(futures.values()):
                     step()
                 return {name: future.result() for name, future in futures.items()}
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
                 self.close()  # ends the commands that are under way
                 raise
+
+    @property
+    def _threads(self) -> ThreadPoolExecutor:
+        """As many as machines are asked at a time; kept, since to start one costs as an answer."""
+        if self._pool is None or self._pool_size != self.parallel:
+            self._end_threads()
+            self._pool, self._pool_size = ThreadPoolExecutor(self.parallel), self.parallel
+        return self._pool
+
+    def _end_threads(self) -> None:
+        """What has not begun in a thread never will."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
 
     def group(self, names: Iterable[str]) -> SerialGroup:
         """The connections of some machines as a Fabric group, in the cluster's order."""
@@ -162,7 +178,8 @@ class Fleet:
             raise self._trouble(shell.connection, error) from error
 
     def close(self) -> None:
-        """End all connections."""
+        """End all connections, and what is under way."""
+        self._end_threads()
         for connection in [*self._connections.values(), *self._login.gateways]:
             connection.close()
 

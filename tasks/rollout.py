@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from threading import Event, Thread
 from time import monotonic
 from types import FrameType
 from typing import Any
@@ -151,7 +152,7 @@ class _Rollout:
                 if interrupts.seen:
                     return
                 wave = {name: self._talks[name] for name in names[at : at + at_once]}
-                for name, answer in self._fleet.tell(wave, "go", armed.READY, at_once).items():
+                for name, answer in self._fleet.tell(wave, "go", armed.READY).items():
                     self.endings.append(_ending(*self._todo[name], answer))
                     step()
 
@@ -176,6 +177,22 @@ class _Rollout:
         answers = self._fleet.tell(self._talks, "push", armed.READY)
         self._armed = monotonic()
         return [name for name, answer in answers.items() if state_of(answer) != "armed"]
+
+    def checked(self, check: Check) -> str:
+        """What a check says; it may take longer than the timeout, so deadlines are set anew."""
+        over = Event()
+
+        def push() -> None:
+            while not over.wait(self._run.timeout / 3):
+                self._push()
+
+        thread = Thread(target=push, daemon=True)
+        thread.start()
+        try:
+            return check()
+        finally:
+            over.set()
+            thread.join()
 
     def keep(self) -> None:
         """Confirm every change; what cannot be confirmed takes itself back."""
@@ -239,7 +256,7 @@ def roll_out(
         why = ""
         if under_way.complete:
             if check:
-                why = under_way.push() or check()
+                why = under_way.push() or under_way.checked(check)
             why = why or under_way.push()
         if not under_way.complete or why or interrupts.seen:
             why = why or ("interrupted" if interrupts.seen else "another machine failed")

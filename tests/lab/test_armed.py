@@ -17,7 +17,7 @@ from tasks.steps import steps
 
 from ..builders import route
 from .conftest import Lab, MakeLab, tutorial
-from .faults import REBOOT
+from .faults import REBOOT, WRAPPER
 from .kit import ok, on
 
 TIMEOUT = ("--confirm-timeout", "5")  # the shortest there is
@@ -56,11 +56,18 @@ def test_hold_then_confirm_keeps(lab: Lab) -> None:
     assert "held until" in out.splitlines()[-1]
     assert "2 add, until" in ok(lab.fab("status"))
     assert "kept on 3 machines" in ok(lab.fab("confirm"))
+    assert "watch" not in leftovers(lab, "worker-1")
     after = lab.tables()
     assert "nothing waits for confirmation" in ok(lab.fab("status"))
     assert "nothing to do" in ok(lab.fab("apply-routes"))
     assert lab.tables() == after
-    assert "watch" not in leftovers(lab, "worker-1")
+
+
+def test_pings_that_take_longer_than_the_timeout_have_all_the_time_they_take(lab: Lab) -> None:
+    slow = 'sleep 7; exec /usr/bin/ping "$@"'
+    on(lab, "worker-1", WRAPPER.replace("NAME", "ping").replace("BODY", slow))
+    assert "6 added" in ok(lab.fab("apply-routes", *TIMEOUT))
+    assert ours(lab, "worker-1") == 2
 
 
 def test_hold_then_rollback_last_drops(lab: Lab) -> None:
