@@ -354,7 +354,7 @@ def _undo_script(steps: Steps, run: Run) -> str:
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 cd "$state" || exit
 place=${{0%/undo}}
-{touched_function(steps)}
+{touched_function(steps, run.pod_networks)}
 before=$(cat "$place/before")
 [ "$(touched)" = "$before" ] || {{
 {batch("-force", steps.undo)}

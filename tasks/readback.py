@@ -3,10 +3,11 @@
 `ip` is started once a family, with all that is to be known: starting it is what costs.
 """
 
+import socket
 from collections.abc import Collection, Sequence
 
 from .batch import DIVIDED, PASSING, batch, shows
-from .cluster import Address, Network
+from .cluster import Address, Network, within
 from .question import all_ours
 from .steps import Steps
 
@@ -18,28 +19,36 @@ _LASTING = f"""lasting() {{
   esac
 }}"""
 
+# found: the lines given that are about one of $prefixes; IFS is a new line. To ask `ip` for each of
+# them would have the kernel go through its whole table each time.
+_AT = r"""at() {
+  found=
+  for line in $1; do
+    prefix=${line#* }
+    case $prefixes in *" ${prefix%% *} "*) found=$found$line$nl ;; esac
+  done
+}"""
+
 # What is shown comes in parts, to be taken apart at the `<` of the dividers, which else only `route
 # get` may say: to go through the lines one by one takes the square of their number.
-_LOOK = rf"""nl='
-'
-part() {{ part=${{1%"{DIVIDED}"}} part=${{part#*"$nl"}}; }}
+_LOOK = rf"""part() {{ part=${{1%"{DIVIDED}"}} part=${{part#*"$nl"}}; }}
 look() {{
   text=$nl$(shown 2>/dev/null)
   lasting
   set -f
   IFS='<'
   set -- $text
-  table='' owned='' touched='' rest='' ways=''
+  table='' owned='' lines='' rest='' ways=''
   if [ "$six" ] && [ $# -gt 3 ]; then
-    part "$1"; table=$part
-    part "$2"; table=$table$part owned="== kept 6$nl$part"
-    part "$3"; touched=$part
+    part "$1"; lines=$part
+    part "$2"; table=$lines$part owned="== kept 6$nl$part"
+    part "$3"; lines=$lines$part
     shift 3
   fi
   if [ $# -gt 3 ]; then
     part "$1"; inside=$part
     part "$2"; table=$inside$part$table owned="== kept 4$nl$part$owned"
-    part "$3"; touched=$part$touched
+    part "$3"; lines=$inside$part$lines
     shift 3
     rest="$*"
   fi
@@ -47,6 +56,7 @@ look() {{
   asked=${{rest%%"{DIVIDED}<"*}}
   resolved=${{rest#"$asked"}} resolved=${{resolved#*"$nl"}} resolved=${{resolved%"{DIVIDED}<"*}}
   IFS=$nl
+  at "$lines"; touched=$found
   for line in $asked; do ways=$ways${{line%% cache*}}$nl; done
   unset IFS
   set +f
@@ -65,25 +75,32 @@ def look_function(
     """
     ways = [f"route get {address}" for address in lifelines]
     resolved = [f"route get {first_address(prefix)}" for prefix in steps.puts]
-    runs = [shows("-force", *all_ours(pod_networks, 4), _at(steps, 4), ways, resolved)]
+    inside, ours = all_ours(pod_networks, 4)
+    runs = [shows("-force", inside, ours, _outside(steps, pod_networks, 4), ways, resolved)]
     if 6 in {network.version for network in (*pod_networks, *steps.prefixes)}:
-        runs.insert(0, shows("-6 -force", *all_ours(pod_networks, 6), _at(steps, 6)))
+        inside, ours = all_ours(pod_networks, 6)
+        runs.insert(0, shows("-6 -force", inside, ours, _outside(steps, pod_networks, 6)))
     six = "yes" if len(runs) > 1 else ""
-    return "\n".join([_LASTING, "shown() {", *runs, "}", f"six={six}", _LOOK])
+    return "\n".join([_at(steps), "shown() {", *runs, "}", f"six={six}", _LOOK])
 
 
-def touched_function(steps: Steps) -> str:
+def touched_function(steps: Steps, pod_networks: Sequence[Network]) -> str:
     """A shell function that prints `touched` alone; never nothing where `ip` fails."""
     runs = []
-    for options, asked in (("-force", _at(steps, 4)), ("-6 -force", _at(steps, 6))):
-        if asked:
-            runs += [batch(f"{options} -details -oneline", asked), "[ $? = 0 ] || echo failed"]
+    for family, options in ((4, "-force"), (6, "-6 -force")):
+        if any(prefix.version == family for prefix in steps.prefixes):
+            inside, _ = all_ours(pod_networks, family)
+            asked = [*inside, *_outside(steps, pod_networks, family)]
+            runs += [batch(f"{options} -details -oneline", asked), "[ $? = 0 ] || return"]
     touched = """touched() {
-  text=$(shown 2>/dev/null)
+  text=$(shown 2>/dev/null) || { echo failed; return; }
   lasting
-  printf '%s\\n' "$text"
+  set -f
+  IFS=$nl
+  at "$text"
+  printf %s "$found"
 }"""
-    return "\n".join([_LASTING, "shown() { :", *runs, "}", touched])
+    return "\n".join([_at(steps), "shown() { :", *runs, "}", touched])
 
 
 def first_address(prefix: Network) -> Address:
@@ -91,5 +108,22 @@ def first_address(prefix: Network) -> Address:
     return prefix[0] if prefix.num_addresses == 1 else prefix[1]
 
 
-def _at(steps: Steps, family: int) -> list[str]:
-    return [f"route show table main exact {p}" for p in steps.prefixes if p.version == family]
+def _at(steps: Steps) -> str:
+    prefixes = " ".join(["", *map(_as_shown, steps.prefixes), ""])
+    return "\n".join([f"nl='\n'\nprefixes='{prefixes}'", _LASTING, _AT])
+
+
+def _as_shown(prefix: Network) -> str:
+    """A prefix as `ip` shows it: by inet_ntop(3), and a host's without its length."""
+    family = socket.AF_INET if prefix.version == 4 else socket.AF_INET6
+    first = socket.inet_ntop(family, prefix.network_address.packed)
+    return first if prefix.num_addresses == 1 else f"{first}/{prefix.prefixlen}"
+
+
+def _outside(steps: Steps, pod_networks: Sequence[Network], family: int) -> list[str]:
+    """What to ask for the prefixes that are not shown with all that is inside pod_networks."""
+    return [
+        f"route show table main exact {prefix}"
+        for prefix in steps.prefixes
+        if prefix.version == family and not within(prefix, tuple(pod_networks))
+    ]

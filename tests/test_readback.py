@@ -35,7 +35,7 @@ def said(
 
 def touched(tmp_path: Path, ip: str) -> str:
     """What stands at the prefixes of the steps."""
-    return said(tmp_path, ip, f"{touched_function(STEPS)}\ntouched").stdout
+    return said(tmp_path, ip, f"{touched_function(STEPS, POD_NETWORKS)}\ntouched").stdout
 
 
 def test_a_table_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
@@ -56,8 +56,9 @@ def shown(*parts: str) -> str:
     return "\n".join(f"echo '{part}'; echo '{DIVIDER}'" for part in parts)
 
 
-PARTS = [f"{part} {LINE}  *" for part in ("all", "ours", "at", "way", "get")]
-SIX = [f"{part} {LINE} 6" for part in ("all", "ours", "at")]
+REST = LINE.removeprefix("unicast")
+PARTS = [f"{part}{REST}  *" for part in ("all", "ours", "outside", "way", "get")]
+SIX = [f"{part}{REST} 6" for part in ("all", "ours", "outside")]
 PRINT = """
 printf '%s|' "$table" "$owned" "$touched" "$ways" "$resolved"
 [ "${IFS-unset}" = unset ] && echo /proc/self/cmd*
@@ -69,8 +70,9 @@ def test_each_part_of_what_is_shown_is_what_it_says(tmp_path: Path, shell: str) 
     script = f"{look_function(STEPS, POD_NETWORKS[:1], [])}\nlook || exit\n{PRINT}"
     done = said(tmp_path, shown(*PARTS[:3], f"{PARTS[3]} cache <local>", PARTS[4]), script, shell)
     parts = done.stdout.split("|")
-    whole, ours, at, way, get = (f"{part}\n" for part in PARTS)
-    assert parts == [whole + ours, f"== kept 4\n{ours}", at, way, get, "/proc/self/cmdline\n"]
+    whole, ours, outside, way, get = (f"{part}\n" for part in PARTS)
+    owned, touched = f"== kept 4\n{ours}", whole + outside
+    assert parts == [whole + ours, owned, touched, way, get, "/proc/self/cmdline\n"]
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
@@ -78,11 +80,26 @@ def test_the_parts_of_both_families_go_together(tmp_path: Path, shell: str) -> N
     script = f"{look_function(STEPS, POD_NETWORKS, [])}\nlook || exit\n{PRINT}"
     both = f"case $1 in -6) {shown(*SIX)} ;; *) {shown(*PARTS)} ;; esac"
     parts = said(tmp_path, both, script, shell).stdout.split("|")
-    whole, ours, at, way, get = (f"{part}\n" for part in PARTS)
-    whole6, ours6, at6 = (f"{part}\n" for part in SIX)
+    whole, ours, outside, way, get = (f"{part}\n" for part in PARTS)
+    whole6, ours6, outside6 = (f"{part}\n" for part in SIX)
     assert parts[0] == whole + ours + whole6 + ours6
-    assert parts[1:3] == [f"== kept 4\n{ours}== kept 6\n{ours6}", at + at6]
+    assert parts[1] == f"== kept 4\n{ours}== kept 6\n{ours6}"
+    assert parts[2] == whole + outside + whole6 + outside6
     assert parts[3:5] == [way, get]
+
+
+def test_a_second_look_knows_nothing_of_the_first(tmp_path: Path) -> None:
+    """On the second look `ip` shows nothing but the dividers."""
+    once = f"if [ -e {tmp_path}/again ]; then {shown(*[''] * 5)}; else {shown(*PARTS)}; fi"
+    ip = f"{once}; : >{tmp_path}/again"
+    script = f"{look_function(STEPS, POD_NETWORKS[:1], [])}\nlook; look || exit\n{PRINT}"
+    printed = "".join(said(tmp_path, ip, script).stdout.split())
+    assert printed == "|==kept4||||/proc/self/cmdline"
+
+
+def test_what_stands_elsewhere_is_not_touched(tmp_path: Path) -> None:
+    other = LINE.replace("10.200.1.0/24", "10.200.11.0/24")
+    assert touched(tmp_path, f"echo '{other}'; echo '{LINE}'; echo '{other}'") == f"{LINE}\n"
 
 
 def test_what_is_not_shown_to_its_end_is_no_answer(tmp_path: Path) -> None:

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tasks.batch import lasting
 from tasks.facts import Displaced, read
+from tasks.readback import look_function, touched_function
 from tasks.route import Route, parse
-from tasks.steps import Keep, restore, save
+from tasks.steps import Keep, Steps, restore, save
+
+from ..builders import POD_NETWORKS
 
 SETUP = """
 link set lo up
@@ -171,3 +175,31 @@ def test_a_machine_with_next_hop_objects_can_be_asked(kernel: Kernel) -> None:
     facts = read(f"== route 4\n{answer.decode()}== answering\n")
     hops = {str(r.prefix): [str(h.via) for h in r.hops] for r in facts.routes if "nhid" in r.text}
     assert hops == {"10.200.1.0/24": ["10.240.0.7"], "10.200.2.0/24": ["10.240.0.7", "10.240.0.8"]}
+
+
+OUTSIDE = """
+route add 10.201.1.0/24 via 10.240.0.7 dev e0
+route add 10.201.1.0/25 via 10.240.0.7 dev e0
+route add fd00:201::/64 via fd00:240::7 dev e0
+route add fd00:200:0:5::/64 via fd00:240::7 dev e0
+route add fd00:200:0:0:6::/80 via fd00:240::7 dev e0
+route add fd00:200:0:1:0:1:0:1/128 via fd00:240::7 dev e0
+"""
+
+
+def test_what_stands_at_a_prefix_is_what_the_kernel_shows_at_it(kernel: Kernel) -> None:
+    """Else an undo would take a table for what it was before, and do nothing."""
+    kernel.batch(FOREIGN + OUTSIDE)
+    prefixes = tuple(dict.fromkeys(route.prefix for route in kernel.routes()))
+    for some in (*((prefix,) for prefix in prefixes), prefixes):
+        asked = [
+            kernel.run(*f"ip -{p.version} -d -o route show table main exact {p}".split()).decode()
+            for p in some
+        ]
+        wanted = lasting("".join(asked).splitlines())
+        there = Steps((), (), prefixes=some)
+        look = f"{look_function(there, POD_NETWORKS, [])}\nlook; printf %s "
+        undo = f"{touched_function(there, POD_NETWORKS)}\ntouched"
+        seen = kernel.run("sh", "-c", f'{look} "$touched"').decode()
+        assert sorted(seen.splitlines()) == sorted(wanted.splitlines())
+        assert kernel.run("sh", "-c", undo).decode() == seen
