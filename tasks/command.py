@@ -1,5 +1,6 @@
 """What the tasks of one command line share, and what is the same at the start of each."""
 
+import atexit
 import gc
 import os
 import sys
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 REHEARSE = "rehearse"
 MOST = 1000  # machines at a time
-GARBAGE = 50_000  # objects to make between two looks for garbage: nearly all of ours are kept
+GARBAGE = 50_000  # objects to make before Python looks for garbage among them
 HELP = {
     "inventory": "hosts.toml of another cluster (default: the one in this directory)",
     "adopt": "make routes ours that are right but foreign",
@@ -142,7 +143,7 @@ class Command(Task[Any]):
             )
         if hasattr(args[0], "host"):
             raise Stop("-H is not used here: the machines stand in hosts.toml; see --limit, --only")
-        gc.set_threshold(GARBAGE)
+        _collect_rarely()
         try:
             return super().__call__(*args, **kwargs)
         except KeyboardInterrupt:
@@ -151,6 +152,12 @@ class Command(Task[Any]):
             # Whoever read our output has seen enough; Python would complain at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise Stop(status=Status.DONE) from None
+
+
+def _collect_rarely() -> None:
+    """Hardly anything that a command line makes is garbage before its end, when all of it goes."""
+    gc.set_threshold(GARBAGE)
+    atexit.register(gc.freeze)
 
 
 def _task_names() -> list[str]:
