@@ -299,7 +299,7 @@ carry() {
   ways_before=$ways
   if words=$(go 2>&1); then
     words="ip does not show what came of it"
-    if look; then
+    if look after; then
       words="the way back to you, or to the gateway, was another one afterwards"
       if [ "$ways" = "$ways_before" ]; then
         changed=yes
@@ -321,7 +321,7 @@ main() {
   if [ -d pending ] || [ -d undoing ]; then
     echo "== pending"; cat pending/who undoing/who 2>/dev/null; return
   fi
-  look || { echo "== unarmed"; echo "ip does not show its routes"; return; }
+  look before || { echo "== unarmed"; echo "ip does not show its routes"; return; }
   [ "$table" = "$planned_on" ] || { echo "== changed"; return; }
   words=$(arm 2>&1) || { rm -rf pending pending.new; echo "== unarmed"; echo "$words"; return; }
   while echo; echo "== ready"; read -r word <&3; do

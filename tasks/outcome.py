@@ -58,5 +58,5 @@ def read_outcome(answer: str, steps: Steps) -> Outcome:
 
 def _way(line: str) -> tuple[Address, Address | None]:
     """One line of `ip route get`: "10.200.1.1 via 10.240.0.7 dev enp6s0 src ..."."""
-    route = parse(line, 4)
+    route = parse(line.partition(" src ")[0], 4)  # up to there it is the same on other machines
     return route.prefix.network_address, route.next_hop

@@ -5,6 +5,7 @@
 
 import socket
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from .batch import DIVIDED, PASSING, batch, shows
 from .cluster import Address, Network, within
@@ -33,7 +34,7 @@ _AT = r"""at() {
 # get` may say: to go through the lines one by one takes the square of their number.
 _LOOK = rf"""part() {{ part=${{1%"{DIVIDED}"}} part=${{part#*"$nl"}}; }}
 look() {{
-  text=$nl$(shown 2>/dev/null)
+  text=$nl$("shown_$1" 2>/dev/null)
   lasting
   set -f
   IFS='<'
@@ -67,21 +68,24 @@ look() {{
 def look_function(
     steps: Steps, pod_networks: Sequence[Network], lifelines: Collection[Address]
 ) -> str:
-    """A shell function `look` that sets what is to be known; it fails where `ip` does not say all.
+    """A shell function that sets what is to be known; it fails where `ip` does not say all.
+
+    It is called as `look before` and `look after`.
 
     table: all routes that this tool may touch, as `Facts.snapshot` has them; owned: ours among
     them; touched: those at the prefixes of the steps; ways: how the lifelines are reached;
-    resolved: where packets go for each prefix that gets a route.
+    resolved: where packets go for each prefix that gets a route, after the change.
     """
     ways = [f"route get {address}" for address in lifelines]
     resolved = [f"route get {first_address(prefix)}" for prefix in steps.puts]
-    inside, ours = all_ours(pod_networks, 4)
-    runs = [shows("-force", inside, ours, _outside(steps, pod_networks, 4), ways, resolved)]
+    parts = _parts(steps, pod_networks, 4)
+    first = []
     if 6 in {network.version for network in (*pod_networks, *steps.prefixes)}:
-        inside, ours = all_ours(pod_networks, 6)
-        runs.insert(0, shows("-6 -force", inside, ours, _outside(steps, pod_networks, 6)))
-    six = "yes" if len(runs) > 1 else ""
-    return "\n".join([_at(steps), "shown() {", *runs, "}", f"six={six}", _LOOK])
+        first = [shows("-6 -force", *_parts(steps, pod_networks, 6))]
+    lines = [_at(steps), f"six={'yes' if first else ''}", _LOOK]
+    for name, last in (("before", []), ("after", resolved)):
+        lines += [f"shown_{name}() {{", *first, shows("-force", *parts, ways, last), "}"]
+    return "\n".join(lines)
 
 
 def touched_function(steps: Steps, pod_networks: Sequence[Network]) -> str:
@@ -103,6 +107,7 @@ def touched_function(steps: Steps, pod_networks: Sequence[Network]) -> str:
     return "\n".join([_at(steps), "shown() { :", *runs, "}", touched])
 
 
+@lru_cache(maxsize=65536)  # each prefix is one on every other machine of the cluster
 def first_address(prefix: Network) -> Address:
     """The address that is asked for to see where a prefix leads."""
     return prefix[0] if prefix.num_addresses == 1 else prefix[1]
@@ -113,11 +118,17 @@ def _at(steps: Steps) -> str:
     return "\n".join([f"nl='\n'\nprefixes='{prefixes}'", _LASTING, _AT])
 
 
+@lru_cache(maxsize=65536)
 def _as_shown(prefix: Network) -> str:
     """A prefix as `ip` shows it: by inet_ntop(3), and a host's without its length."""
     family = socket.AF_INET if prefix.version == 4 else socket.AF_INET6
     first = socket.inet_ntop(family, prefix.network_address.packed)
     return first if prefix.num_addresses == 1 else f"{first}/{prefix.prefixlen}"
+
+
+def _parts(steps: Steps, pod_networks: Sequence[Network], family: int) -> list[list[str]]:
+    """What to ask of a family: all inside pod_networks, all that is ours, prefixes elsewhere."""
+    return [*all_ours(pod_networks, family), _outside(steps, pod_networks, family)]
 
 
 def _outside(steps: Steps, pod_networks: Sequence[Network], family: int) -> list[str]:

@@ -67,7 +67,7 @@ printf '%s|' "$table" "$owned" "$touched" "$ways" "$resolved"
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 def test_each_part_of_what_is_shown_is_what_it_says(tmp_path: Path, shell: str) -> None:
-    script = f"{look_function(STEPS, POD_NETWORKS[:1], [])}\nlook || exit\n{PRINT}"
+    script = f"{look_function(STEPS, POD_NETWORKS[:1], [])}\nlook after || exit\n{PRINT}"
     done = said(tmp_path, shown(*PARTS[:3], f"{PARTS[3]} cache <local>", PARTS[4]), script, shell)
     parts = done.stdout.split("|")
     whole, ours, outside, way, get = (f"{part}\n" for part in PARTS)
@@ -77,7 +77,7 @@ def test_each_part_of_what_is_shown_is_what_it_says(tmp_path: Path, shell: str) 
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 def test_the_parts_of_both_families_go_together(tmp_path: Path, shell: str) -> None:
-    script = f"{look_function(STEPS, POD_NETWORKS, [])}\nlook || exit\n{PRINT}"
+    script = f"{look_function(STEPS, POD_NETWORKS, [])}\nlook after || exit\n{PRINT}"
     both = f"case $1 in -6) {shown(*SIX)} ;; *) {shown(*PARTS)} ;; esac"
     parts = said(tmp_path, both, script, shell).stdout.split("|")
     whole, ours, outside, way, get = (f"{part}\n" for part in PARTS)
@@ -92,7 +92,9 @@ def test_a_second_look_knows_nothing_of_the_first(tmp_path: Path) -> None:
     """On the second look `ip` shows nothing but the dividers."""
     once = f"if [ -e {tmp_path}/again ]; then {shown(*[''] * 5)}; else {shown(*PARTS)}; fi"
     ip = f"{once}; : >{tmp_path}/again"
-    script = f"{look_function(STEPS, POD_NETWORKS[:1], [])}\nlook; look || exit\n{PRINT}"
+    script = (
+        f"{look_function(STEPS, POD_NETWORKS[:1], [])}\nlook after; look after || exit\n{PRINT}"
+    )
     printed = "".join(said(tmp_path, ip, script).stdout.split())
     assert printed == "|==kept4||||/proc/self/cmdline"
 
@@ -103,7 +105,7 @@ def test_what_stands_elsewhere_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_what_is_not_shown_to_its_end_is_no_answer(tmp_path: Path) -> None:
-    script = f"{look_function(STEPS, POD_NETWORKS[:1], [])}\nlook"
+    script = f"{look_function(STEPS, POD_NETWORKS[:1], [])}\nlook after"
     assert said(tmp_path, shown(*PARTS), script).returncode == 0
     for number in range(5):
         assert said(tmp_path, shown(*PARTS[:number]), script).returncode == 1

@@ -198,7 +198,7 @@ def test_what_stands_at_a_prefix_is_what_the_kernel_shows_at_it(kernel: Kernel) 
         ]
         wanted = lasting("".join(asked).splitlines())
         there = Steps((), (), prefixes=some)
-        look = f"{look_function(there, POD_NETWORKS, [])}\nlook; printf %s "
+        look = f"{look_function(there, POD_NETWORKS, [])}\nlook before; printf %s "
         undo = f"{touched_function(there, POD_NETWORKS)}\ntouched"
         seen = kernel.run("sh", "-c", f'{look} "$touched"').decode()
         assert sorted(seen.splitlines()) == sorted(wanted.splitlines())
