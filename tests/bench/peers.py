@@ -117,7 +117,7 @@ forks = {AT_ONCE}
 host_key_checking = False
 [ssh_connection]
 pipelining = True
-ssh_args = -o ControlMaster=auto -o ControlPersist=1s
+ssh_args = -o ControlMaster=auto -o ControlPersist=1s -o UserKnownHostsFile=/dev/null
 """
     _write(lab, "ansible.cfg", settings)
     return Peer("Ansible", [str(BIN / "ansible-playbook"), "-i", "inventory.json", "push.json"])

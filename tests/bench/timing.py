@@ -69,13 +69,16 @@ def _become(command: Command, log: Path, terminal: int) -> None:
 class Table:
     """What many rounds took, by name, in the order of the first round."""
 
-    def __init__(self) -> None:
+    def __init__(self, rest: Callable[[], None]) -> None:
+        """`rest` waits, before each run, until nothing else goes on."""
+        self._rest = rest
         self._taken: dict[str, list[Taken]] = {}
 
     def time(self, name: str, command: Command, before: Callable[[], None] | None = None) -> None:
         """Time one run; `before` is not timed."""
         if before is not None:
             before()
+        self._rest()
         self._taken.setdefault(name, []).append(take(command))
 
     @property

@@ -11,6 +11,9 @@ from tasks.cluster import Cluster
 
 from .conftest import Lab, tutorial
 
+# Whether no watchdog and no session of an operator is alive anywhere in the twin.
+QUIET = "! ps ax -o args | grep -q '^[s]h /run/pod-routes/.*watch\\|^[s]shd: root'"
+
 
 def dual_stack(workers: int = 2) -> Cluster:
     """The tutorial's workers with an IPv6 address and pod CIDR each, and a controller."""

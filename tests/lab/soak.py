@@ -20,7 +20,7 @@ from pathlib import Path
 
 from .conftest import Directories, MakeLab, labs, tutorial
 from .faults import FAULTS, Fault, Round
-from .kit import ok, on
+from .kit import QUIET, ok, on
 
 VERBS = ("apply-routes", "rollback")
 KINDS = tuple(itertools.product(FAULTS, VERBS))
@@ -28,11 +28,9 @@ ENDLESS = "it did not end by itself"
 PATIENCE = 60  # seconds for a run to end, and for all that it armed
 HISTORY = "/var/lib/pod-routes/history"
 
-# Nothing armed here, no probe's link that the kernel has still to take away, and no watchdog and
-# no session of an operator anywhere in the twin.
-IDLE = """until [ -z "$(ls -d /run/pod-routes/pending* /run/pod-routes/undoing 2>/dev/null)" ] &&
-  ! ip -o link show type veth | grep -q ': probe' &&
-  ! ps ax -o args | grep -q '^[s]h /run/pod-routes/.*watch\\|^[s]shd: root'
+# Nothing armed here, no probe's link that the kernel has still to take away, and all quiet.
+IDLE = f"""until [ -z "$(ls -d /run/pod-routes/pending* /run/pod-routes/undoing 2>/dev/null)" ] &&
+  ! ip -o link show type veth | grep -q ': probe' && {QUIET}
 do sleep 0.1; done"""
 
 ENDS = ("wanted", "never changed", "taken back", "some")
