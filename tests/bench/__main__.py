@@ -123,7 +123,7 @@ def list_costs(directory: Path) -> Table:
     (directory / "fabfile.py").write_text("")
     table = Table(lambda: None)
     env = dict(os.environ)
-    for _ in range(11):
+    for _ in range(21):
         here = ["--search-root", str(directory), "--list"]
         table.time("empty", Command([FAB[0], *here], directory, env, status=1))
         table.time("fab --list", Command([*FAB, "--list"], directory, env))
