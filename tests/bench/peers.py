@@ -117,6 +117,7 @@ forks = {AT_ONCE}
 host_key_checking = False
 [ssh_connection]
 pipelining = True
+retries = 2
 ssh_args = -o ControlMaster=auto -o ControlPersist=1s -o UserKnownHostsFile=/dev/null
 """
     _write(lab, "ansible.cfg", settings)
