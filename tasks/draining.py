@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from .changes import Change, MachinePlan, Plan, besides, staying
+from .changes import Change, MachinePlan, Plan
 from .cluster import Cluster, within
 from .drift import vanished
 from .facts import Facts
 from .guards import waiting
 from .persistence import files_to
+from .reconcile import besides, staying
 
 
 def plan_drain(

@@ -1,49 +1,26 @@
 """Facts: what one machine says of itself in one answer, which is parsed without trust."""
 
-import itertools
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
-from typing import Any
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
 from .answer import sections
 from .batch import DIVIDED, lasting
-from .cluster import Address, Network
+from .claim import Claim, read_cni, read_kubelet
+from .cluster import Address
 from .persistence import Manager, read_managers
 from .route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
+from .rule import Rule, read_rules
 
 STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
 LOG = "/var/lib/pod-routes"  # where it keeps what is to outlive a reboot
 
 _PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux"}
 
-SHORTEST = 8  # no pod CIDR has a shorter prefix
-
 Interface = IPv4Interface | IPv6Interface
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A policy rule of ip-rule(8) that is looked up before the main table."""
-
-    family: int  # IP version
-    text: str
-    source: Network | None  # None: from all
-    destination: Network | None  # None: to all
-    table: str  # empty where the rule ends the lookup (blackhole, unreachable, prohibit)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Pod CIDRs that some place on the machine names."""
-
-    place: str
-    networks: tuple[Network, ...]
 
 
 @dataclass(frozen=True)
@@ -142,35 +119,30 @@ def read(answer: str) -> Facts:
     claims: list[Claim] = []
     displaced: dict[str, Displaced] = {}
     files: dict[str, str] = {}
-    cni: list[dict[str, Any]] = []
+    configs: dict[str, str] = {}
     for (name, detail), lines in found.items():
         if name == "route":
             routes += parse_all(lines, int(detail))
         elif name == "rule":
-            rules += _rules(lines, int(detail))
+            rules += read_rules(lines, int(detail))
         elif name == "kubelet":
-            claims += _kubelet(detail, lines)
+            claims += read_kubelet(detail, lines)
+        elif name == "cni":
+            configs[detail] = "".join(lines)
         elif name == "displaced":
             file = detail.rpartition("/")[2].removesuffix(".text")
             displaced[file] = _displaced(file, lines)
         elif name == "file":
             files[detail] = "".join(f"{line[1:]}\n" for line in lines)
-    for detail in sorted(detail for name, detail in found if name == "cni"):
-        plugins = _plugins("".join(found["cni", detail]))
-        networks = tuple(n for plugin in plugins for n in _subnets(plugin))
-        if networks:  # the runtime uses the first file in name order
-            claims.append(Claim(detail, networks))
-            cni = plugins
-            break
-    bridge = next((p for p in cni if p.get("type") == "bridge"), {})
+    cni = read_cni(configs)
+    claims += cni.claims
     addresses = tuple(_address(line) for line in found.get(("address", ""), []))
     indexes = {line.partition(":")[0]: _device(line) for line in found.get(("address", ""), [])}
-    pod_bridge = str(bridge.get("bridge") or "cni0")
     on_bridge = tuple(
-        a.network for dev, a in addresses if dev == pod_bridge and not a.is_link_local
+        a.network for dev, a in addresses if dev == cni.bridge and not a.is_link_local
     )
     if on_bridge:
-        claims.append(Claim(f"the address of {pod_bridge}", on_bridge))
+        claims.append(Claim(f"the address of {cni.bridge}", on_bridge))
     bridges = dict(map(_bridge, found.get(("bridge", ""), [])))
     client = " ".join(found.get(("client", ""), [])).split()
     return Facts(
@@ -179,9 +151,9 @@ def read(answer: str) -> Facts:
         addresses=addresses,
         bridges=bridges,
         claims=tuple(claims),
-        pod_bridge=pod_bridge,
-        pod_mtu=_mtu(bridge.get("mtu")) or bridges.get(pod_bridge, 0) or 1500,
-        masquerades=bridge.get("ipMasq") is True,
+        pod_bridge=cni.bridge,
+        pod_mtu=cni.mtu or bridges.get(cni.bridge, 0) or 1500,
+        masquerades=cni.masquerades,
         reserved=frozenset(_addresses(found.get(("reserved", ""), []))),
         displaced=tuple(displaced.values()),
         client=ip_address(client[0].partition("%")[0]) if client else None,
@@ -280,71 +252,6 @@ def last_lines(puts: Iterable[Route], takes: Iterable[Route]) -> list[str]:
     return [*(f"put {r.words}" for r in puts), *(f"took {r.words}" for r in takes)]
 
 
-def _rules(lines: list[str], family: int) -> list[Rule]:
-    """The rules before `lookup main` that take whole prefixes; see ip-rule(8)."""
-    rules = []
-    for line in lines:
-        words = line.partition(":")[2].split()
-        values = dict(itertools.pairwise(words))
-        table = values.get("lookup", "")
-        if table == "main" and int(values.get("suppress_prefixlength", "-1")) < SHORTEST:
-            break
-        negated = "not" in words
-        partial = {"fwmark", "uidrange", "ipproto", "sport", "dport", "oif"} & set(words)
-        goes_on = {"goto", "nop"} & set(words) or table in ("local", "main")
-        if (partial and not negated) or goes_on or table.startswith("["):
-            continue
-        rules.append(
-            Rule(
-                family,
-                " ".join(line.split()).removesuffix(" proto unspec"),
-                None if negated else _selector(values.get("from")),
-                None if negated else _selector(values.get("to")),
-                table,
-            )
-        )
-    return rules
-
-
-def _selector(word: str | None) -> Network | None:
-    return None if word in (None, "all") else ip_network(word)
-
-
-def _kubelet(file: str, lines: list[str]) -> list[Claim]:
-    words = " ".join(line.partition("#")[0] for line in lines).replace(",", " ").split()
-    named = [word.strip("\"'") for word in words]
-    networks = [ip_network(word) for word in named if word not in ("", "null", "~")]
-    return [Claim(file, tuple(networks))] if networks else []
-
-
-def _plugins(text: str) -> list[dict[str, Any]]:
-    """The plugins of a CNI network configuration or list (CNI spec 0.3.1 to 1.0)."""
-    try:
-        config = json.loads(text)
-    except (ValueError, RecursionError):
-        return []  # not ours to judge: the container runtime passes over it too
-    if not isinstance(config, dict):
-        return []
-    plugins = config.get("plugins", [config])
-    return [p for p in plugins if isinstance(p, dict)] if isinstance(plugins, list) else []
-
-
-def _subnets(plugin: dict[str, Any]) -> list[Network]:
-    """The subnets of a host-local ipam section, in its older and its newer form."""
-    ipam = plugin.get("ipam")
-    if not isinstance(ipam, dict) or ipam.get("type") != "host-local":
-        return []
-    sets = ipam.get("ranges")
-    groups = [group for group in sets if isinstance(group, list)] if isinstance(sets, list) else []
-    entries = [ipam, *(entry for group in groups for entry in group if isinstance(entry, dict))]
-    subnets = []
-    for subnet in (entry.get("subnet") for entry in entries):
-        if isinstance(subnet, str):
-            with suppress(ValueError):  # "usePodCidr" and the like stand for the kubelet's own
-                subnets.append(ip_network(subnet, strict=False))
-    return subnets
-
-
 def _device(line: str) -> str:
     words = line.split()
     if len(words) < 2:
@@ -356,11 +263,6 @@ def _bridge(line: str) -> tuple[str, int]:
     """One line of `ip -oneline link`: "3: cnio0: <BROADCAST,UP> mtu 1500 qdisc ..."."""
     mtu = re.search(r" mtu (\d+) ", line)
     return _device(line), int(mtu[1]) if mtu else 1500
-
-
-def _mtu(value: object) -> int:
-    """The mtu of a CNI config; 0 there means the kernel's own choice, and so does nonsense."""
-    return value if isinstance(value, int) and 576 <= value <= 65536 else 0
 
 
 def _address(line: str) -> tuple[str, Interface]:

@@ -4,9 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from .cluster import Address, Cluster, Machine, Network, within
-from .facts import STATE, Facts, Rule
+from .facts import STATE, Facts
 from .lookup import Lookup, Prefixes
 from .route import Route
+from .rule import Rule
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from ipaddress import ip_network
 
 from .cluster import Address, Cluster, Machine, Network
 from .diagnosis import Cause, Scene, listed
-from .facts import Facts, Rule
+from .facts import Facts
 from .lookup import Lookup
 from .pairs import Pair
 from .probe import probes
 from .route import Route
+from .rule import Rule
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Collection, Mapping
 
 from . import armed
+from .endings import NO_STEPS, state_of
 from .exits import Status, Stop
 from .facts import Facts
 from .fleet import Fleet
 from .outcome import read_outcome
-from .rollout import NO_STEPS, Interrupts, state_of
+from .rollout import Interrupts
 from .shell import Trouble
 from .tables import counted
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import get_args
 
-from .changes import Allowed, Plan, limited, plan_routes
+from .changes import Allowed, Plan, limited
 from .cluster import Persist
 from .exits import Stop
 from .fleet import Fleet
+from .reconcile import plan_routes
 from .survey import Survey, survey
 
 

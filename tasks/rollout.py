@@ -2,9 +2,9 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Event, Thread
 from time import monotonic
@@ -13,66 +13,13 @@ from typing import Any
 
 from . import armed
 from .changes import MachinePlan, Plan
-from .cluster import Address
-from .exits import Status, Stop
+from .endings import Ending, Rollout, ending_of, explained, gone_back, not_kept, not_ready, state_of
+from .exits import Stop
 from .facts import Facts, last_lines
 from .fleet import Fleet
-from .outcome import Outcome, read_outcome
 from .progress import progress
-from .readback import first_address
-from .route import Route
 from .shell import Talk, Trouble
-from .steps import Steps, steps
-
-NO_STEPS = Steps((), ())
-UNSETTLED = ("unknown", "unconfirmed", "in doubt", "files not changed", "not as before")
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How one machine ended, and why.
-
-    done: kept. held: armed, and waiting for `fab confirm`. as before: changed, and taken back.
-    untouched: never changed. unconfirmed: changed, and taking itself back. in doubt: told to keep
-    it, and the answer did not come: kept, or taking itself back. files not changed: kept,
-    but a reboot would bring back something else. unknown: it cannot be asked; armed or not, it
-    is as before once the timeout has passed, or the plan is kept. not as before: it was asked to
-    go back, and is neither.
-    """
-
-    name: str
-    state: str
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """How all machines ended, in the order they were reached."""
-
-    endings: tuple[Ending, ...]
-    whole: bool  # the plan was carried out, all of it
-    interrupted: bool = False
-    until: str = ""  # HH:MM:SS by which what is not confirmed has taken itself back
-
-    @property
-    def touched(self) -> bool:
-        """Whether any table was changed, even if it is as before now."""
-        return any(ending.state != "untouched" for ending in self.endings)
-
-    def named(self, state: str) -> list[str]:
-        """The machines that ended in one state."""
-        return [ending.name for ending in self.endings if ending.state == state]
-
-    @property
-    def status(self) -> Status:
-        """The exit status that says so."""
-        if self.whole:
-            return Status.DONE
-        if any(map(self.named, UNSETTLED)):
-            return Status.NOT_WHOLE
-        if self.interrupted:
-            return Status.INTERRUPTED
-        return Status.UNDONE if self.touched else Status.ERROR
+from .steps import steps
 
 
 class Interrupts:
@@ -137,7 +84,7 @@ class _Rollout:
             )
         for name, talk in self._fleet.talks(scripts, armed.READY, "arming").items():
             if isinstance(talk, (str, Trouble)):
-                self.endings.append(_untouched(*self._todo[name], talk))
+                self.endings.append(not_ready(*self._todo[name], talk))
             else:
                 self._talks[name] = talk
         self._armed = monotonic()
@@ -153,7 +100,7 @@ class _Rollout:
                     return
                 wave = {name: self._talks[name] for name in names[at : at + at_once]}
                 for name, answer in self._fleet.tell(wave, "go", armed.READY).items():
-                    self.endings.append(_ending(*self._todo[name], answer))
+                    self.endings.append(ending_of(*self._todo[name], answer))
                     step()
 
     def _in_time(self) -> bool:
@@ -198,7 +145,7 @@ class _Rollout:
         """Confirm every change; what cannot be confirmed takes itself back."""
         answers = self._fleet.tell(self._talks, "keep", armed.READY)
         self.endings = [
-            e if state_of(answers[e.name]) == "kept" else _not_kept(e, answers[e.name])
+            e if state_of(answers[e.name]) == "kept" else not_kept(e, answers[e.name])
             for e in self.endings
         ]
         self.leave()
@@ -217,7 +164,7 @@ class _Rollout:
             if e.state in ("done", "unknown")
         }
         answers = self._fleet.ask(scripts)
-        self.endings = [_gone_back(e, answers.get(e.name)) for e in self.endings]
+        self.endings = [gone_back(e, answers.get(e.name)) for e in self.endings]
 
     @property
     def until(self) -> str:
@@ -261,7 +208,7 @@ def roll_out(
         if not under_way.complete or why or interrupts.seen:
             why = why or ("interrupted" if interrupts.seen else "another machine failed")
             under_way.back(why)
-            endings = _explained(under_way.endings, why)
+            endings = explained(under_way.endings, why)
             return Rollout(endings, False, interrupts.seen, under_way.until)
         if hold:
             under_way.leave()
@@ -269,14 +216,6 @@ def roll_out(
             return Rollout(held, True, until=under_way.held)
         under_way.keep()
         return Rollout(tuple(under_way.endings), under_way.complete, until=under_way.until)
-
-
-def _explained(endings: Iterable[Ending], why: str) -> tuple[Ending, ...]:
-    """Endings of which at least one says why they are what they are."""
-    found = tuple(endings)
-    if not found or any(e.why for e in found):
-        return found
-    return (*found[:-1], replace(found[-1], why=why))
 
 
 def _changes(machine: MachinePlan) -> list[str] | None:
@@ -295,99 +234,6 @@ def _what(machine: MachinePlan) -> str:
     counts.append((len(machine.restores), "restore"))
     counts.append((len(machine.files.write) + len(machine.files.remove), "file"))
     return ", ".join(f"{number} {verb}" for number, verb in counts if number) or "records only"
-
-
-def state_of(answer: str | Trouble) -> str:
-    """The state that an answer names; empty where there is none."""
-    if isinstance(answer, Trouble):
-        return ""
-    try:
-        return read_outcome(answer, NO_STEPS).state
-    except ValueError:
-        return ""
-
-
-def _not_kept(ending: Ending, answer: str | Trouble) -> Ending:
-    """A confirmation that was refused, or of which nobody knows whether it came in time.
-
-    Or one that was kept, without its files.
-    """
-    if isinstance(answer, str) and state_of(answer) == "unpersisted":
-        return Ending(ending.name, "files not changed", read_outcome(answer, NO_STEPS).words)
-    if state_of(answer) == "fired":
-        return Ending(ending.name, "unconfirmed", "not confirmed: its undo was carried out before")
-    if state_of(answer):
-        return Ending(ending.name, "unconfirmed", "not confirmed: another run is at work there")
-    why = str(answer) if isinstance(answer, Trouble) else "the answer breaks off"
-    return Ending(ending.name, "in doubt", f"confirmed or not: {why}")
-
-
-def _untouched(machine: MachinePlan, lines: Steps, answer: str | Trouble) -> Ending:
-    """Why a machine could not be made ready; it was not told to go, so its table is as it was."""
-    return replace(_ending(machine, lines, answer), state="untouched")
-
-
-def _ending(machine: MachinePlan, lines: Steps, answer: str | Trouble) -> Ending:
-    """What a machine's report means; what is not as planned has to go back."""
-    if isinstance(answer, Trouble):
-        return Ending(machine.name, "unknown", str(answer))
-    try:
-        outcome = read_outcome(answer, lines)
-    except ValueError as error:
-        return Ending(machine.name, "unknown", str(error))
-    failed = f"{outcome.line}: " if outcome.line else ""
-    untouched = {
-        "locked": f"another run is at work there: {outcome.words}",
-        "pending": f"a change waits for confirmation there: {outcome.words}",
-        "changed": "its routes have changed since the plan",
-        "unarmed": f"no undo could be armed: {outcome.words}",
-    }
-    if outcome.state in untouched:
-        return Ending(machine.name, "untouched", untouched[outcome.state])
-    if outcome.state == "undone":
-        return Ending(machine.name, "as before", f"{failed}{outcome.words}")
-    if outcome.state == "done":
-        wrong = _not_as_planned(machine, outcome)
-        return Ending(machine.name, "unknown" if wrong else "done", wrong)
-    return Ending(machine.name, "unknown", f"{failed}{outcome.words}")
-
-
-def _not_as_planned(machine: MachinePlan, outcome: Outcome) -> str:
-    """What the table, read back, does not have or still has, or where packets go instead."""
-    puts = [change.put for change in machine.changes if change.put is not None]
-    there = {(r.key, r.hops, r.protocol) for r in outcome.routes}
-    texts = {_in_main(r) for r in outcome.routes}
-    missing: list[Route] = [r for r in puts if (r.key, r.hops, r.protocol) not in there]
-    missing += [r for d in machine.restores for r in d.routes if _in_main(r) not in texts]
-    left = [r for change in machine.changes for r in change.take if _in_main(r) in texts]
-    words = [f"{r} is not there" for r in missing] + [f"{r} is still there" for r in left]
-    ways: dict[Address, object] = dict(outcome.ways)
-    for put in puts:
-        if ways.get(first_address(put.prefix), put) != put.next_hop:
-            words.append(f"packets to {put.prefix} do not go via {put.next_hop}")
-    return f"read back: {', '.join(words)}" if words else ""
-
-
-def _in_main(route: Route) -> str:
-    """A route's line, which names its table only where several are shown."""
-    return route.text.replace(" table main", "")
-
-
-def _gone_back(ending: Ending, answer: str | Trouble | None) -> Ending:
-    """How a machine ended that was sent back, or one that was not."""
-    if answer is None:
-        return ending
-    if state_of(answer) == "done":
-        return replace(ending, state="as before")
-    state = "unknown"
-    why = f"going back: {answer}" if isinstance(answer, Trouble) else "going back failed"
-    if state_of(answer) in ("broken", "kept"):
-        state = "not as before"
-        why = {
-            "broken": "its undo does not lead back: has another hand changed its routes?",
-            "kept": "somebody has confirmed it meanwhile: `fab rollback --last` takes it back",
-        }[state_of(answer)]
-    return replace(ending, state=state, why="; ".join(filter(None, (ending.why, why))))
 
 
 def agree(question: str, yes: bool) -> None:

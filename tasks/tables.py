@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from .changes import Change, MachinePlan, Plan
 from .cluster import Cluster
-from .rollout import Rollout
+from .endings import Rollout
 from .route import Route
 from .steps import steps
 

@@ -12,13 +12,14 @@ from collections.abc import Callable, Collection, Iterable
 from time import monotonic
 
 from . import armed
-from .changes import Allowed, MachinePlan, Plan, plan_routes
+from .changes import Allowed, MachinePlan, Plan
 from .cluster import Network
 from .complete import complete
 from .facts import Facts, read
 from .fleet import Fleet
 from .persistence import Files
 from .question import question
+from .reconcile import plan_routes
 from .rollout import Interrupts, roll_out
 from .shell import Trouble
 from .tables import few

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .changes import Change, MachinePlan, Plan, besides, staying
+from .changes import Change, MachinePlan, Plan
 from .cluster import Cluster, Network
 from .drift import vanished
 from .facts import Displaced, Facts
 from .guards import waiting
 from .persistence import files_to
+from .reconcile import besides, staying
 from .route import Route
 
 

@@ -4,9 +4,10 @@ from ipaddress import ip_interface, ip_network
 
 import pytest
 
+from tasks.claim import Claim
 from tasks.cluster import Cluster
 from tasks.complete import complete
-from tasks.facts import Claim, Facts, read
+from tasks.facts import Facts, read
 
 from .builders import cluster, facts, node, pods
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.facts import Claim, Facts, Last, last_lines, read
+from tasks.claim import Claim
+from tasks.facts import Facts, Last, last_lines, read
 from tasks.route import parse
 
 ANSWER = """\

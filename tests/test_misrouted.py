@@ -7,9 +7,10 @@ from itertools import permutations
 import pytest
 
 from tasks.diagnosis import Cause, Scene
-from tasks.facts import Facts, Rule
+from tasks.facts import Facts
 from tasks.misrouted import part_causes
 from tasks.pairs import Pair
+from tasks.rule import Rule
 from tasks.settings import settings_causes
 
 from .builders import cluster, facts, wanted

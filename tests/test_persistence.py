@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.apply import hints
-from tasks.changes import Allowed, MachinePlan, Plan, plan_routes
+from tasks.changes import Allowed, MachinePlan, Plan
 from tasks.facts import Facts
 from tasks.persistence import (
     DISPATCHER,
@@ -22,6 +22,7 @@ from tasks.persistence import (
     unmanaged,
     ways_in,
 )
+from tasks.reconcile import plan_routes
 from tasks.wayback import plan_last, plan_rollback
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from tasks import watching
-from tasks.changes import Allowed, MachinePlan, plan_routes
+from tasks.changes import Allowed, MachinePlan
+from tasks.endings import Ending, Rollout
 from tasks.facts import Facts, Pending
-from tasks.rollout import Ending, Rollout
+from tasks.reconcile import plan_routes
 from tasks.watching import Losses, lasting, repair
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-from tasks.changes import Allowed, Plan, plan_routes
+from tasks.changes import Allowed, Plan
 from tasks.cluster import Cluster, Machine
 from tasks.complete import complete
 from tasks.facts import read
+from tasks.reconcile import plan_routes
 
 WORKERS = (100, 500, 1000, 2000)
 PER_OCTET = 250

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.changes import Allowed, Change, MachinePlan, Plan, limited, plan_routes
+from tasks.changes import Allowed, Change, MachinePlan, Plan, limited
 from tasks.cluster import Cluster, within
-from tasks.facts import Displaced, Facts, Rule
+from tasks.facts import Displaced, Facts
+from tasks.reconcile import plan_routes
 from tasks.route import Route
+from tasks.rule import Rule
 from tasks.steps import steps
 from tasks.wayback import plan_rollback
 

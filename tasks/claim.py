@@ -1,0 +1,85 @@
+"""The pod CIDRs that the kubelet's and the CNI plugins' files on a machine name."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Any
+
+from .cluster import Network
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Pod CIDRs that some place on the machine names."""
+
+    place: str
+    networks: tuple[Network, ...]
+
+
+@dataclass(frozen=True)
+class Cni:
+    """What the CNI network configuration says of the network of pods."""
+
+    claims: tuple[Claim, ...] = ()
+    bridge: str = "cni0"
+    mtu: int = 0  # bytes; 0: not said
+    masquerades: bool = False  # ipMasq
+
+
+def read_kubelet(file: str, lines: list[str]) -> list[Claim]:
+    """The podCIDR of a KubeletConfiguration: what stands after the key."""
+    words = " ".join(line.partition("#")[0] for line in lines).replace(",", " ").split()
+    named = [word.strip("\"'") for word in words]
+    networks = [ip_network(word) for word in named if word not in ("", "null", "~")]
+    return [Claim(file, tuple(networks))] if networks else []
+
+
+def read_cni(configs: Mapping[str, str]) -> Cni:
+    """The first configuration in name order, as the runtime takes it, that names pod CIDRs."""
+    for file, text in sorted(configs.items()):
+        plugins = _plugins(text)
+        networks = tuple(n for plugin in plugins for n in _subnets(plugin))
+        if networks:
+            bridge = next((p for p in plugins if p.get("type") == "bridge"), {})
+            return Cni(
+                (Claim(file, networks),),
+                str(bridge.get("bridge") or "cni0"),
+                _mtu(bridge.get("mtu")),
+                bridge.get("ipMasq") is True,
+            )
+    return Cni()
+
+
+def _plugins(text: str) -> list[dict[str, Any]]:
+    """The plugins of a CNI network configuration or list (CNI spec 0.3.1 to 1.0)."""
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError):
+        return []  # not ours to judge: the container runtime passes over it too
+    if not isinstance(config, dict):
+        return []
+    plugins = config.get("plugins", [config])
+    return [p for p in plugins if isinstance(p, dict)] if isinstance(plugins, list) else []
+
+
+def _subnets(plugin: dict[str, Any]) -> list[Network]:
+    """The subnets of a host-local ipam section, in its older and its newer form."""
+    ipam = plugin.get("ipam")
+    if not isinstance(ipam, dict) or ipam.get("type") != "host-local":
+        return []
+    sets = ipam.get("ranges")
+    groups = [group for group in sets if isinstance(group, list)] if isinstance(sets, list) else []
+    entries = [ipam, *(entry for group in groups for entry in group if isinstance(entry, dict))]
+    subnets = []
+    for subnet in (entry.get("subnet") for entry in entries):
+        if isinstance(subnet, str):
+            with suppress(ValueError):  # "usePodCidr" and the like stand for the kubelet's own
+                subnets.append(ip_network(subnet, strict=False))
+    return subnets
+
+
+def _mtu(value: object) -> int:
+    """The mtu of a CNI config; 0 there means the kernel's own choice, and so does nonsense."""
+    return value if isinstance(value, int) and 576 <= value <= 65536 else 0

@@ -1,0 +1,75 @@
+"""One prefix settled: what is wanted there against what stands there. Pure."""
+
+from .changes import Allowed, Change
+from .cluster import Network
+from .guards import Obstacle, route_in_the_way, says, twin_in_the_way
+from .route import Route
+
+
+def settle(
+    wanted: Route, there: list[Route], allowed: Allowed
+) -> tuple[Change | None, list[Route], list[Obstacle]]:
+    """One wanted route against what is there: at its prefix by metric, then inside it.
+
+    Gives the change, the route that is right, and what stands in the way.
+    """
+    exact = [r for r in there if r.prefix == wanted.prefix and r.tos == "0"]
+    right = [r for r in exact if says(r, wanted)]
+    wrong = [r for r in exact if r not in right]
+    take: list[Route] = []
+    if not _good_enough(exact, wrong, right, allowed):
+        adopted = [r for r in right if allowed.adopt and not r.owned and r.protocol != "kernel"]
+        take = [r for r in exact if r in wrong or r in adopted]  # the kernel replaces the first
+    take += [r for r in there if r not in exact and (r.owned or not says(r, wanted))]
+    kept = [r for r in right if r not in take][:1]
+    blocks = [
+        route_in_the_way(wanted, r)
+        for r in take
+        if not r.owned and r not in right and not _may_take(r, allowed)
+    ]
+    twins = [
+        r for r in take if not r.owned and sum(t.key == r.key for t in there if not t.owned) > 1
+    ]
+    blocks += [twin_in_the_way(wanted, r) for r in twins if _may_take(r, allowed) or r in right]
+    if blocks and exact[:1] != kept:
+        kept = []  # the kernel uses another one
+    change = Change(None if kept else wanted, tuple(take))
+    return (change if change.put or take else None), kept, blocks
+
+
+def _good_enough(
+    exact: list[Route], wrong: list[Route], right: list[Route], allowed: Allowed
+) -> bool:
+    """Whether the routes at a prefix can stay: the first is right, and ours or not to be adopted.
+
+    A foreign one is not adopted where another foreign one behind it would then win.
+    """
+    if not right or exact[0] is not right[0]:
+        return False
+    if right[0].owned or right[0].protocol == "kernel" or not allowed.adopt:
+        return True
+    return any(not r.owned and not _may_take(r, allowed) for r in wrong)
+
+
+def _may_take(route: Route, allowed: Allowed) -> bool:
+    """Whether a foreign route may be displaced; one that belongs to an address never."""
+    return allowed.replace and route.protocol != "kernel"
+
+
+def settle_own(
+    prefix: Network, there: list[Route], allowed: Allowed
+) -> tuple[list[Change], list[Obstacle]]:
+    """Routes that lead a machine's own pods away from it (kubernetes-the-hard-way#539)."""
+    away = [r for r in there if r.owned or (r.prefix == prefix and r.hops and r.hops[0].via)]
+    blocks = [
+        Obstacle(
+            prefix,
+            f"{r} leads this machine's own pods away from it",
+            "--replace takes it away and keeps it for rollback",
+        )
+        for r in away
+        if not r.owned and not _may_take(r, allowed)
+    ]
+    if blocks or not away:
+        return [], blocks
+    return [Change(None, (r,)) for r in away], []
