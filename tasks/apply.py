@@ -54,10 +54,10 @@ def apply_routes(
     parallel: int = 0,
 ) -> None:
     """Give every machine its routes to the other workers' pod CIDRs."""
-    from .armed import new_run
     from .changes import Allowed
     from .planning import check_timeout, plan_cluster
     from .rollout import agree, roll_out
+    from .run import new_run
     from .standing import PairCheck
     from .tables import dry_run_report, plan_report, rollout_report
 

@@ -8,55 +8,21 @@ are already gone or there fail harmlessly, and what stands at the prefixes of th
 whether it worked. What others do elsewhere meanwhile (a pod that starts) is theirs.
 """
 
-import getpass
-import os
 import shlex
-import socket
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
 
+from .armed_library import PATIENCE, library
 from .batch import batch
-from .cluster import Address, Network
-from .facts import LOG, STATE, Displaced
+from .cluster import Address
+from .facts import LOG, Displaced
 from .persist_script import persist_script
 from .readback import look_function, touched_function
+from .run import Run
 from .steps import Steps, restore, save
-from .watchdog import READ_DEADLINE, START_WATCH, WATCH, WATCHDOG
+from .watchdog import START_WATCH, WATCH
 
 READY = "== ready"
-PATIENCE = 30  # seconds to wait for another command that is at work on the machine
-
-
-@dataclass(frozen=True)
-class Run:
-    """What all machines are told of one run."""
-
-    id: str  # sorts by time
-    who: str  # user@host
-    timeout: int  # seconds until a change that nobody confirms takes itself back
-    pod_networks: tuple[Network, ...]
-    machines: tuple[str, ...] = ()  # all that it changes
-    since: str = ""  # HH:MM:SS by the operator's clock
-
-
-def new_run(pod_networks: tuple[Network, ...], timeout: int) -> Run:
-    """A run that starts now, of the user of this machine."""
-    now = datetime.now(timezone.utc)
-    return Run(
-        now.strftime("%Y%m%dT%H%M%S.%f"),
-        f"{_user()}@{socket.gethostname()}",
-        timeout,
-        pod_networks,
-        since=now.astimezone().strftime("%H:%M:%S"),
-    )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in containers
-        return f"uid {os.getuid()}"
+_FILES = ("text", "save")  # what is kept of routes that are taken away: as shown, and as bytes
 
 
 def carry_out(
@@ -88,7 +54,7 @@ def carry_out(
         f"  same_links {shlex.quote(d.file)} && {restore(d)} || return" for d in steps.restores
     )
     remembered = ":" if changes is None else f"{_quoted_lines(changes)} >changes"
-    return f"""{_library(run)}
+    return f"""{library(run)}
 planned_on={shlex.quote(snapshot)}
 undo={shlex.quote(_undo_script(steps, run))}
 persist={shlex.quote(persist_script(steps.files))}
@@ -126,7 +92,7 @@ go() {{
 
 def go_back(run: Run, why: str) -> str:
     """The script that leads back to before this run, however far it came on the machine."""
-    return f"""{_library(run)}
+    return f"""{library(run)}
 main() {{
   enter -w {PATIENCE} || return
   if [ "$(cat pending/run undoing/run 2>/dev/null)" = {run.id} ]; then
@@ -142,7 +108,7 @@ main() {{
 
 def take_back(run: Run, why: str) -> str:
     """The script that drops the change of this run that waits for confirmation."""
-    return f"""{_library(run)}
+    return f"""{library(run)}
 main() {{
   enter -w {PATIENCE} || return
   [ "$(cat pending/run undoing/run 2>/dev/null)" = {run.id} ] || {{ fired; return; }}
@@ -153,7 +119,7 @@ main() {{
 
 def push(run: Run) -> str:
     """The script that sets the deadline anew, and says whether the undo is still armed."""
-    return f"""{_library(run)}
+    return f"""{library(run)}
 {_push_function(run)}
 main() {{ enter -w {PATIENCE} && push; }}
 """
@@ -161,7 +127,7 @@ main() {{ enter -w {PATIENCE} && push; }}
 
 def confirm(run: Run, forgets: Sequence[Displaced] = ()) -> str:
     """The script that keeps the change of this run; records of displaced routes may go with it."""
-    return f"""{_library(run)}
+    return f"""{library(run)}
 {_keep_function(run, forgets)}
 main() {{ enter -w {PATIENCE} && keep; }}
 """
@@ -207,83 +173,12 @@ def _keep_function(run: Run, forgets: Sequence[Displaced]) -> str:
 
 def settle(run: Run) -> str:
     """A shell function for `question`: whoever touches a machine undoes what is overdue."""
-    return f"""{_library(run)}
+    return f"""{library(run)}
 settle() {{
   [ -d "$state/pending" ] || [ -d "$state/undoing" ] || return
   (enter -n && recover) >/dev/null
 }}"""
 
-
-_FILES = ("text", "save")
-
-
-def _library(run: Run) -> str:
-    return f"""trap '' HUP INT TERM PIPE
-umask 077
-state={STATE} log={LOG}
-holder={shlex.quote(f"{run.who} since {run.since}")}
-{_LIBRARY}"""
-
-
-# enter: be the only one at work here; what is displaced comes back from disk after a reboot.
-# record: a line for the history, said once. remember: which routes are ours, to tell later what was
-# lost. recover: undo what is overdue, or was left half undone. fired: say how the change that was
-# asked for has ended.
-_TAB = "\t"  # between the columns of the history
-_LIBRARY = rf"""{READ_DEADLINE}
-{WATCHDOG}
-enter() {{
-  client=${{SSH_CONNECTION%% *}}
-  [ -d "$state" ] || mkdir -p "$state"
-  cd "$state" && true >>lock || {{ unwritable; return 1; }}
-  lock_it "$@" || return
-  recall || {{ unwritable; return 1; }}
-  echo "$holder" 2>/dev/null >lock || :
-}}
-unlock() {{ exec 9>&-; }}
-lock_it() {{
-  exec 9>>lock
-  flock "$@" 9 || {{ echo "== locked"; cat lock; return 1; }}
-}}
-relock() {{ lock_it -w {PATIENCE}; }}
-unwritable() {{ echo "== locked"; echo "$state cannot be written"; }}
-recall() {{
-  [ ! -d displaced ] || return 0
-  [ -d "$log/displaced" ] || {{ mkdir displaced; return; }}
-  rm -rf recalled && mkdir recalled || return
-  cp -p "$log/displaced/"* recalled/ 2>/dev/null
-  mv recalled displaced
-}}
-due_in() {{ read -r up _ </proc/uptime; echo $((${{up%.*}} + $1)); }}
-is_of() {{ read -r of <"$1/run" && [ "$of" = "$2" ]; }} 2>/dev/null
-record() {{
-  [ -d "$log" ] || mkdir -p "$log"
-  read -r run <"$1/run" && read -r who <"$1/who" && read -r what <"$1/what" || return
-  line="$run{_TAB}$who{_TAB}$what{_TAB}$2"
-  case $2 in NOT*) [ "$(tail -n 1 "$log/history" | cut -f 2-)" != "$line" ] || return ;; esac
-  printf '%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" "$line" >>"$log/history"
-}} 2>/dev/null
-remember() {{
-  dd if=last/owned of="$log/owned.new" conv=fsync && mv "$log/owned.new" "$log/owned" ||
-    rm -f "$log/owned" "$log/owned.new"
-}} 2>/dev/null
-take_back() {{
-  if [ -d pending ]; then rm -rf undoing; mv pending undoing || return; fi
-  watchdog undoing/pid || pid=
-  sh undoing/undo "$1" >/dev/null 2>&1 9>&- 3>&- || return
-  [ ! "$pid" ] || end_watchdog
-}}
-recover() {{
-  if [ -d pending ]; then
-    read_deadline pending
-    [ "$(due_in 0)" -ge "$deadline" ] || return
-  elif [ ! -d undoing ]; then
-    return
-  fi
-  take_back "overdue"
-}}
-fired() {{ echo "== fired"; tail -n 1 "$log/history" 2>/dev/null; }}
-"""
 
 _CARRY_OUT = r"""
 same_links() {
@@ -350,7 +245,7 @@ def _undo_script(steps: Steps, run: Run) -> str:
     forgets = " ".join(
         f"displaced/{shlex.quote(k.file)}.{end}" for k in steps.keeps for end in _FILES
     )
-    return f"""{_library(run)}
+    return f"""{library(run)}
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 cd "$state" || exit
 place=${{0%/undo}}

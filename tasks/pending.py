@@ -9,6 +9,7 @@ from .facts import Facts
 from .fleet import Fleet
 from .outcome import read_outcome
 from .rollout import Interrupts
+from .run import Run, new_run
 from .shell import Trouble
 from .tables import counted
 
@@ -42,7 +43,7 @@ def _gone(facts: Mapping[str, Facts], skipped: Collection[str]) -> list[str]:
 def _unarmed(fleet: Fleet, facts: Mapping[str, Facts]) -> list[str]:
     """Machines whose undo is not armed any more; all others have time for the confirmation now."""
     scripts = {
-        name: armed.push(armed.Run(p.run, "", max(LEAST, p.seconds), fleet.cluster.pod_networks))
+        name: armed.push(Run(p.run, "", max(LEAST, p.seconds), fleet.cluster.pod_networks))
         for name, f in facts.items()
         if (p := f.pending)
     }
@@ -52,7 +53,7 @@ def _unarmed(fleet: Fleet, facts: Mapping[str, Facts]) -> list[str]:
 def drop(fleet: Fleet, facts: Mapping[str, Facts]) -> str:
     """Take back what waits; what is to be printed. Raises Stop where any of it is not gone."""
 
-    def script(run: armed.Run) -> str:
+    def script(run: Run) -> str:
         return armed.take_back(run, "dropped")
 
     with Interrupts():
@@ -62,14 +63,14 @@ def drop(fleet: Fleet, facts: Mapping[str, Facts]) -> str:
 def _each(
     fleet: Fleet,
     facts: Mapping[str, Facts],
-    script: Callable[[armed.Run], str],
+    script: Callable[[Run], str],
     wanted: str,
     done: str,
 ) -> str:
     waiting = {name: found.pending for name, found in facts.items() if found.pending}
-    ours = armed.new_run(fleet.cluster.pod_networks, 0)
+    ours = new_run(fleet.cluster.pod_networks, 0)
     scripts = {
-        name: script(armed.Run(pending.run, ours.who, 0, ours.pod_networks))
+        name: script(Run(pending.run, ours.who, 0, ours.pod_networks))
         for name, pending in waiting.items()
     }
     failed = []

@@ -18,6 +18,7 @@ from .exits import Stop
 from .facts import Facts, last_lines
 from .fleet import Fleet
 from .progress import progress
+from .run import Run
 from .shell import Talk, Trouble
 from .steps import steps
 
@@ -51,9 +52,7 @@ Check = Callable[[], str]  # why everything has to go back; empty if all is well
 class _Rollout:
     """One run under way."""
 
-    def __init__(
-        self, fleet: Fleet, plan: Plan, facts: Mapping[str, Facts], run: armed.Run
-    ) -> None:
+    def __init__(self, fleet: Fleet, plan: Plan, facts: Mapping[str, Facts], run: Run) -> None:
         self._fleet = fleet
         self._facts = facts
         self._todo = {m.name: (m, steps(m, run.id)) for m in plan.machines if not m.empty}
@@ -185,7 +184,7 @@ def roll_out(
     fleet: Fleet,
     plan: Plan,
     facts: Mapping[str, Facts],
-    run: armed.Run,
+    run: Run,
     check: Check | None = None,
     hold: bool = False,
     at_once: int = 1,

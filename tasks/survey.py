@@ -11,6 +11,7 @@ from .exits import Stop
 from .facts import Facts, read
 from .fleet import Fleet
 from .question import question
+from .run import new_run
 from .shell import Trouble
 
 
@@ -39,7 +40,7 @@ def ask(
     """
     cluster = fleet.cluster
     known = [ip for m in cluster.machines if m.name != leaving for ip in m.internal_ips]
-    settle = armed.settle(armed.new_run(cluster.pod_networks, 0))
+    settle = armed.settle(new_run(cluster.pod_networks, 0))
     script = question(cluster.pod_networks, known, strangers, settle)
     names = [m.name for m in cluster.machines if not limit or m.name == limit or _lacking(m)]
     facts: dict[str, Facts] = {}

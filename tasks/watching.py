@@ -21,6 +21,7 @@ from .persistence import Files
 from .question import question
 from .reconcile import plan_routes
 from .rollout import Interrupts, roll_out
+from .run import new_run
 from .shell import Trouble
 from .tables import few
 
@@ -88,7 +89,7 @@ class _Watch:
         self._fleet = fleet
         self._say = say
         self._script = question(
-            cluster.pod_networks, known, False, armed.settle(armed.new_run(cluster.pod_networks, 0))
+            cluster.pod_networks, known, False, armed.settle(new_run(cluster.pod_networks, 0))
         )
         self._connections = {name: fleet.connection(name) for name in names}
         for connection in self._connections.values():  # also while one is mended: others wait
@@ -162,7 +163,7 @@ class _Watch:
 
     def _put_back(self, made: MachinePlan, facts: dict[str, Facts]) -> bool:
         """Put back what a machine lost; whether a signal came meanwhile."""
-        run = armed.new_run(self._fleet.cluster.pod_networks, TIMEOUT)
+        run = new_run(self._fleet.cluster.pod_networks, TIMEOUT)
         name = made.name
         ended = roll_out(self._fleet, Plan((made,), {}), facts, run)
         why = ended.endings[0].why if ended.endings else "a signal came first"

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tasks import armed, rollout
+from tasks import rollout
 from tasks.changes import Change, MachinePlan, Plan
 from tasks.cluster import Network
 from tasks.facts import Facts
+from tasks.run import Run, new_run
 from tasks.shell import Trouble
 
 from .builders import POD_NETWORKS, facts, route, wanted
@@ -102,7 +103,7 @@ def under_way(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> rollout._R
     plans = tuple(MachinePlan(n, (Change(route(wanted(1))),)) for n in names)
     asked: dict[str, Facts] = {name: facts(0) for name in names}
     fleet: Any = machines
-    run = armed.Run("run", "who", 60, NETWORKS)
+    run = Run("run", "who", 60, NETWORKS)
     made = rollout._Rollout(fleet, Plan(plans, {}), asked, run)
     made.arm()
     return made
@@ -158,4 +159,4 @@ def test_a_user_without_a_name_has_a_number(monkeypatch: pytest.MonkeyPatch) -> 
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.setattr("getpass.getuser", unknown)
-    assert armed.new_run(NETWORKS, 5).who.startswith(f"uid {os.getuid()}@")
+    assert new_run(NETWORKS, 5).who.startswith(f"uid {os.getuid()}@")

@@ -16,6 +16,7 @@ from tasks.persistence import File, Files
 from tasks.pings import Target, pings
 from tasks.probe import Probe, script
 from tasks.question import question
+from tasks.run import Run
 from tasks.steps import Steps, steps
 
 from .builders import POD_NETWORKS, facts, node, pods, route, wanted
@@ -83,7 +84,7 @@ HOSTILE = "a'b; touch /tmp/x $(id) `id` \\ \"#"
 
 def scripts() -> list[str]:
     """Every script that a machine is ever given, with names as bad as can be."""
-    run = armed.Run("20260101T000000.1", HOSTILE, 60, POD_NETWORKS)
+    run = Run("20260101T000000.1", HOSTILE, 60, POD_NETWORKS)
     taken = replace(route(f"{pods(1)} via {node(9)} dev enp6s0"), protocol=HOSTILE)
     kept = Displaced(f"r_4_x_{HOSTILE}", (FOREIGN,))
     made = steps(MachinePlan("worker-0", (Change(OURS, (taken,)),), restores=(kept,)), "run")

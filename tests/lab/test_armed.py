@@ -13,6 +13,7 @@ from tasks import armed
 from tasks.changes import Change, MachinePlan
 from tasks.facts import read
 from tasks.question import question
+from tasks.run import new_run
 from tasks.steps import steps
 
 from ..builders import route
@@ -401,7 +402,7 @@ def arming(lab: Lab, timeout: int) -> str:
     asked = lab.twin.run("worker-0", ["sh", "-c", asking], check=True)
     put = route("10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214")
     made = steps(MachinePlan("worker-0", (Change(put),)), "run")
-    run = armed.new_run(networks, timeout)
+    run = new_run(networks, timeout)
     script = armed.carry_out(made, read(asked.stdout).snapshot, run, [], "1 add")
     return f"{script}\nmain 3<&0 </dev/null\n"
 

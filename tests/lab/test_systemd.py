@@ -20,6 +20,7 @@ from tasks.facts import Facts, last_lines, read
 from tasks.persist_script import persist_script
 from tasks.persistence import WANTED, files_to
 from tasks.question import question
+from tasks.run import Run, new_run
 from tasks.steps import Steps, steps
 
 from ..builders import POD_NETWORKS, node, route, wanted
@@ -142,14 +143,14 @@ def ask(machine: Machine) -> Facts:
     return read(machine.run("sh", "-s", input=f"{question(NETWORKS, [], False)}\nmain\n"))
 
 
-def change(machine: Machine, stay: bool = False) -> tuple[armed.Run, str]:
+def change(machine: Machine, stay: bool = False) -> tuple[Run, str]:
     """A run, and the script that gives the machine its two routes, for good with `stay`."""
     facts = ask(machine)
     puts = tuple(route(wanted(n)) for n in (1, 2))
     files = files_to(puts if stay else (), facts.managers, facts.files)
     plan = MachinePlan("worker-0", tuple(map(Change, puts)), files=files)
     made: Steps = steps(plan, "run")
-    run = armed.new_run(NETWORKS, 5)
+    run = new_run(NETWORKS, 5)
     return run, armed.carry_out(made, facts.snapshot, run, last_lines(puts, ()), "2 add")
 
 
