@@ -14,6 +14,8 @@ from .question import question
 from .run import new_run
 from .shell import Trouble
 
+NAMED = 3  # machines with the same trouble that are named
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -60,8 +62,8 @@ def ask(
             troubles[name] = str(error)
     if troubles and not (skip_unreachable and facts):
         raise Stop(_cannot_ask(troubles, len(names)))
-    for name, trouble in troubles.items():
-        print(f"skipped {name}: {trouble}", file=sys.stderr)
+    for line in _told(troubles):
+        print(f"skipped {line}", file=sys.stderr)
     return facts, troubles
 
 
@@ -92,8 +94,21 @@ def _lacking(machine: Machine) -> bool:
     return machine.role == "worker" and not (machine.pod_cidrs and machine.internal_ips)
 
 
+def _told(troubles: Mapping[str, str]) -> list[str]:
+    """A line a trouble, with all that have it: a jump host that is down is one for many."""
+    names: dict[str, list[str]] = {}
+    for name, trouble in troubles.items():
+        names.setdefault(trouble, []).append(name)
+    return [f"{_few(those)}: {trouble}" for trouble, those in names.items()]
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
 def _cannot_ask(troubles: Mapping[str, str], asked: int) -> str:
-    lines = [f"  {name}: {trouble}" for name, trouble in troubles.items()]
+    lines = [f"  {line}" for line in _told(troubles)]
     head = f"{len(troubles)} of {asked} machines cannot be asked; nothing was changed:"
     way_out = "  --skip-unreachable leaves such machines out"
     return "\n".join([head, *lines, *([way_out] if len(troubles) < asked else [])])

@@ -180,7 +180,7 @@ def test_a_jump_host_carries_all_over_one_connection(make_lab: MakeLab) -> None:
     on(lab, "bastion", "iptables -A INPUT -p tcp --dport 22 -j REJECT")
     down = lab.fab("-t", "2", "plan")
     ok(down, status=1)
-    assert "jump host 203.0.113.99" in down.stderr
+    assert "\n  worker-0, worker-1, worker-2: jump host 203.0.113.99" in down.stderr
 
 
 TROUBLE = {

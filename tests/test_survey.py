@@ -1,0 +1,32 @@
+"""What is told of machines that cannot be asked."""
+
+import pytest
+
+from tasks.exits import Stop
+from tasks.fleet import Fleet
+from tasks.shell import Trouble
+from tasks.survey import ask
+
+from .builders import cluster
+
+
+class Silent(Fleet):
+    """No machine: each has the trouble that it is given."""
+
+    def __init__(self, troubles: dict[str, str]) -> None:
+        self.cluster = cluster(len(troubles))
+        self._troubles = troubles
+
+    def ask(self, scripts: object, doing: str = "") -> dict[str, str | Trouble]:
+        return {name: Trouble(text) for name, text in self._troubles.items()}
+
+
+def test_machines_with_the_same_trouble_share_a_line() -> None:
+    troubles = {f"worker-{n}": "jump host b: is it up?" for n in range(6)}
+    troubles["worker-1"] = "refuses the key"
+    with pytest.raises(Stop) as stop:
+        ask(Silent(troubles))
+    assert str(stop.value.message).splitlines()[1:] == [
+        "  worker-0, worker-2, worker-3 and 2 more: jump host b: is it up?",
+        "  worker-1: refuses the key",
+    ]
