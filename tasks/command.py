@@ -11,6 +11,7 @@ from invoke import Context
 from invoke.tasks import Task
 
 from .exits import Status, Stop
+from .interrupts import allow
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -144,6 +145,7 @@ class Command(Task[Any]):
         if hasattr(args[0], "host"):
             raise Stop("-H is not used here: the machines stand in hosts.toml; see --limit, --only")
         _collect_rarely()
+        allow()
         try:
             return super().__call__(*args, **kwargs)
         except KeyboardInterrupt:

@@ -7,8 +7,8 @@ from .endings import NO_STEPS, state_of
 from .exits import Status, Stop
 from .facts import Facts
 from .fleet import Fleet
+from .interrupts import Interrupts
 from .outcome import read_outcome
-from .rollout import Interrupts
 from .run import Run, new_run
 from .shell import Trouble
 from .tables import counted

@@ -1,15 +1,11 @@
 """A plan carried out: machine by machine, each change armed, and kept only when all are well."""
 
-import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Event, Thread
 from time import monotonic
-from types import FrameType
-from typing import Any
 
 from . import armed
 from .changes import MachinePlan, Plan
@@ -17,34 +13,11 @@ from .endings import Ending, Rollout, ending_of, explained, gone_back, not_kept,
 from .exits import Stop
 from .facts import Facts, last_lines
 from .fleet import Fleet
+from .interrupts import Interrupts
 from .progress import progress
 from .run import Run
 from .shell import Talk, Trouble
 from .steps import steps
-
-
-class Interrupts:
-    """Notes Ctrl-C, SIGTERM and SIGHUP, so that a machine's command is never abandoned."""
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def __init__(self) -> None:
-        self.seen = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> "Interrupts":
-        self._before = {s: signal.signal(s, self._note) for s in self.SIGNALS}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self.seen = True
-        with suppress(OSError):  # SIGHUP comes when the terminal has gone
-            print("interrupted: one moment, what is under way is ended properly …", file=sys.stderr)
-
 
 Check = Callable[[], str]  # why everything has to go back; empty if all is well
 

@@ -17,10 +17,11 @@ from .cluster import Network
 from .complete import complete
 from .facts import Facts, read
 from .fleet import Fleet
+from .interrupts import Interrupts
 from .persistence import Files
 from .question import question
 from .reconcile import plan_routes
-from .rollout import Interrupts, roll_out
+from .rollout import roll_out
 from .run import new_run
 from .shell import Trouble
 from .tables import few

@@ -1,9 +1,6 @@
 """A rollout under way: what holds whatever the machines do."""
 
-import io
 import os
-import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
@@ -15,26 +12,13 @@ from tasks import rollout
 from tasks.changes import Change, MachinePlan, Plan
 from tasks.cluster import Network
 from tasks.facts import Facts
+from tasks.interrupts import Interrupts
 from tasks.run import Run, new_run
 from tasks.shell import Trouble
 
 from .builders import POD_NETWORKS, facts, route, wanted
 
 NETWORKS: tuple[Network, ...] = POD_NETWORKS[:1]
-
-
-class HungUp(io.StringIO):
-    """A terminal that has gone."""
-
-    def write(self, _text: str) -> int:
-        raise OSError(5, "Input/output error")
-
-
-def test_a_terminal_that_has_gone_ends_no_rollout_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", HungUp())
-    with rollout.Interrupts() as interrupts:
-        os.kill(os.getpid(), signal.SIGHUP)
-    assert interrupts.seen
 
 
 class Noon(datetime):
@@ -112,7 +96,7 @@ def under_way(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> rollout._R
 def test_one_after_the_other_until_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Machines()
     run = under_way(machines, monkeypatch)
-    run.forward(rollout.Interrupts(), 1)
+    run.forward(Interrupts(), 1)
     assert [e.state for e in run.endings] == ["done", "unknown"]
     assert [told for told in machines.told if "go" in told] == ["worker-0 go", "worker-1 go"]
 
@@ -120,14 +104,14 @@ def test_one_after_the_other_until_one_fails(monkeypatch: pytest.MonkeyPatch) ->
 def test_several_at_a_time_until_one_of_them_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Machines()
     run = under_way(machines, monkeypatch)
-    run.forward(rollout.Interrupts(), 2)
+    run.forward(Interrupts(), 2)
     assert [told for told in machines.told if "go" in told] == ["worker-0 go", "worker-1 go"]
 
 
 def test_none_is_changed_unless_all_are_armed(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Locked()
     run = under_way(machines, monkeypatch)
-    run.forward(rollout.Interrupts(), 1)
+    run.forward(Interrupts(), 1)
     assert machines.told == []
     assert [(e.name, e.state) for e in run.endings] == [("worker-2", "untouched")]
 
@@ -138,7 +122,7 @@ def test_a_machine_whose_time_was_up_before_its_turn_is_not_told_to_go(
     machines = Machines(late=("worker-2",))
     run = under_way(machines, monkeypatch)
     machines.now += 30
-    run.forward(rollout.Interrupts(), 1)
+    run.forward(Interrupts(), 1)
     assert [told for told in machines.told if "go" in told] == []
     assert [(e.name, e.state) for e in run.endings] == [("worker-2", "untouched")]
 

@@ -63,9 +63,18 @@ class Round:
         return self.runs[-1]
 
     def pause(self, part: float = 1.0) -> None:
-        """Let the run go on until some moment of its length, or its end."""
+        """Let the run go on until some moment of its length, or its end.
+
+        Every other time a moment after its undo is armed, when there is little of it left.
+        """
+        moment = self.chance.triangular(0, self.length * part, self.length * part)
+        if self.chance.random() < 0.5:
+            armed = ["test", "-d", "/run/pod-routes/pending"]
+            while self.runs[-1].poll() is None and self.lab.twin.run(self.victim, armed).returncode:
+                pass
+            moment = self.chance.uniform(0, self.length / 8)
         try:
-            self.runs[-1].wait(self.chance.triangular(0, self.length * part, self.length * part))
+            self.runs[-1].wait(moment)
         except subprocess.TimeoutExpired:
             return
 

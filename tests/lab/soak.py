@@ -58,22 +58,24 @@ class Bench:
     def _build(self) -> None:
         """A twin, and its tables without the routes and with them."""
         self._lab = self._make(tutorial())
-        without = self._lab.tables()
-        self._undisturbed("apply-routes")
-        self._tables = {"apply-routes": self._lab.tables(), "rollback": without}
+        self._tables: dict[str, Tables] = {}
+        self._length: dict[str, float] = {}
+        for verb in VERBS:
+            self._undisturbed(verb)
+            self._tables[verb] = self._lab.tables()
 
     def _undisturbed(self, verb: str) -> None:
         """A run that nothing happens to; it says how long one takes as busy as all is now."""
         started = time.monotonic()
         ok(self._lab.fab(verb))
-        self._length = time.monotonic() - started
+        self._length[verb] = time.monotonic() - started
 
     def round(self, fault: Fault, verb: str, chance: random.Random) -> Result:
         """One fault upon one run, judged."""
         other = next(v for v in VERBS if v != verb)
         self._lead_to(other)
         machines = [machine.name for machine in self._lab.cluster.machines]
-        now = Round(self._lab, verb, chance, self._length, chance.choice(machines))
+        now = Round(self._lab, verb, chance, self._length[verb], chance.choice(machines))
         fault.strike(now)
         said = [(*_ended(run), run.returncode) for run in now.runs]
         fault.mend(now)
@@ -90,8 +92,7 @@ class Bench:
         if self._lab.tables() != self._tables[verb]:
             self._lab.twin.stop()
             self._build()
-            if verb == "rollback":
-                ok(self._lab.fab(verb))
+            self._undisturbed(verb)
         for machine in self._lab.cluster.machines:
             on(self._lab, machine.name, f"rm -f {HISTORY}")
 
@@ -223,10 +224,10 @@ def page(results: list[Result], rounds: int, seed: int) -> str:
 
 Each round is a run of `fab apply-routes` or `fab rollback` with `--confirm-timeout 5` on a twin of
 three workers: real OpenSSH servers, kernel tables and pods. One fault comes upon it, most of them
-at a random moment of the run, late ones more often. When the run has ended the fault is mended (a
-link is up again, a firewall open, a foreign route gone). Once nothing is armed any more and no
-watchdog is alive, every machine's whole kernel table is compared with those before and those
-wanted, default route included.
+at a random moment of the run, late ones more often, or of what is left once an undo is armed.
+When the run has ended the fault is mended (a link is up again, a firewall open, a foreign route
+gone). Once nothing is armed any more and no watchdog is alive, every machine's whole kernel table
+is compared with those before and those wanted, default route included.
 
 Promised, and counted as not as promised where it is not so: every machine is as before or as
 wanted, never a mix; the cluster is so as a whole, unless the first machine had been confirmed (its

@@ -3,11 +3,12 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 
-from .conftest import Lab, MakeLab, tutorial
+from .conftest import PROJECT, Lab, MakeLab, tutorial
 from .kit import ok, on
 
 ROUNDS = 8
@@ -53,3 +54,36 @@ def test_a_run_that_is_killed_leaves_every_machine_whole(
             assert now == wanted, out + errors
         ok(lab.fab("rollback"))
         assert lab.tables() == before
+
+
+LATE = """import os, signal, sys
+from fabric.main import program
+sys.path.insert(0, PROJECT)
+from tasks import tables
+told = tables.rollout_report
+def report(*given):
+    os.kill(os.getpid(), signal.SIGINT)
+    return told(*given)
+tables.rollout_report = report
+program.run(["fab", "--search-root", PROJECT, "apply-routes", "rollback"])
+"""
+
+
+def test_ctrl_c_after_the_confirmation_does_not_hide_that_it_came(make_lab: MakeLab) -> None:
+    """It was once told as `nothing was changed`; the soak found it."""
+    lab = make_lab(tutorial())
+    before = lab.tables()
+    text = LATE.replace("PROJECT", repr(str(PROJECT)))
+    done = subprocess.run(
+        [*lab.inside, sys.executable, "-c", text],
+        cwd=lab.dir,
+        env={"HOME": str(lab.home), "PATH": os.environ["PATH"]},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    out = ok(done)
+    assert "done: 6 added on 3 machines" in out
+    assert out.splitlines()[-1] == "done: 6 deleted on 3 machines"
+    assert lab.tables() == before

@@ -1,0 +1,41 @@
+"""Ctrl-C, SIGTERM and SIGHUP while machines are changed."""
+
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_AT_START = {number: signal.getsignal(number) for number in SIGNALS}  # nohup(1) ignores SIGHUP
+
+
+def allow() -> None:
+    """Let a task be interrupted, whatever the one before it has done."""
+    for number, handler in _AT_START.items():
+        signal.signal(number, handler)
+
+
+class Interrupts:
+    """Notes the signals, so that no machine's command is abandoned and the end is told.
+
+    After the last of them has ended there is nothing left to interrupt, until the next task.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Interrupts":
+        self._before = {s: signal.signal(s, self._note) for s in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            outermost = handler == _AT_START[number]
+            signal.signal(number, signal.SIG_IGN if outermost else handler)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.seen = True
+        with suppress(OSError):  # SIGHUP comes when the terminal has gone
+            print("interrupted: one moment, what is under way is ended properly …", file=sys.stderr)

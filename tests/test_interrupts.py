@@ -1,0 +1,54 @@
+"""Signals: noted while machines are changed, nothing after that, and allowed again."""
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tasks.interrupts import Interrupts, allow
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    yield
+    allow()
+
+
+class HungUp(io.StringIO):
+    """A terminal that has gone."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
+def interrupt(number: signal.Signals = signal.SIGINT) -> None:
+    os.kill(os.getpid(), number)
+
+
+def test_a_terminal_that_has_gone_ends_no_rollout_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", HungUp())
+    with Interrupts() as interrupts:
+        interrupt(signal.SIGHUP)
+    assert interrupts.seen
+
+
+def test_after_a_change_nothing_is_interrupted_until_the_next_task() -> None:
+    with Interrupts() as interrupts:
+        pass
+    interrupt()
+    assert not interrupts.seen
+    allow()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+
+
+def test_a_change_within_a_watch_leaves_the_signals_to_the_watch() -> None:
+    with Interrupts() as watch:
+        with Interrupts() as change:
+            pass
+        interrupt()
+    assert watch.seen
+    assert not change.seen
