@@ -58,10 +58,3 @@ class Scene:
         """The device of a machine's internal IP."""
         inner = self.cluster.machine(name).internal_ip(family)
         return next((dev for dev, i in self.facts[name].addresses if i.ip == inner), "")
-
-
-def listed(names: Iterable[str], most: int = 3) -> str:
-    """Some names in a line: the first ones, and how many more."""
-    every = list(dict.fromkeys(names))
-    more = f" and {len(every) - most} more" if len(every) > most else ""
-    return ", ".join(every[:most]) + more

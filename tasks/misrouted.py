@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from .cluster import Address, Cluster, Machine, Network
-from .diagnosis import Cause, Scene, listed
+from .diagnosis import Cause, Scene
 from .facts import Facts
 from .lookup import Lookup
 from .pairs import Pair
 from .probe import probes
 from .route import Route
 from .rule import Rule
+from .words import listed
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from .pinging import Asked, ping_all
 from .pings import Report
 from .route import Route
 from .survey import Survey
+from .words import listed
 
 Pairs = frozenset[tuple[str, str]]  # from, to
 
@@ -77,9 +78,8 @@ class PairCheck:
         self.silent = silent - self._answered
         if not gone:
             return ""
-        named = ", ".join(f"{one} to {other}" for one, other in sorted(gone)[:5])
-        more = f" and {len(gone) - 5} more" if len(gone) > 5 else ""
-        return f"pods that answered before have gone silent: {named}{more}"
+        named = listed((f"{one} to {other}" for one, other in sorted(gone)), most=5)
+        return f"pods that answered before have gone silent: {named}"
 
     def _silent(self, pairs: Pairs) -> Pairs:
         """The pairs of which a ping, in any family, gets no answer."""

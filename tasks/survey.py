@@ -13,8 +13,7 @@ from .fleet import Fleet
 from .question import question
 from .run import new_run
 from .shell import Trouble
-
-NAMED = 3  # machines with the same trouble that are named
+from .words import listed
 
 
 @dataclass(frozen=True)
@@ -99,12 +98,7 @@ def _told(troubles: Mapping[str, str]) -> list[str]:
     names: dict[str, list[str]] = {}
     for name, trouble in troubles.items():
         names.setdefault(trouble, []).append(name)
-    return [f"{_few(those)}: {trouble}" for trouble, those in names.items()]
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return [f"{listed(those)}: {trouble}" for trouble, those in names.items()]
 
 
 def _cannot_ask(troubles: Mapping[str, str], asked: int) -> str:

@@ -325,6 +325,12 @@ def test_a_program_that_is_not_there(
     assert "is not on this machine's PATH: " in stopped(source)
 
 
+def state_of(file: Path) -> str:
+    """The state of the process whose number a file holds, as ps(1) has it; empty: it is gone."""
+    argv = ["ps", "-o", "state=", "-p", file.read_text()]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def test_a_program_that_hangs_is_ended(tmp_path: Path) -> None:
     api.stand_in(
         tmp_path,
@@ -333,13 +339,7 @@ def test_a_program_that_hangs_is_ended(tmp_path: Path) -> None:
     )
     line = stopped_in(tmp_path, "vultr", timeout=1)
     assert line.startswith("vultr-cli gives no answer within 1 s")
-    state = subprocess.run(
-        ["ps", "-o", "state=", "-p", (tmp_path / "pid").read_text()],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert state.stdout.strip() in ("", "Z"), "it is neither gone nor dead"
+    assert state_of(tmp_path / "pid") in ("", "Z"), "it is neither gone nor dead"
 
 
 def stopped_in(directory: Path, source: str, **options: Any) -> str:
@@ -375,13 +375,7 @@ def test_ctrl_c_ends_a_program_and_the_task(tmp_path: Path) -> None:
     fab.send_signal(signal.SIGINT)
     _, errors = fab.communicate(timeout=30)
     assert (fab.returncode, errors) == (Status.INTERRUPTED, "interrupted: nothing was changed\n")
-    state = subprocess.run(
-        ["ps", "-o", "state=", "-p", (tmp_path / "pid").read_text()],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert state.stdout.strip() in ("", "Z"), "it is neither gone nor dead"
+    assert state_of(tmp_path / "pid") in ("", "Z"), "it is neither gone nor dead"
 
 
 # The machines themselves; tests/lab asks real ones
