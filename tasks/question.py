@@ -87,9 +87,9 @@ main() {{
   for file in /var/lib/kubelet/kubelet-config.yaml /var/lib/kubelet/config.yaml; do
     [ -r "$file" ] || continue
     echo "== kubelet $file"
-    lines "$file" | while IFS= read -r line; do
+    while IFS= read -r line || [ "$line" ]; do
       case $line in podCIDR:*) echo "${{line#podCIDR:}}" ;; esac
-    done
+    done <"$file"
   done
   for file in /etc/cni/net.d/*.conf /etc/cni/net.d/*.conflist /etc/cni/net.d/*.json; do
     [ -r "$file" ] || continue

@@ -84,7 +84,7 @@ def look_function(
         first = [shows("-6 -force", *_parts(steps, pod_networks, 6))]
     lines = [_at(steps), f"six={'yes' if first else ''}", _LOOK]
     for name, last in (("before", []), ("after", resolved)):
-        lines += [f"shown_{name}() {{", *first, shows("-force", *parts, ways, last), "}"]
+        lines += [f"shown_{name}() {{", *first, f"exec {shows('-force', *parts, ways, last)}", "}"]
     return "\n".join(lines)
 
 

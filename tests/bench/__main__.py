@@ -10,19 +10,21 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tests.lab.conftest import FAB, Directories, Lab, MakeLab, hosts_toml, labs, tutorial
 from tests.lab.kit import QUIET, on
 
-from .peers import BIN, peers
+from .peers import BIN, Peer, peers
 from .planning import plan_costs
 from .report import AGAIN, APPLY, BY_HAND, PARALLEL, PINGED, VERIFY, page
 from .timing import Command, Table, take
 
-ROUNDS = {3: 7, 10: 5, 50: 5, 200: 1}  # by the number of workers
+ROUNDS = {3: 7, 10: 5, 50: 7, 200: 1}  # by the number of workers
 KEYS_AT = 50  # workers where other keys are tried too
 PASSPHRASE = "correct horse"  # noqa: S105  # of a key made here for a minute
 NO_PING = "--no-ping"
@@ -62,23 +64,41 @@ def bench(make: MakeLab, workers: int, rounds: int) -> Table:
     def back() -> None:
         take(ours("rollback", NO_PING))
 
-    keys = _other_keys(lab) if workers == KEYS_AT else {}
-    for _ in range(rounds):
-        for peer in peers(lab):
-            table.time(peer.name, Command([*lab.inside, *peer.argv], lab.dir, env))
-            clear(lab)
-        table.time("plan", ours("plan"))
+    def push(peer: Peer) -> None:
+        table.time(peer.name, Command([*lab.inside, *peer.argv], lab.dir, env))
+        clear(lab)
+
+    def apply() -> None:
         table.time(APPLY, ours("apply-routes", NO_PING))
         table.time(AGAIN, ours("apply-routes", NO_PING))
         table.time("rollback", ours("rollback", NO_PING))
-        table.time(PARALLEL, ours("apply-routes", NO_PING, "--parallel", "32"))
-        for name, (file, typed) in keys.items():
-            command = ours("apply-routes", NO_PING, "--inventory", file, typed=typed)
-            table.time(f"{APPLY}, {name}", command, back)
-        table.time(PINGED, ours("apply-routes"), back)
+
+    def apply_otherwise(name: str, *flags: str, typed: str = "") -> None:
+        table.time(name, ours("apply-routes", NO_PING, *flags, typed=typed))
+        back()
+
+    def ping() -> None:
+        table.time(PINGED, ours("apply-routes"))
         table.time(VERIFY, ours("verify"))
         table.time(BY_HAND, Command([_by_hand(lab)], lab.dir, env))
         back()
+
+    keys = _other_keys(lab) if workers == KEYS_AT else {}
+    jobs: list[Callable[[], None]] = [
+        *(partial(push, peer) for peer in peers(lab)),
+        lambda: table.time("plan", ours("plan")),
+        apply,
+        partial(apply_otherwise, PARALLEL, "--parallel", "32"),
+        *(
+            partial(apply_otherwise, f"{APPLY}, {key}", "--inventory", file, typed=typed)
+            for key, (file, typed) in keys.items()
+        ),
+        ping,
+    ]
+    for number in range(rounds):
+        first = number % len(jobs)
+        for job in (*jobs[first:], *jobs[:first]):
+            job()
     return table
 
 

@@ -74,10 +74,8 @@ class Table:
         self._rest = rest
         self._taken: dict[str, list[Taken]] = {}
 
-    def time(self, name: str, command: Command, before: Callable[[], None] | None = None) -> None:
-        """Time one run; `before` is not timed."""
-        if before is not None:
-            before()
+    def time(self, name: str, command: Command) -> None:
+        """Time one run, once a round."""
         self._rest()
         self._taken.setdefault(name, []).append(take(command))
 
@@ -94,6 +92,11 @@ class Table:
     def median(self, name: str) -> float:
         """The median, in seconds."""
         return self.seconds(name)[0]
+
+    def ratio(self, name: str, to: str) -> float:
+        """What one took for what another did in the same round: the median of the rounds."""
+        pairs = zip(self._taken[name], self._taken[to], strict=True)
+        return statistics.median(one.seconds / other.seconds for one, other in pairs)
 
     def megabytes(self, name: str) -> float:
         """The most memory that any of its runs took."""
