@@ -56,10 +56,11 @@ def apply_routes(
     """Give every machine its routes to the other workers' pod CIDRs."""
     from .changes import Allowed
     from .planning import check_timeout, plan_cluster
-    from .rollout import agree, roll_out
+    from .rollout import roll_out
     from .run import new_run
     from .standing import PairCheck
     from .tables import dry_run_report, plan_report, rollout_report
+    from .terminal import agree
 
     check_timeout(confirm_timeout)
     machines = fleet(c, inventory, parallel)

@@ -59,7 +59,7 @@ planned_on={shlex.quote(snapshot)}
 undo={shlex.quote(_undo_script(steps, run))}
 persist={shlex.quote(persist_script(steps.files))}
 watch={shlex.quote(WATCH)}
-run={run.id} timeout={run.timeout} changed=
+run={run.quoted} timeout={run.timeout} changed=
 {look_function(steps, run.pod_networks, lifelines)}
 {_push_function(run)}
 {_keep_function(run, forgets)}
@@ -95,7 +95,7 @@ def go_back(run: Run, why: str) -> str:
     return f"""{library(run)}
 main() {{
   enter -w {PATIENCE} || return
-  if [ "$(cat pending/run undoing/run 2>/dev/null)" = {run.id} ]; then
+  if [ "$(cat pending/run undoing/run 2>/dev/null)" = {run.quoted} ]; then
     take_back {shlex.quote(why)} || {{ echo "== broken"; return; }}
   elif cut -f 2,5 "$log/history" 2>/dev/null | grep -q '^{run.id}.kept'; then
     echo "== kept"
@@ -111,7 +111,7 @@ def take_back(run: Run, why: str) -> str:
     return f"""{library(run)}
 main() {{
   enter -w {PATIENCE} || return
-  [ "$(cat pending/run undoing/run 2>/dev/null)" = {run.id} ] || {{ fired; return; }}
+  [ "$(cat pending/run undoing/run 2>/dev/null)" = {run.quoted} ] || {{ fired; return; }}
   if take_back {shlex.quote(why)}; then echo "== done"; else echo "== broken"; fi
 }}
 """
@@ -135,7 +135,7 @@ main() {{ enter -w {PATIENCE} && keep; }}
 
 def _push_function(run: Run) -> str:
     return f"""push() {{
-  if is_of pending {run.id} && watchdog pending/pid && due_in {run.timeout} >>pending/deadline
+  if is_of pending {run.quoted} && watchdog pending/pid && due_in {run.timeout} >>pending/deadline
   then echo "== armed"; else fired; fi
 }}"""
 
@@ -148,7 +148,7 @@ def _keep_function(run: Run, forgets: Sequence[Displaced]) -> str:
         for place in ("", f"{LOG}/")
     )
     return f"""keep() {{
-  is_of pending {run.id} || {{ fired; return; }}
+  is_of pending {run.quoted} || {{ fired; return; }}
   if [ -e pending/changes ]; then place=last; else place=kept; fi
   [ ! -d $place ] || rm -rf $place
   mv pending $place || {{ fired; return; }}

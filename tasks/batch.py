@@ -25,6 +25,6 @@ def shows(options: str, *parts: Iterable[str]) -> str:
     return batch(f"{options} -details -oneline", lines)
 
 
-def lasting(lines: Iterable[str]) -> str:
-    """What was shown of routes, without what changes by itself."""
-    return "".join(f"{_PASSING.sub('', line)}\n" for line in lines)
+def lasting(line: str) -> str:
+    """A line that was shown of a route, without what changes by itself."""
+    return _PASSING.sub("", line)

@@ -1,7 +1,8 @@
 """The pod CIDRs that the kubelet's and the CNI plugins' files on a machine name."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -31,9 +32,18 @@ class Cni:
 def read_kubelet(file: str, lines: list[str]) -> list[Claim]:
     """The podCIDR of a KubeletConfiguration: what stands after the key."""
     words = " ".join(line.partition("#")[0] for line in lines).replace(",", " ").split()
-    named = [word.strip("\"'") for word in words]
-    networks = [ip_network(word) for word in named if word not in ("", "null", "~")]
+    networks = _networks(word.strip("\"'") for word in words)
     return [Claim(file, tuple(networks))] if networks else []
+
+
+def _networks(words: Iterable[object]) -> list[Network]:
+    """Those of the words that are one: null, ${POD_CIDR} and usePodCidr stand for nothing here."""
+    networks = []
+    for word in words:
+        if isinstance(word, str):
+            with suppress(ValueError):
+                networks.append(ip_network(word, strict=False))
+    return networks
 
 
 def read_cni(configs: Mapping[str, str]) -> Cni:
@@ -45,7 +55,7 @@ def read_cni(configs: Mapping[str, str]) -> Cni:
             bridge = next((p for p in plugins if p.get("type") == "bridge"), {})
             return Cni(
                 (Claim(file, networks),),
-                str(bridge.get("bridge") or "cni0"),
+                _device(bridge.get("bridge")),
                 _mtu(bridge.get("mtu")),
                 bridge.get("ipMasq") is True,
             )
@@ -72,12 +82,13 @@ def _subnets(plugin: dict[str, Any]) -> list[Network]:
     sets = ipam.get("ranges")
     groups = [group for group in sets if isinstance(group, list)] if isinstance(sets, list) else []
     entries = [ipam, *(entry for group in groups for entry in group if isinstance(entry, dict))]
-    subnets = []
-    for subnet in (entry.get("subnet") for entry in entries):
-        if isinstance(subnet, str):
-            with suppress(ValueError):  # "usePodCidr" and the like stand for the kubelet's own
-                subnets.append(ip_network(subnet, strict=False))
-    return subnets
+    return _networks(entry.get("subnet") for entry in entries)
+
+
+def _device(value: object) -> str:
+    """The bridge of a CNI config; another one where this is no name that people give to links."""
+    named = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.@-]{1,15}", value)
+    return str(value) if named else "cni0"
 
 
 def _mtu(value: object) -> int:

@@ -76,11 +76,17 @@ class CommandLine:
             held.close()
 
     def report(self, text: str) -> None:
-        """Print a task's results, apart from those of the task before."""
-        if self._reported:
-            print()
-        self._reported = True
-        print(text, flush=True)  # whoever watches through a pipe waits for it
+        """Print a task's results, apart from those of the task before.
+
+        A reader who has seen enough keeps no task from its end, nor from its exit status.
+        """
+        try:
+            if self._reported:
+                print()
+            self._reported = True
+            print(text, flush=True)  # whoever watches through a pipe waits for it
+        except BrokenPipeError:
+            _print_no_more()
 
     def fleet(self, c: Context, inventory: str, parallel: int) -> "Fleet":
         """The machines of hosts.toml, connected once for all tasks."""
@@ -145,15 +151,20 @@ class Command(Task[Any]):
         if hasattr(args[0], "host"):
             raise Stop("-H is not used here: the machines stand in hosts.toml; see --limit, --only")
         _collect_rarely()
-        allow()
+        if allow():
+            raise Stop(f"interrupted: {self.name} was not begun", Status.INTERRUPTED)
         try:
             return super().__call__(*args, **kwargs)
         except KeyboardInterrupt:
             raise Stop("interrupted: nothing was changed", Status.INTERRUPTED) from None
         except BrokenPipeError:
-            # Whoever read our output has seen enough; Python would complain at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _print_no_more()
             raise Stop(status=Status.DONE) from None
+
+
+def _print_no_more() -> None:
+    """Where nobody reads stdout any more: Python would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _collect_rarely() -> None:

@@ -11,6 +11,7 @@ from .combine import Discovery, Row, State
 from .discovery import Gathered
 from .providers import notes as provider_notes
 from .tables import MANY, counted, table, wrapped
+from .terminal import somebody_there
 from .write_inventory import Edit
 
 
@@ -74,7 +75,7 @@ def _totals(discovery: Discovery) -> str:
 
 def asked(discovery: Discovery) -> Discovery:
     """The same with a person's answers, where there is a terminal to ask in."""
-    if not (discovery.open and sys.stdin and sys.stdin.isatty()):  # closed, it is None
+    if not (discovery.open and somebody_there()):
         return discovery
     taken: set[Network | None] = set()  # by answers so far
     rows = []

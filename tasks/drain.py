@@ -33,11 +33,12 @@ def drain(
     """Take away the routes to and on a worker that is to leave the cluster."""
     from .draining import plan_drain
     from .planning import check_name, check_timeout
-    from .rollout import agree, roll_out
+    from .rollout import roll_out
     from .run import new_run
     from .standing import PairCheck
     from .survey import survey
     from .tables import dry_run_report, plan_report, rollout_report
+    from .terminal import agree
 
     check_timeout(confirm_timeout)
     machines = fleet(c, inventory, parallel)

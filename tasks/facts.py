@@ -131,7 +131,8 @@ def read(answer: str) -> Facts:
             configs[detail] = "".join(lines)
         elif name == "displaced":
             file = detail.rpartition("/")[2].removesuffix(".text")
-            displaced[file] = _displaced(file, lines)
+            if file.count("_") >= 3:  # as tasks/steps.py names them; else another hand's
+                displaced[file] = _displaced(file, lines)
         elif name == "file":
             files[detail] = "".join(f"{line[1:]}\n" for line in lines)
     cni = read_cni(configs)
@@ -171,7 +172,9 @@ def read(answer: str) -> Facts:
             found.get(("ifupdown", ""), []),
             systemd=bool(found.get(("systemd", ""))),
         ),
-        snapshot=lasting([line for f in ("4", "6") for line in found.get(("ours", f), [])]),
+        snapshot="".join(
+            f"{lasting(line)}\n" for f in ("4", "6") for line in found.get(("ours", f), [])
+        ),
     )
 
 

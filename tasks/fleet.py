@@ -213,21 +213,26 @@ class Fleet:
 
     def _open_gateways(self, connections: Mapping[str, Connection]) -> dict[str, Trouble]:
         """Open the jump hosts in use, before many machines want them at the same time."""
-        troubles: dict[str, Trouble] = {}
-        for gateway in self._login.gateways:
+        troubles: dict[Connection, Trouble] = {}
+        for gateway in self._login.gateways:  # first hops first
+            if gateway.gateway in troubles:
+                troubles[gateway] = troubles[gateway.gateway]
+                continue
             try:
                 self.open(gateway)
             except Exception as error:
                 trouble = self._trouble(gateway, error)
-                for name, connection in connections.items():
-                    if connection.gateway is gateway:
-                        troubles[name] = Trouble(f"jump host {gateway.host}: {trouble}")
-        return troubles
+                troubles[gateway] = Trouble(f"jump host {gateway.host}: {trouble}")
+        return {
+            name: troubles[connection.gateway]
+            for name, connection in connections.items()
+            if connection.gateway in troubles
+        }
 
     def _trouble(self, connection: Connection, error: Exception) -> Trouble:
         if isinstance(error, Trouble):
             return error
-        if isinstance(error, (OSError, EOFError, paramiko.SSHException)):
+        if isinstance(error, (OSError, EOFError, UnicodeError, paramiko.SSHException)):
             return Trouble(_explain(connection, error))
         raise error
 
@@ -252,7 +257,7 @@ def _explain(connection: Connection, error: Exception) -> str:  # noqa: PLR0911
             f"{where} refuses the key for user {connection.user}:"
             " check [ssh] user and key_file, and authorized_keys there"
         )
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, (socket.gaierror, UnicodeError)):  # a name that is none in DNS
         return f"the name {connection.host} has no address: check public_ip"
     if isinstance(error, TimeoutError) or "timed out" in str(error).lower():
         return f"{where} does not answer within {connection.connect_timeout} s: is it up?"

@@ -58,15 +58,24 @@ def rule_in_the_way(wanted: Route, rule: Rule) -> Obstacle:
 
 
 def rules_over(wanted: Route, facts: Facts, cluster: Cluster) -> list[Rule]:
-    """The policy rules that would send packets for a wanted route elsewhere."""
-    return [
-        rule
-        for rule in facts.rules
-        if rule.family == wanted.prefix.version
-        and (rule.destination is None or _overlap(rule.destination, wanted.prefix))
-        and (rule.source is None or any(_overlap(rule.source, n) for n in cluster.pod_networks))
-        and (not rule.table or _leads_away(wanted, facts, rule.table))
-    ]
+    """The policy rules that would send packets from pods for a wanted route elsewhere."""
+    prefix = wanted.prefix
+    pods = [n for n in cluster.pod_networks if n.version == prefix.version]
+    over = []
+    for rule in facts.rules:
+        if rule.family != prefix.version:
+            continue
+        if rule.exempts:
+            to_all = rule.destination is None or within(prefix, (rule.destination,))
+            if to_all and (rule.source is None or all(within(n, (rule.source,)) for n in pods)):
+                break
+        elif (
+            (rule.destination is None or _overlap(rule.destination, prefix))
+            and (rule.source is None or any(_overlap(rule.source, n) for n in pods))
+            and (not rule.table or _leads_away(wanted, facts, rule.table))
+        ):
+            over.append(rule)
+    return over
 
 
 def _leads_away(wanted: Route, facts: Facts, table: str) -> bool:

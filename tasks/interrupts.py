@@ -10,16 +10,23 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AT_START = {number: signal.getsignal(number) for number in SIGNALS}  # nohup(1) ignores SIGHUP
 
 
-def allow() -> None:
-    """Let a task be interrupted, whatever the one before it has done."""
+def allow() -> bool:
+    """Let a task be interrupted; whether a signal came while the one before it changed machines."""
+    came = any(signal.getsignal(number) is _came for number in SIGNALS)
     for number, handler in _AT_START.items():
         signal.signal(number, handler)
+    return came
+
+
+def _came(_number: int, _frame: FrameType | None) -> None:
+    """Handles the signals after a change in which one came."""
 
 
 class Interrupts:
     """Notes the signals, so that no machine's command is abandoned and the end is told.
 
-    After the last of them has ended there is nothing left to interrupt, until the next task.
+    After the last of them has ended there is nothing left to interrupt, until the next task;
+    where a signal came it is not begun.
     """
 
     def __init__(self) -> None:
@@ -33,7 +40,8 @@ class Interrupts:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             outermost = handler == _AT_START[number]
-            signal.signal(number, signal.SIG_IGN if outermost else handler)
+            after = _came if self.seen else signal.SIG_IGN
+            signal.signal(number, after if outermost else handler)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.seen = True

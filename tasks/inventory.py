@@ -27,6 +27,7 @@ else:
     import tomli as tomllib
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$"
+HOST = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_-]{1,63})*\.?$"
 LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9_.@\\$+-]*$"  # a directory's are DOMAIN\user or user@domain
 
 
@@ -75,7 +76,7 @@ def _public_ip(value: object) -> str:
     text = _text(value)
     if re.fullmatch(r"[0-9.]*|.*:.*:.*", text):
         return str(_address(text))
-    if not re.fullmatch(NAME, text):
+    if not (re.fullmatch(HOST, text) and len(text) < 254):
         raise ValueError(
             f"{_shown(text)} is neither an address nor a host name; user and port go into [ssh]"
         )

@@ -2,7 +2,6 @@
 
 import getpass
 import socket
-import sys
 from collections.abc import Callable
 from functools import cached_property
 from io import StringIO
@@ -20,6 +19,7 @@ from fabric import Config, Connection
 from .cluster import Cluster, Machine
 from .exits import Stop
 from .hostkeys import KnownHosts
+from .terminal import somebody_there
 
 CONNECT_TIMEOUT = 10  # seconds, for each step of a connect; Fabric's own -t sets another
 
@@ -50,12 +50,13 @@ class Login:
         """A connection to a machine, not yet opened."""
         ssh = self._ssh
         theirs = self._config.base_ssh_config.lookup(machine.public_ip)
+        jump = theirs.get("proxyjump")
         connection = Connection(
             machine.public_ip,
             user=ssh.user or theirs.get("user") or "root",
             port=ssh.port,
             config=self._config,
-            gateway=self._gateway(theirs.get("proxyjump", "none")),
+            gateway=None if jump is None else self._gateway(jump) or False,
             connect_timeout=self._timeout,
         )
         self._prepare(connection, [ssh.key_file] if ssh.key_file else [])
@@ -118,13 +119,15 @@ class Login:
         except _Encrypted:
             if self._ssh.operators_own and paramiko.Agent().get_keys():
                 return None
-            if not sys.stdin.isatty():
+            if not somebody_there():
                 raise Stop(
                     f"{file}: the key has a passphrase, and there is no terminal to ask for it:"
                     " load it into ssh-agent"
                 ) from None
         try:
             return _load(file, getpass.getpass(f"Passphrase for {file}: "))
+        except EOFError:
+            raise Stop(f"{file}: no passphrase was given") from None
         except _Encrypted:
             raise Stop(f"{file}: that is not its passphrase") from None
 

@@ -74,7 +74,8 @@ def part_causes(cluster: Cluster, facts: Mapping[str, Facts]) -> list[Cause]:
                 if worker is None or worker.name == name or worker.name not in facts:
                     continue
                 seen = probed[worker.name].get(version)
-                if route.next_hop != worker.internal_ip(version) and seen not in prefix:
+                unseen = seen is None or seen not in prefix
+                if unseen and route.next_hop != worker.internal_ip(version):
                     words = f"{name} sends packets for {prefix}, a part of {worker.name}'s pods"
                     causes.append(Cause(name, f"{words}, {_way(route)}", _replacing(route), ()))
     return causes
@@ -151,15 +152,22 @@ def _own_pods(scene: Scene, name: str) -> Iterator[Cause]:
 def _ruled(scene: Scene, name: str) -> Iterator[Cause]:
     """Policy rules that take packets away before the main table is asked for their way."""
     facts = scene.facts[name]
-    for rule in facts.rules:
+    for number, rule in enumerate(facts.rules):
         devices = {scene.device(name, rule.family), facts.pod_bridge}
-        if "not" in rule.text.split() or not _comes_in(rule, devices):
+        if rule.exempts or "not" in rule.text.split() or not _comes_in(rule, devices):
             continue
+        exempting = [r for r in facts.rules[:number] if r.exempts and r.family == rule.family]
         taken: list[Pair] = []
         goals: list[Address] = []
         for pair in scene.silent:
             ways = _passing(scene, name, pair) if pair.family == rule.family else []
-            away = [to for source, to in ways if to and _takes(rule, source, to, facts)]
+            away = [
+                to
+                for source, to in ways
+                if to
+                and _takes(rule, source, to, facts)
+                and not any(_matches(r, source, to) for r in exempting)
+            ]
             taken += [pair] if away else []
             goals += away
         ip = "ip rule" if rule.family == 4 else "ip -6 rule"
@@ -196,11 +204,16 @@ def _passing(scene: Scene, name: str, pair: Pair) -> list[_Ends]:
     return [(inner, to_pod), (to_pod, inner)]
 
 
-def _takes(rule: Rule, source: Address | None, target: Address, facts: Facts) -> bool:
-    """Whether a rule takes packets off the way that the main table has for them."""
+def _matches(rule: Rule, source: Address | None, target: Address) -> bool:
+    """Whether a rule is about packets with these ends."""
     if rule.destination is not None and target not in rule.destination:
         return False
-    if rule.source is not None and (source is None or source not in rule.source):
+    return rule.source is None or (source is not None and source in rule.source)
+
+
+def _takes(rule: Rule, source: Address | None, target: Address, facts: Facts) -> bool:
+    """Whether a rule takes packets off the way that the main table has for them."""
+    if not _matches(rule, source, target):
         return False
     if not rule.table:
         return True

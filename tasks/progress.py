@@ -17,7 +17,7 @@ def progress(doing: str, total: int) -> Iterator[Callable[[], None]]:
 
     `doing` may be empty: then nothing is shown.
     """
-    if not (doing and sys.stderr.isatty()):
+    if not (doing and sys.stderr and sys.stderr.isatty()):
         yield lambda: None
         return
     done: list[None] = []

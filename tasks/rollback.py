@@ -27,7 +27,6 @@ def rollback(
     parallel: int = 0,
 ) -> None:
     """Delete our routes everywhere and put back what they displaced; does not ask."""
-    from .changes import limited
     from .complete import complete
     from .history import status_report
     from .pending import drop
@@ -43,7 +42,8 @@ def rollback(
     machines = fleet(c, inventory, parallel)
     check_name(machines, "limit", limit)
     facts, skipped = ask(machines, skip_unreachable=skip_unreachable, limit=limit)
-    waiting = {n: f for n, f in facts.items() if f.pending and limit in ("", n)}
+    chosen = {n: f for n, f in facts.items() if limit in ("", n)}
+    waiting = {n: f for n, f in chosen.items() if f.pending}
     if last and waiting:
         if dry_run:
             report(c, status_report(waiting))
@@ -52,8 +52,7 @@ def rollback(
         if skipped:
             raise Stop(status=Status.NOT_WHOLE)
         return
-    plan = (plan_last if last else plan_rollback)(machines.cluster, facts, skipped)
-    plan = limited(plan, limit) if limit else plan
+    plan = (plan_last if last else plan_rollback)(machines.cluster, chosen, skipped)
     if plan.refused:
         report(c, plan_report(plan))
         raise Stop("refused: nothing was changed anywhere")

@@ -1,6 +1,5 @@
 """A plan carried out: machine by machine, each change armed, and kept only when all are well."""
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,7 +9,6 @@ from time import monotonic
 from . import armed
 from .changes import MachinePlan, Plan
 from .endings import Ending, Rollout, ending_of, explained, gone_back, not_kept, not_ready, state_of
-from .exits import Stop
 from .facts import Facts, last_lines
 from .fleet import Fleet
 from .interrupts import Interrupts
@@ -185,9 +183,10 @@ def roll_out(
         if hold:
             under_way.leave()
             held = tuple(replace(e, state="held") for e in under_way.endings)
-            return Rollout(held, True, until=under_way.held)
+            return Rollout(held, True, interrupts.seen, under_way.held)
         under_way.keep()
-        return Rollout(tuple(under_way.endings), under_way.complete, until=under_way.until)
+        endings = tuple(under_way.endings)
+        return Rollout(endings, under_way.complete, interrupts.seen, under_way.until)
 
 
 def _changes(machine: MachinePlan) -> list[str] | None:
@@ -206,14 +205,3 @@ def _what(machine: MachinePlan) -> str:
     counts.append((len(machine.restores), "restore"))
     counts.append((len(machine.files.write) + len(machine.files.remove), "file"))
     return ", ".join(f"{number} {verb}" for number, verb in counts if number) or "records only"
-
-
-def agree(question: str, yes: bool) -> None:
-    """Ask in a terminal; raises Stop where the answer is no, or nobody can be asked."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Stop(f"{question} There is no terminal to ask: add --yes. Nothing was changed.")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Stop("not confirmed: nothing was changed")

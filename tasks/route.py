@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
+from .batch import lasting
 from .cluster import Address, Network
 
 OWN_PROTOCOL = "214"  # unassigned in rt_protos: how a route of this tool is told from others
@@ -55,7 +56,7 @@ class Route:
     type: str = "unicast"
     table: str = "main"
     tos: str = "0"
-    text: str = ""  # the line it was read from
+    text: str = ""  # the line it was read from, without what changes by itself
 
     @property
     def key(self) -> tuple[Network, int, str, str]:
@@ -195,7 +196,7 @@ def _parse(line: str, family: int) -> Route:
         type=kind,
         table=values.get("table", "main"),
         tos=values.get("tos", "0"),
-        text=line.strip(),
+        text=lasting(line.strip()),
     )
 
 

@@ -9,9 +9,19 @@ from .cluster import Network
 SHORTEST = 8  # no pod CIDR has a shorter prefix
 
 
+# What makes a rule one for some packets of a prefix only.
+_PARTIAL = {
+    *("fwmark", "uidrange", "ipproto", "sport", "dport", "oif", "tos", "dsfield", "dscp"),
+    *("tun_id", "flowlabel"),
+}
+
+
 @dataclass(frozen=True)
 class Rule:
-    """A policy rule of ip-rule(8) that is looked up before the main table."""
+    """A policy rule of ip-rule(8) that comes before the one that asks the main table for all.
+
+    One to the main table exempts what it takes from those after it.
+    """
 
     family: int  # IP version
     text: str
@@ -19,30 +29,39 @@ class Rule:
     destination: Network | None  # None: to all
     table: str  # empty where the rule ends the lookup (blackhole, unreachable, prohibit)
 
+    @property
+    def exempts(self) -> bool:
+        """Whether it has the main table looked up."""
+        return self.table == "main"
+
 
 def read_rules(lines: list[str], family: int) -> list[Rule]:
-    """The rules of a family before `lookup main` that take whole prefixes."""
+    """The rules of a family that take whole prefixes, until the main table is asked for all."""
     rules = []
     for line in lines:
         words = line.partition(":")[2].split()
         values = dict(itertools.pairwise(words))
         table = values.get("lookup", "")
-        if table == "main" and int(values.get("suppress_prefixlength", "-1")) < SHORTEST:
-            break
         negated = "not" in words
-        partial = {"fwmark", "uidrange", "ipproto", "sport", "dport", "oif"} & set(words)
-        goes_on = {"goto", "nop"} & set(words) or table in ("local", "main")
-        if (partial and not negated) or goes_on or table.startswith("["):
+        partial = bool(_PARTIAL & set(words))
+        if table == "main":
+            held_back = int(values.get("suppress_prefixlength", "-1")) >= SHORTEST
+            passed_over = negated or partial or "iif" in words or held_back
+        else:
+            goes_on = bool({"goto", "nop"} & set(words)) or table == "local"
+            passed_over = goes_on or table.startswith("[") or (partial and not negated)
+        if passed_over:
             continue
-        rules.append(
-            Rule(
-                family,
-                " ".join(line.split()).removesuffix(" proto unspec"),
-                None if negated else _selector(values.get("from")),
-                None if negated else _selector(values.get("to")),
-                table,
-            )
+        rule = Rule(
+            family,
+            " ".join(line.split()).removesuffix(" proto unspec"),
+            None if negated else _selector(values.get("from")),
+            None if negated else _selector(values.get("to")),
+            table,
         )
+        if rule.exempts and rule.source is None and rule.destination is None:
+            break
+        rules.append(rule)
     return rules
 
 

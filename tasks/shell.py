@@ -130,11 +130,18 @@ class Talk(AbstractContextManager["Talk"]):
         self.wire.send(f"{line}\n")
 
     def ask(self, line: str, marker: str) -> str:
-        """Send a line; what the script prints then until a line that begins so, or its end."""
+        """Send a line; what the script prints then until a line that begins so, or its end.
+
+        Where no answer comes in time it is spoken to no more: a late one is none to the next line.
+        """
         start = self.wire.at
-        self.say(line)
-        if not self.wire.wait_for([f"\n{marker}", self._end], self._timeout):
-            raise Trouble("the answer broke off; ask again with `fab plan`")
+        try:
+            self.say(line)
+            if not self.wire.wait_for([f"\n{marker}", self._end], self._timeout):
+                raise Trouble("the answer broke off; ask again with `fab plan`")
+        except BaseException:
+            self.close()
+            raise
         said = self.wire.heard[start : self.wire.at].decode("utf-8", "replace")
         return said.rpartition("\n")[0].translate(_CONTROLS)
 

@@ -1,8 +1,8 @@
 """Which pairs must go on answering: those that did before a run, and have routes after it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from .changes import Plan
+from .changes import MachinePlan, Plan
 from .cluster import Cluster, Network
 from .exits import Stop
 from .facts import Facts
@@ -18,13 +18,8 @@ Pairs = frozenset[tuple[str, str]]  # from, to
 
 def standing(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None = None) -> Pairs:
     """The pairs of workers with right routes both ways; with a plan, once it is carried out."""
-    tables = {name: _winners(found) for name, found in facts.items()}
-    for machine in plan.machines if plan else ():
-        table = tables[machine.name]
-        for route in (r for change in machine.changes for r in change.take):
-            table.pop(route.prefix, None)
-        table.update((c.put.prefix, c.put) for c in machine.changes if c.put is not None)
-        table.update((r.prefix, r) for d in machine.restores for r in d.routes)
+    planned = {machine.name: machine for machine in plan.machines} if plan else {}
+    tables = {name: _winners(_after(f, planned.get(name))) for name, f in facts.items()}
     workers = [w for w in cluster.workers if w.name in facts]
 
     def leads(source: str, target: str) -> bool:
@@ -43,9 +38,20 @@ def standing(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None = N
     )
 
 
-def _winners(facts: Facts) -> dict[Network, Route]:
+def _after(facts: Facts, machine: MachinePlan | None) -> list[Route]:
+    """A machine's routes, once its plan is carried out."""
+    if machine is None:
+        return list(facts.routes)
+    taken = {route for change in machine.changes for route in change.take}
+    puts = [change.put for change in machine.changes if change.put is not None]
+    restored = [route for displaced in machine.restores for route in displaced.routes]
+    return [*(r for r in facts.routes if r not in taken), *puts, *restored]
+
+
+def _winners(routes: Iterable[Route]) -> dict[Network, Route]:
+    """By prefix, the route that the kernel takes."""
     winners: dict[Network, Route] = {}
-    for route in facts.routes:
+    for route in routes:
         if route.table == "main" and route.tos == "0":
             held = winners.setdefault(route.prefix, route)
             if route.metric < held.metric:

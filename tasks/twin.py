@@ -16,6 +16,7 @@ from typing import Any
 from .cluster import Cluster
 from .exits import Stop
 from .namespaces import NEWNET, enter
+from .terminal import somebody_there
 from .twin_machine import ENVIRONMENT, HOME, PLUGINS, POD, machine_home
 from .twin_spec import Spec, design
 
@@ -98,7 +99,7 @@ class Twin:
         # In namespaces of other processes a shell has no job control unless it has a terminal
         # of its own, which script(1) makes.
         terminal = ["script", "--quiet", "--return", "--command", "bash", "/dev/null"]
-        argv = terminal if sys.stdin.isatty() else ["bash"]
+        argv = terminal if somebody_there() else ["bash"]
         environment = ENVIRONMENT | {"TERM": os.environ.get("TERM", "dumb"), "SHELL": "/bin/bash"}
         return subprocess.call([*self.inside(machine), *argv], env=environment)
 

@@ -127,6 +127,8 @@ def test_cni_configurations(text: str, subnets: list[str]) -> None:
         ("10.1.0.0/24", ["10.1.0.0/24"]),
         ("'10.1.0.0/24,fd00::/64'", ["10.1.0.0/24", "fd00::/64"]),
         ('""', []),
+        ("10.1.0.1/24", ["10.1.0.0/24"]),
+        ("${POD_CIDR}", []),
     ],
 )
 def test_kubelets_pod_cidr(line: str, networks: list[str]) -> None:
@@ -203,6 +205,29 @@ def test_any_cni_configuration_is_read(config: object, ranges: object) -> None:
     for value in (config, ipam):
         facts = read(f"== cni /etc/cni/net.d/x.conf\n{json.dumps(value)}\n== answering\n")
         assert {str(n) for c in facts.claims for n in c.networks} <= {"10.1.0.0/24", "fd00::/64"}
+
+
+@pytest.mark.parametrize(
+    ("named", "bridge"),
+    [
+        ("cnio0", "cnio0"),
+        ("br-0.7", "br-0.7"),
+        ("\x1b[2Jcni", "cni0"),
+        ("cni0; reboot", "cni0"),
+        ("a-name-of-16-char", "cni0"),
+        (["cni1"], "cni0"),
+        (None, "cni0"),
+    ],
+)
+def test_a_bridge_is_named_as_links_are(named: object, bridge: str) -> None:
+    subnet = {"type": "host-local", "subnet": "10.1.0.0/24"}
+    config = json.dumps({"type": "bridge", "bridge": named, "ipam": subnet})
+    assert read(f"== cni /etc/cni/net.d/x.conf\n{config}\n== answering\n").pod_bridge == bridge
+
+
+def test_another_hands_file_among_the_displaced_routes_is_passed_over() -> None:
+    answer = "== displaced /run/pod-routes/displaced/notes.text\nremember the milk\n== answering\n"
+    assert read(answer).displaced == ()
 
 
 def test_an_address_that_names_an_interface_is_a_value_error() -> None:

@@ -131,6 +131,16 @@ def test_policy_rules_of_other_packets_are_not(rule: str, there: str) -> None:
     assert ruled(rule, there) == []
 
 
+def test_what_an_earlier_rule_exempts_is_not_taken() -> None:
+    there = machine(1, BRIDGE, "blackhole default table 7")
+    to_0 = Rule(4, "100: to 10.200.0.0/24 lookup 7", None, ip_network("10.200.0.0/24"), "7")
+    exempt = Rule(4, "99: to 10.200.0.0/16 lookup main", None, ip_network("10.200.0.0/16"), "main")
+    other = replace(exempt, destination=ip_network("10.200.2.0/24"))
+    assert causes(replace(there, rules=(exempt, to_0)), SILENT) == []
+    assert len(causes(replace(there, rules=(other, to_0)), SILENT)) == 1
+    assert len(causes(replace(there, rules=(to_0, exempt)), SILENT)) == 1
+
+
 def test_a_machines_own_pings_have_no_source_when_rules_are_asked() -> None:
     own = [Pair("worker-1", "worker-0", 4, False, "silent")]
     assert ruled("100: from 10.240.0.7 lookup 7", "blackhole default table 7", silent=own) == []

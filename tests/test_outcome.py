@@ -1,14 +1,20 @@
 """What a machine reports of a change, read without trust."""
 
 import contextlib
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.changes import Change, MachinePlan
+from tasks.endings import ending_of
+from tasks.facts import Displaced
 from tasks.outcome import ENDS, Outcome, read_outcome
 from tasks.steps import Steps
+
+from .builders import route
 
 PUT = Steps(("route add 10.200.1.0/24 via 10.240.0.7 dev e0 proto 214",), ())
 
@@ -40,6 +46,16 @@ def test_the_line_that_failed_is_named() -> None:
     outcome = read_outcome(f"== undone\n{said}\n", PUT)
     assert (outcome.line, outcome.words) == (f"ip {PUT.do[0]}", "RTNETLINK answers: File exists")
     assert read_outcome("== undone\nCommand failed -:7\n", PUT).line == ""
+
+
+@pytest.mark.parametrize("passing", [" linkdown", " dead linkdown", " expires 17sec"])
+def test_what_was_displaced_while_its_link_was_down_is_there_once_it_is_up(passing: str) -> None:
+    record = route(f"unicast 10.200.1.0/24 via 10.240.0.9 dev e0 proto static{passing}")
+    machine = MachinePlan("worker-0", (), restores=(Displaced("file", (record,)),))
+    said = "== done\n== route\nunicast 10.200.1.0/24 via 10.240.0.9 dev e0 proto static\n== get\n"
+    assert ending_of(machine, Steps((), ()), said).state == "done"
+    taken = replace(machine, restores=(), changes=(Change(None, (record,)),))
+    assert "is still there" in ending_of(taken, Steps((), ()), said).why
 
 
 SECTIONS = st.sampled_from([*ENDS, "get", "route"])

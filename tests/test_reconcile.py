@@ -276,6 +276,38 @@ CASES = [
         obstacles=1,
         rules=(rule("9: from all to 10.200.0.0/16 prohibit", "", destination="10.200.0.0/16"),),
     ),
+    Case(
+        "a rule that exempts the pods before it",
+        (OURS,),
+        right=1,
+        rules=(
+            rule("8: from all to 10.200.0.0/16 lookup main", "main", destination="10.200.0.0/16"),
+            ALL_TO_100,
+        ),
+        others=(f"default via {node(9)} dev {DEV} table 100",),
+    ),
+    Case(
+        "a rule that exempts what comes from pods",
+        (OURS,),
+        right=1,
+        rules=(
+            rule("8: from 10.200.0.0/16 lookup main", "main", source="10.200.0.0/16"),
+            ALL_TO_100,
+        ),
+        others=(f"default via {node(9)} dev {DEV} table 100",),
+    ),
+    Case(
+        "rules that exempt some of it only",
+        (OURS,),
+        right=1,
+        obstacles=1,
+        rules=(
+            rule("7: from all to 10.200.1.0/25 lookup main", "main", destination="10.200.1.0/25"),
+            rule("8: from 10.200.0.0/24 lookup main", "main", source="10.200.0.0/24"),
+            ALL_TO_100,
+        ),
+        others=(f"default via {node(9)} dev {DEV} table 100",),
+    ),
     Case("both families, nothing there", families=(4, 6), put=(OURS, wanted(1, 6))),
     Case("both families, ours", (OURS, wanted(1, 6)), families=(4, 6), right=2),
     Case("IPv6 foreign at the usual metric", (f"{SIX} metric 1024",), families=(6,), obstacles=1),

@@ -196,7 +196,7 @@ def test_what_stands_at_a_prefix_is_what_the_kernel_shows_at_it(kernel: Kernel) 
             kernel.run(*f"ip -{p.version} -d -o route show table main exact {p}".split()).decode()
             for p in some
         ]
-        wanted = lasting("".join(asked).splitlines())
+        wanted = "".join(f"{lasting(line)}\n" for line in "".join(asked).splitlines())
         there = Steps((), (), prefixes=some)
         look = f"{look_function(there, POD_NETWORKS, [])}\nlook before; printf %s "
         undo = f"{touched_function(there, POD_NETWORKS)}\ntouched"
