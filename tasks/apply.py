@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from invoke import Context, task
 
-from .command import Command, fleet, help_for, report
+from .command import Command, comes_later, fleet, help_for, report
 from .exits import Status, Stop
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:
     if by_hand:
         yield f"not ours, and in no file of ours: {by_hand} of the routes; --adopt makes them ours"
     if always == "none":
-        yield 'add persist = "auto" to [cluster]: without it the next run removes the files'
+        yield 'set persist = "auto" in hosts.toml, [cluster]: else the next run removes the files'
 
 
 @task(
@@ -85,13 +85,13 @@ def apply_routes(
     run = new_run(machines.cluster.pod_networks, confirm_timeout)
     rollout = roll_out(machines, plan, found.facts, run, check, hold, parallel or 1)
     silent = check.silent if check else frozenset()
-    report(c, rollout_report(plan, rollout, silent))
     if rollout.whole:
         for hint in hints(plan, found.cluster.persist, machines.cluster.persist):
             print(hint, file=sys.stderr)
+    report(c, rollout_report(plan, rollout, silent))
     if not rollout.whole:
         raise Stop(status=rollout.status)
     if plan.skipped:
         raise Stop(status=Status.NOT_WHOLE)
-    if silent:
+    if silent and not comes_later("verify", after="apply-routes"):  # which says why, and so ends
         raise Stop(status=Status.SILENT)

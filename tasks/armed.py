@@ -22,6 +22,7 @@ from .steps import Steps, restore, save
 from .watchdog import START_WATCH, WATCH
 
 READY = "== ready"
+_LOST = {4: " (nhid|linkdown|dead|expires) ", 6: " (nhid|expires) "}  # as Route.unsaved has them
 _FILES = ("text", "save")  # what is kept of routes that are taken away: as shown, and as bytes
 
 
@@ -46,9 +47,11 @@ def carry_out(
     to be the same afterwards.
     """
     keeps = "\n".join(
-        f"  ip -{k.prefix.version} -details -oneline route show table all exact {k.prefix}"
-        f" >{shlex.quote(k.file)}.text && {save(k)} >{shlex.quote(k.file)}.save || return"
+        f"  at_prefix {k.prefix.version} {k.prefix} >{file}.text &&"
+        f" comes_back {shlex.quote(k.protocol)} '{_LOST[k.prefix.version]}' <{file}.text &&"
+        f" {save(k)} >{file}.save || return"
         for k in steps.keeps
+        for file in [shlex.quote(k.file)]
     )
     restores = "\n".join(
         f"  same_links {shlex.quote(d.file)} && {restore(d)} || return" for d in steps.restores
@@ -181,6 +184,13 @@ settle() {{
 
 
 _CARRY_OUT = r"""
+at_prefix() { ip "-$1" -details -oneline route show table all exact "$2"; }
+comes_back() {
+  ! grep " table main " | grep " proto $1 " | grep -E "$2" || {
+    echo "cannot be put back as it was"
+    return 1
+  }
+}
 same_links() {
   ip route showdump <"$1.save" | grep -o ' dev [^ ]*' | sort -u | while read -r _ dev; do
     grep -qF " dev $dev " "$1.text" || {
@@ -253,13 +263,17 @@ place=${{0%/undo}}
 before=$(cat "$place/before")
 [ "$(touched)" = "$before" ] || {{
 {batch("-force", steps.undo)}
+told=$({{
 {restores or "  :"}
+}} 2>&1)
 }}
 if [ "$(touched)" = "$before" ]; then
   record "$place" "undone: $1"
   rm -rf "$place" {forgets}
 else
-  record "$place" "NOT undone: $1"
+  set -f
+  told=$(echo $told)
+  record "$place" "NOT undone: $1${{told:+: $told}}"
   exit 1
 fi"""
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke import Context
+from invoke.exceptions import ParseError
+from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 from .exits import Status, Stop
@@ -137,8 +139,35 @@ def report(c: Context, text: str) -> None:
     command_line.report(text)
 
 
+class _Number(Argument):
+    """A flag that takes a whole number, with a plain line for what is none."""
+
+    def __init__(self, flag: Argument) -> None:
+        """As Invoke has made it."""
+        self.__dict__.update(vars(flag))
+
+    def set_value(self, value: Any, cast: bool = True) -> None:
+        """Take what was typed."""
+        try:
+            super().set_value(value, cast)
+        except ValueError:
+            raise ParseError(f"--{self.names[0]}: {value} is not a whole number") from None
+
+
 class Command(Task[Any]):
-    """A task of this collection: it ends in a plain line whatever a person does."""
+    """A task of this collection: it ends in a plain line whatever a person does.
+
+    Its flags have no single letters: those that Invoke makes up mean another on each task.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As Invoke's own."""
+        super().__init__(*args, **{**kwargs, "auto_shortflags": False})
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """The task's flags."""
+        flags = super().get_arguments(ignore_unknown_help)
+        return [_Number(flag) if flag.kind is int else flag for flag in flags]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task's body; raises Stop where the command line makes no sense."""
@@ -150,6 +179,11 @@ class Command(Task[Any]):
             )
         if hasattr(args[0], "host"):
             raise Stop("-H is not used here: the machines stand in hosts.toml; see --limit, --only")
+        if args[0].config.run.dry:
+            raise Stop(
+                "--dry is not used here: see `fab plan`, and --dry-run of what changes machines."
+                " Nothing was run"
+            )
         _collect_rarely()
         if allow():
             raise Stop(f"interrupted: {self.name} was not begun", Status.INTERRUPTED)
@@ -171,6 +205,12 @@ def _collect_rarely() -> None:
     """Hardly anything that a command line makes is garbage before its end, when all of it goes."""
     gc.set_threshold(GARBAGE)
     atexit.register(gc.freeze)
+
+
+def comes_later(name: str, after: str) -> bool:
+    """Whether a task is named on this command line after another."""
+    names = _task_names()
+    return after in names and name in names[names.index(after) :]
 
 
 def _task_names() -> list[str]:

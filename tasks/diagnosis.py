@@ -8,8 +8,6 @@ from .evidence import Evidence
 from .facts import Facts
 from .pairs import Pair
 
-SYSCTLS = "/etc/sysctl.d/99-pod-routes.conf"  # where a remedy puts a setting that has to stay
-
 
 @dataclass(frozen=True)
 class Cause:
@@ -17,7 +15,7 @@ class Cause:
 
     machine: str  # where it is to be mended; empty where that is between the machines
     words: str  # one line, e.g. "worker-2 does not forward IPv4: net.ipv4.ip_forward is 0"
-    remedy: str  # one line
+    remedy: str  # one line; where it is to be typed on a machine, of `typed_on`
     pairs: tuple[Pair, ...]  # the pairs it explains
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from .cluster import Network
+from .words import typed_on
 
 LONGEST = 90  # characters of a rule that a line has room for
 
@@ -23,6 +24,8 @@ LISTING = r"""firewall() {
   host nft list ruleset 2>/dev/null |
     grep -E '^(table|})|^[[:space:]]*(chain|})|hook|drop|reject|jump|goto'
 }"""
+
+SYSCTLS = "/etc/sysctl.d/99-pod-routes.conf"  # where a remedy puts a setting that has to stay
 
 _HOOKS = {
     "PREROUTING": "prerouting",
@@ -210,24 +213,28 @@ def _meets(prefix: str, networks: Iterable[Network]) -> bool:
     )
 
 
-def remedy(drop: Drop | None, pods: Sequence[Network]) -> str:
+def set_for_good(setting: str, value: int) -> tuple[str, str]:
+    """The commands that give a setting of sysctl(8) a value, now and after every start."""
+    return f"echo {setting}={value} >>{SYSCTLS}", f"sysctl -p {SYSCTLS}"
+
+
+def remedy(drop: Drop | None, pods: Sequence[Network], machine: str) -> str:
     """What lets packets to and from `pods` through for good; it depends on whose rule it is."""
     owners = drop.owners if drop else ()
-    words = []
+    lines = []
     if "ufw" in owners:
-        words += [f"ufw route allow {way} {n}" for n in pods for way in ("from", "to")]
+        lines += [f"ufw route allow {way} {n}" for n in pods for way in ("from", "to")]
     if "firewalld" in owners:
-        words += [f"firewall-cmd --permanent --zone=trusted --add-source={n}" for n in pods]
-        words.append("firewall-cmd --reload")
+        lines += [f"firewall-cmd --permanent --zone=trusted --add-source={n}" for n in pods]
+        lines.append("firewall-cmd --reload")
     if "Docker" in owners:
+        # Docker sets DROP at its start unless it finds forwarding on.
         six = drop is not None and drop.place.startswith("ip6tables")
         setting = "net.ipv6.conf.all.forwarding" if six else "net.ipv4.ip_forward"
-        words.append(
-            f"{'ip6tables' if six else 'iptables'} -P FORWARD ACCEPT; Docker sets DROP again at its"
-            f" start unless it finds forwarding on: {setting} = 1 in /etc/sysctl.d"
-        )
-    if words:
-        return "; ".join(words)
+        lines.append(f"{'ip6tables' if six else 'iptables'} -P FORWARD ACCEPT")
+        lines += set_for_good(setting, 1)
+    if lines:
+        return typed_on(machine, *lines)
     every = ", ".join(map(str, pods))
     if drop is not None and drop.hooks and "forward" not in drop.hooks:
         return f"accept what comes from and goes to {every} before it"
@@ -238,4 +245,5 @@ def remedy(drop: Drop | None, pods: Sequence[Network]) -> str:
         for n in pods
         for end in ("-s", "-d")
     ]
-    return "; ".join([*accepts, "netfilter-persistent save"])
+    keep = "netfilter-persistent save  # of the package iptables-persistent"
+    return typed_on(machine, *accepts, keep)

@@ -50,6 +50,12 @@ def twin_in_the_way(wanted: Route, route: Route) -> Obstacle:
     return Obstacle(wanted.prefix, str(route), remedy)
 
 
+def cannot_come_back(prefix: Network, route: Route) -> Obstacle:
+    """A foreign route that a rollback could not put back as it was."""
+    remedy = f"{route.unsaved}, so rollback could not put it back: take it away where it is set"
+    return Obstacle(prefix, str(route), remedy)
+
+
 def rule_in_the_way(wanted: Route, rule: Rule) -> Obstacle:
     """A policy rule in the way of a wanted route."""
     return Obstacle(
@@ -113,6 +119,12 @@ def refusal(
         )
     route = lookup.route_to(via)
     way = f"goes by {route}" if route else "has no route"
+    on_link = next((dev for dev, a in facts.addresses if via in a.network), "")
+    if on_link:
+        return (
+            f"{worker.name}'s internal IP {via} is on the network of {on_link} here, but {way}: is"
+            f" {on_link} up? `ip link` and `ip route` there, or `fab verify`, say more"
+        )
     return (
         f"{worker.name}'s internal IP {via} is not on a link of this machine ({way});"
         " a network that routes (Hetzner Cloud, GCP) wants a route in the provider's network"

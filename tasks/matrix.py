@@ -9,6 +9,7 @@ from .pings import COUNT
 from .real_pods import RealPod
 from .tables import counted, table, width, wrapped
 from .verification import Verification
+from .words import commands_in
 
 LISTED = 20  # failing pairs past which the rest is only counted
 SHORT = {
@@ -134,17 +135,18 @@ def _cause(cause: Cause) -> str:
     words = cause.words
     if cause.pairs:
         words += f" ({counted(len(cause.pairs), 'pair')})"
-    lines = [
-        fill(words, max(width(), 80), subsequent_indent="  ", break_on_hyphens=False),
-        fill(
-            cause.remedy,
-            max(width(), 80),
-            initial_indent="  -> ",
-            subsequent_indent="     ",
-            break_on_hyphens=False,
-        ),
-    ]
-    return "\n".join(lines)
+    text = fill(words, max(width(), 80), subsequent_indent="  ", break_on_hyphens=False)
+    where, commands = commands_in(cause.remedy)
+    if commands:  # whole, to be copied
+        return "\n     ".join([f"{text}\n  -> on {where}:", *commands])
+    mend = fill(
+        cause.remedy,
+        max(width(), 80),
+        initial_indent="  -> ",
+        subsequent_indent="     ",
+        break_on_hyphens=False,
+    )
+    return f"{text}\n{mend}"
 
 
 def totals(pairs: Sequence[Pair], skipped: Mapping[str, str]) -> str:

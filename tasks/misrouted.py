@@ -12,7 +12,7 @@ from .pairs import Pair
 from .probe import probes
 from .route import Route
 from .rule import Rule
-from .words import listed
+from .words import listed, typed_on
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,18 @@ def _own_pods(scene: Scene, name: str) -> Iterator[Cause]:
             continue
         family = probe.address.version
         pairs = scene.silent_at(name, family)
-        back = f"there: ip route add {probe.pod_cidr} dev {facts.pod_bridge}"
+        back = f"ip route add {probe.pod_cidr} dev {facts.pod_bridge}"
         if route is None or route.prefix.prefixlen == 0:
-            yield Cause(name, f"{name} has no route to its own pods", back, pairs)
+            words = f"{name} has no route to its own pods"
+            yield Cause(name, words, typed_on(name, back), pairs)
         else:
             words = f"{name} sends packets for its own pods {_way(route)}"
-            away = "fab apply-routes" if route.owned else f"there: ip route del {route}"
-            link = f"; {back}" if route.prefix == probe.pod_cidr else ""
-            yield Cause(name, words, away + link.replace("there: ", "", not route.owned), pairs)
+            link = [back] if route.prefix == probe.pod_cidr else []
+            if route.owned:
+                mend = "; ".join(["fab apply-routes", *(typed_on(name, line) for line in link)])
+            else:
+                mend = typed_on(name, f"ip route del {route}", *link)
+            yield Cause(name, words, mend, pairs)
 
 
 def _ruled(scene: Scene, name: str) -> Iterator[Cause]:
@@ -175,7 +179,7 @@ def _ruled(scene: Scene, name: str) -> Iterator[Cause]:
         yield Cause(
             name,
             f"{name} does not ask its main table for their way: policy rule {rule.text}",
-            f"there, and where that rule is set: {'; '.join(exempt)}",
+            typed_on(f"{name}, and where that rule is set", *exempt),
             tuple(taken),
         )
 

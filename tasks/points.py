@@ -1,16 +1,17 @@
 """Causes that were seen: where the packets of pairs that were pinged alone stopped. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import Literal
 
-from .diagnosis import SYSCTLS, Cause, Scene
-from .firewall import Drop, Packets, concerns, remedy
+from .diagnosis import Cause, Scene
+from .firewall import Drop, Packets, concerns, remedy, set_for_good
 from .pairs import Pair
 from .providers import PROVIDERS, provider_of
 from .trials import Trial, Trials
+from .words import listed, typed_on
 
 UNHEARD = ("FAILED", "INCOMPLETE")  # a neighbour that does not answer; see ip-neighbour(8)
 
@@ -165,13 +166,18 @@ def _told(scene: Scene, point: Point, pairs: Sequence[Pair]) -> tuple[str, str]:
         setting = next(filter(None, strict), "net.ipv4.conf.all.rp_filter")
         return (
             f"{name} drops what comes by another way than its own back: {setting} is 1",
-            f"there: {setting} = 2 in {SYSCTLS}, then sysctl --system",
+            typed_on(name, *set_for_good(setting, 2)),
         )
     if point.kind == "inside":
         bridge = scene.facts[name].pod_bridge
         return (
             f"packets come to {name}, but not to its pods",
-            f"look there: ip -details link show master {bridge}; bridge vlan; nft list ruleset",
+            typed_on(
+                f"{name}, to look",
+                f"ip -details link show master {bridge}",
+                "bridge vlan",
+                "nft list ruleset",
+            ),
         )
     if point.kind == "link":
         return _told_link(scene, point, pairs[0].family)
@@ -182,11 +188,11 @@ def _told(scene: Scene, point: Point, pairs: Sequence[Pair]) -> tuple[str, str]:
 
 def _told_firewall(scene: Scene, point: Point, pairs: Sequence[Pair]) -> tuple[str, str]:
     drop = point.drop
-    mends = remedy(drop, scene.pods(pairs))
+    mends = remedy(drop, scene.pods(pairs), point.machine)
     if drop is None:
-        return f"{point.machine}'s firewall refuses them", mends
+        return f"{point.machine}'s firewall refuses packets for pods", mends
     owner = f" (set by {' or '.join(drop.owners)})" if drop.owners else ""
-    return f"{point.machine}'s firewall drops them: {drop.place}{owner}", mends
+    return f"{point.machine}'s firewall drops packets for pods: {drop.place}{owner}", mends
 
 
 def _told_link(scene: Scene, point: Point, family: int) -> tuple[str, str]:
@@ -225,22 +231,29 @@ def mtu_causes(scene: Scene, tried: Trials) -> list[Cause]:
     """Why only small packets come through: which link is too narrow for what pods send."""
     narrow: dict[tuple[str, str, int], list[Pair]] = defaultdict(list)
     between: dict[int, list[Pair]] = defaultdict(list)
+    remembered = _remembered(scene)
     for pair in scene.large:
-        for name in (pair.source, pair.target):
-            device = scene.device(name, pair.family)
-            evidence = scene.evidence.get(name)
-            link = evidence.links.get(device) if evidence else None
-            if link is not None and link.mtu < scene.facts[pair.source].pod_mtu:
-                narrow[name, device, link.mtu].append(pair)
-                break
+        if pair in remembered:
+            continue
+        link = next(_narrow_links(scene, pair), None)
+        if link is not None:
+            narrow[link].append(pair)
         else:
             between[tried.largest.get(pair, 0)].append(pair)
     causes = [
         Cause(
-            name, f"{name}: {device} carries {mtu} bytes, pods send more", _smaller(mtu), tuple(p)
+            name,
+            f"{name}: {device} carries {mtu} bytes, pods send more",
+            _wider(scene, name, device, mtu),
+            tuple(pairs),
         )
-        for (name, device, mtu), p in narrow.items()
+        for (name, device, mtu), pairs in narrow.items()
     ]
+    if remembered:
+        sources = listed(pair.source for pair in remembered)
+        words = f"{sources}: the smaller MTU of a while ago is still taken for some ways to pods"
+        forget = typed_on("each of them, or wait ten minutes", "ip route flush cache")
+        causes.append(Cause("", words, forget, remembered))
     for size, pairs in between.items():
         ends = Counter(name for pair in pairs for name in (pair.source, pair.target))
         common = [name for name, number in ends.items() if number == len(pairs)]
@@ -248,9 +261,39 @@ def mtu_causes(scene: Scene, tried: Trials) -> list[Cause]:
         where = f"between {name} and the others" if name else "between the machines"
         if len(pairs) == 1 or len(common) > 1:
             where = f"between {' and '.join(common)}"
-        words = f"packets above {size or 'a small number of'} bytes get lost {where}"
+        words = f"{f'packets above {size} bytes' if size else 'large packets'} get lost {where}"
         causes.append(Cause(name, words, _smaller(size), tuple(pairs)))
     return causes
+
+
+def _remembered(scene: Scene) -> tuple[Pair, ...]:
+    """Ways from machines that pods' packets of full size go: the kernel keeps what it has learnt.
+
+    An MTU of a path for ten minutes (ip-sysctl, route/mtu_expires); a pod's network of its own,
+    as a new probe's, knows nothing of it.
+    """
+    proven = {(p.source, p.target, p.family) for p in scene.pairs if p.from_pod and p.ok}
+    large = (p for p in scene.large if not p.from_pod)
+    return tuple(p for p in large if (p.source, p.target, p.family) in proven)
+
+
+def _narrow_links(scene: Scene, pair: Pair) -> Iterator[tuple[str, str, int]]:
+    """The links on a pair's way that carry less than its packets of full size, and how much."""
+    for name in (pair.source, pair.target):
+        evidence = scene.evidence.get(name)
+        for device in (scene.device(name, pair.family), scene.facts[name].pod_bridge):
+            link = evidence.links.get(device) if evidence else None
+            if link is not None and link.mtu < scene.facts[pair.source].pod_mtu:
+                yield name, device, link.mtu
+
+
+def _wider(scene: Scene, name: str, device: str, mtu: int) -> str:
+    """What to do about a narrow link: a pod bridge is as wide as people make it."""
+    if device != scene.facts[name].pod_bridge:
+        return _smaller(mtu)
+    others = max(facts.pod_mtu for facts in scene.facts.values())
+    config = 'write the same "mtu" into the CNI config of every worker'
+    return typed_on(name, f"ip link set {device} mtu {others}", config)
 
 
 def _smaller(size: int) -> str:

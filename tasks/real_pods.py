@@ -188,5 +188,6 @@ def pod_causes(survey: Survey, pods: Sequence[RealPod]) -> list[Cause]:
         facts = survey.facts[worker]
         if facts.pod_bridge not in facts.bridges:
             words = f"{worker}: its pod bridge {facts.pod_bridge} is missing, its pods are cut off"
-            causes.append(Cause(worker, words, "there: restart its pods; the first makes it", ()))
+            remedy = f"restart the pods of {worker}: the first one makes it again"
+            causes.append(Cause(worker, words, remedy, ()))
     return causes

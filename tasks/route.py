@@ -4,8 +4,8 @@ One parser serves every version of iproute2: the words are those of ip-route(8),
 line is a type, a prefix, and then pairs of a keyword and its value among single-word flags.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple
@@ -57,6 +57,7 @@ class Route:
     table: str = "main"
     tos: str = "0"
     text: str = ""  # the line it was read from, without what changes by itself
+    unsaved: str = field(default="", compare=False)  # why `ip route restore` brings back another
 
     @property
     def key(self) -> tuple[Network, int, str, str]:
@@ -197,7 +198,21 @@ def _parse(line: str, family: int) -> Route:
         table=values.get("table", "main"),
         tos=values.get("tos", "0"),
         text=lasting(line.strip()),
+        unsaved=_unsaved(words, family),
     )
+
+
+def _unsaved(words: Sequence[str], family: int) -> str:
+    """Why a route does not come back from `ip route save` as it was; empty where it does.
+
+    The kernel refuses what is saved with the number of a next hop object or, for IPv4, with a flag
+    of a link that was down; it does not save when an IPv6 route expires.
+    """
+    if "nhid" in words:
+        return "it is made of a next hop object (ip-nexthop(8))"
+    if family == 4 and not {"linkdown", "dead"}.isdisjoint(words):
+        return "its link is down"
+    return "it expires by itself" if "expires" in words else ""
 
 
 def _prefix(word: str, family: int) -> Network:

@@ -1,10 +1,13 @@
 """Causes that stand in the machines' own settings and links, and those of `misrouted`. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from .diagnosis import SYSCTLS, Cause, Scene
+from .diagnosis import Cause, Scene
+from .firewall import set_for_good
 from .misrouted import route_causes
 from .pairs import Pair
+from .words import listed, typed_on
 
 
 def settings_causes(scene: Scene) -> list[Cause]:
@@ -17,7 +20,8 @@ def settings_causes(scene: Scene) -> list[Cause]:
             off.add(name)
     causes += route_causes(scene, [name for name in _involved(scene.silent) if name not in off])
     for name in _involved(scene.silent):
-        causes += _switched_off(scene, name)
+        causes += _bridge_off(scene, name)
+    causes += _not_forwarding(scene)
     return [cause for cause in causes if cause.pairs]
 
 
@@ -36,27 +40,38 @@ def _links(scene: Scene, name: str) -> Iterator[Cause]:
         words, remedy = (
             (f"{name}: {device} has no carrier", "check its cable and its port")
             if link.on
-            else (f"{name}: {device} is switched off", f"there: ip link set {device} up")
+            else (f"{name}: {device} is switched off", typed_on(name, f"ip link set {device} up"))
         )
         both = [pair for pair in scene.silent if name in (pair.source, pair.target)]
-        yield Cause(name, words, f"{remedy}; then fab apply-routes", tuple(both))
+        yield Cause(name, words, f"{remedy}; then, from here: fab apply-routes", tuple(both))
 
 
-def _switched_off(scene: Scene, name: str) -> Iterator[Cause]:
-    """What keeps a machine from forwarding at all: its settings, its bridge."""
-    evidence = scene.evidence.get(name)
-    if evidence is None:
-        return
+def _bridge_off(scene: Scene, name: str) -> Iterator[Cause]:
+    """A pod bridge that is switched off."""
     bridge = scene.facts[name].pod_bridge
-    link = evidence.links.get(bridge)
+    link = scene.evidence[name].links.get(bridge) if name in scene.evidence else None
     if link is not None and not link.on:
         words = f"{name}: its pod bridge {bridge} is switched off"
-        up = f"there: ip link set {bridge} up"
+        up = typed_on(name, f"ip link set {bridge} up")
         yield Cause(name, words, up, scene.silent_at(name))
+
+
+def _not_forwarding(scene: Scene) -> Iterator[Cause]:
+    """A setting that keeps machines from forwarding, for all that have it."""
+    names: dict[tuple[int, str], list[str]] = defaultdict(list)
     for family in dict.fromkeys(pair.family for pair in scene.silent):
-        found = (evidence.forwards(family, dev) for dev in (scene.device(name, family), bridge))
-        setting = next(filter(None, found), "")
-        if setting:
-            words = f"{name} does not forward IPv{family}: {setting} is 0"
-            on = f"there: {setting} = 1 in {SYSCTLS}, then sysctl --system"
-            yield Cause(name, words, on, scene.silent_at(name, family))
+        for name in _involved(scene.silent):
+            evidence = scene.evidence.get(name)
+            devices = (scene.device(name, family), scene.facts[name].pod_bridge)
+            found = (evidence.forwards(family, dev) for dev in devices) if evidence else ()
+            if setting := next(filter(None, found), ""):
+                names[family, setting].append(name)
+    for (family, setting), those in names.items():
+        do = "does" if len(those) == 1 else "do"
+        pairs = dict.fromkeys(pair for name in those for pair in scene.silent_at(name, family))
+        yield Cause(
+            those[0] if len(those) == 1 else "",
+            f"{listed(those)} {do} not forward IPv{family}: {setting} is 0",
+            typed_on(those[0] if len(those) == 1 else "each of them", *set_for_good(setting, 1)),
+            tuple(pairs),
+        )

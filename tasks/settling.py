@@ -2,7 +2,7 @@
 
 from .changes import Allowed, Change
 from .cluster import Network
-from .guards import Obstacle, route_in_the_way, says, twin_in_the_way
+from .guards import Obstacle, cannot_come_back, route_in_the_way, says, twin_in_the_way
 from .route import Route
 
 
@@ -31,10 +31,19 @@ def settle(
         r for r in take if not r.owned and sum(t.key == r.key for t in there if not t.owned) > 1
     ]
     blocks += [twin_in_the_way(wanted, r) for r in twins if _may_take(r, allowed) or r in right]
+    displaced = [r for r in take if not r.owned and (_may_take(r, allowed) or r in right)]
+    blocks += _lost(wanted.prefix, displaced, there)
     if blocks and exact[:1] != kept:
         kept = []  # the kernel uses another one
     change = Change(None if kept else wanted, tuple(take))
     return (change if change.put or take else None), kept, blocks
+
+
+def _lost(prefix: Network, displaced: list[Route], there: list[Route]) -> list[Obstacle]:
+    """Routes that would not come back: all of a prefix and protocol are saved together."""
+    saved = {(r.prefix, r.protocol) for r in displaced}
+    beside = (r for r in there if not r.owned and (r.prefix, r.protocol) in saved)
+    return [cannot_come_back(prefix, r) for r in beside if r.unsaved]
 
 
 def _good_enough(
@@ -70,6 +79,7 @@ def settle_own(
         for r in away
         if not r.owned and not _may_take(r, allowed)
     ]
+    blocks += _lost(prefix, [r for r in away if not r.owned and _may_take(r, allowed)], there)
     if blocks or not away:
         return [], blocks
     return [Change(None, (r,)) for r in away], []

@@ -10,6 +10,7 @@ from .cluster import Cluster
 from .endings import Rollout
 from .route import Route
 from .steps import steps
+from .words import listed
 
 VERBS = ("add", "replace", "delete")
 DONE = ("added", "replaced", "deleted")
@@ -218,12 +219,13 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
         if not (many and e.state == "done")
     ]
     whys = "\n".join(f"{e.name}: {e.why}" for e in rollout.endings if e.why)
-    quiet = [f"silent all the same: pods on {a} to those on {b}" for a, b in sorted(silent)]
+    quiet = [f"{one} to {other}" for one, other in sorted(silent)]
+    why = f"; `fab verify` says why {counted(len(quiet), 'pair')} of workers fail" if quiet else ""
     parts = [
         table(["machine", *VERBS, "now"], rows) if rows else "",
         whys,
-        "\n".join(quiet[:MANY]),
-        _last_line(plan, rollout),
+        *(wrapped([f"pods are silent all the same: {listed(quiet)}"]) if quiet else ()),
+        f"{_last_line(plan, rollout)}{why}",
     ]
     return "\n\n".join(part for part in parts if part)
 

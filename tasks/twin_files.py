@@ -65,6 +65,7 @@ def common(spec: Spec, client_key: str, settings: tuple[str, ...] = ()) -> dict[
             _lines("passwd: files", "group: files", "shadow: files", "hosts: files")
         ),
         "etc/resolv.conf": File(""),
+        "etc/sysctl.d/README.sysctl": File(_lines("# Settings to be read by sysctl(8).")),
         "etc/ssh/sshd_config": File(_lines(*sshd)),
         "etc/ssh/authorized_keys": File(_lines(client_key)),
         "etc/sudoers": File(

@@ -88,16 +88,17 @@ def drop(place: str, *owners: str, hook: str = "forward") -> Drop:
 
 
 def test_the_remedy_is_that_of_whoever_set_it() -> None:
-    assert remedy(drop("iptables, x", "ufw"), [FOUR, SIX]) == "; ".join(
+    assert remedy(drop("iptables, x", "ufw"), [FOUR, SIX], "w") == "on w: " + "; ".join(
         f"ufw route allow {way} {network}" for network in (FOUR, SIX) for way in ("from", "to")
     )
-    assert "firewall-cmd --permanent" in remedy(drop("nft, x", "firewalld"), [FOUR])
-    assert "net.ipv4.ip_forward = 1" in remedy(drop("iptables, x", "Docker"), [FOUR])
-    assert "net.ipv6.conf.all.forwarding" in remedy(drop("ip6tables, x", "Docker"), [SIX])
-    assert "nftables.conf" in remedy(drop("nft, x"), [FOUR])
-    assert remedy(drop("ip6tables, policy DROP of FORWARD"), [SIX]) == (
-        "ip6tables -I FORWARD -s fd00:200::/48 -j ACCEPT;"
+    assert "firewall-cmd --permanent" in remedy(drop("nft, x", "firewalld"), [FOUR], "w")
+    assert "net.ipv4.ip_forward=1" in remedy(drop("iptables, x", "Docker"), [FOUR], "w")
+    assert "net.ipv6.conf.all.forwarding" in remedy(drop("ip6tables, x", "Docker"), [SIX], "w")
+    assert "nftables.conf" in remedy(drop("nft, x"), [FOUR], "w")
+    assert remedy(drop("ip6tables, policy DROP of FORWARD"), [SIX], "w") == (
+        "on w: ip6tables -I FORWARD -s fd00:200::/48 -j ACCEPT;"
         " ip6tables -I FORWARD -d fd00:200::/48 -j ACCEPT; netfilter-persistent save"
+        "  # of the package iptables-persistent"
     )
 
 

@@ -85,7 +85,7 @@ def test_a_machine_that_leads_its_own_pods_away() -> None:
     (cause,) = causes(machine(1, "10.200.1.0/24 via 10.240.0.6 dev enp6s0 proto static"), SILENT)
     assert cause.words == "worker-1 sends packets for its own pods via 10.240.0.6"
     assert cause.remedy == (
-        "there: ip route del 10.200.1.0/24 via 10.240.0.6 dev enp6s0 proto static;"
+        "on worker-1: ip route del 10.200.1.0/24 via 10.240.0.6 dev enp6s0 proto static;"
         " ip route add 10.200.1.0/24 dev cnio0"
     )
     assert cause.pairs == tuple(AT_1)

@@ -5,6 +5,7 @@ import os
 import pty
 import signal
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
@@ -176,6 +177,55 @@ def test_two_routes_of_one_key_are_never_taken(lab: Lab) -> None:
     assert on(lab, "worker-0", "ip route") == before
 
 
+DUMMY = """ip link add v0 type veth peer name v1; ip link set v1 up
+ip addr add 10.99.0.1/24 dev v0; ip link set v0 up"""
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (
+            "ip nexthop add id 5 via 10.240.0.99 dev enp6s0\n"
+            "ip route add 10.200.1.0/24 nhid 5 proto zebra",
+            "next hop object",
+        ),
+        (
+            f"{DUMMY}; ip route add 10.200.1.0/24 via 10.99.0.2; ip link set v1 down\n"
+            "until ip route show 10.200.1.0/24 | grep -q linkdown; do sleep 0.1; done",
+            "link is down",
+        ),
+        (
+            "ip nexthop add id 5 via 10.240.0.99 dev enp6s0\n"
+            "ip route add 10.200.0.0/24 nhid 5 proto zebra metric 7",
+            "next hop object",
+        ),
+    ],
+    ids=["a next hop object's", "of a link that is down", "to its own pods"],
+)
+def test_what_could_not_be_put_back_is_never_taken(lab: Lab, made: str, why: str) -> None:
+    on(lab, "worker-0", made)
+    before = on(lab, "worker-0", "ip route")
+    for flags in (("--replace",), ("--replace", "--adopt")):
+        assert why in ok(lab.fab("apply-routes", "--yes", *flags), status=1)
+    assert on(lab, "worker-0", "ip route") == before
+
+
+def test_a_link_that_goes_down_before_its_route_is_taken_keeps_it(lab: Lab) -> None:
+    on(lab, "worker-0", f"{DUMMY}; ip route add 10.200.1.0/24 via 10.99.0.2")
+    down = "ip route show 10.200.1.0/24 | grep -q linkdown"
+    on(lab, "worker-0", f"while {down}; do sleep 0.1; done")
+    before = on(lab, "worker-0", "ip route")
+
+    def fall() -> None:
+        on(lab, "worker-0", f"ip link set v1 down; until {down}; do sleep 0.1; done")
+
+    status, out = asked_meanwhile(lab, fall, "--replace")
+    assert status == 3, out
+    assert "cannot be put back as it was" in out
+    on(lab, "worker-0", f"ip link set v1 up; while {down}; do sleep 0.1; done")
+    assert on(lab, "worker-0", "ip route") == before
+
+
 FOREIGN_IPV6 = {
     "another next hop": "ip route add fd00:200:0:1::/64 via fd00:240::99 mtu 1400",
     "other metrics": "ip route add fd00:200:0:1::/64 via fd00:240::99 metric 5;"
@@ -318,23 +368,29 @@ def test_several_at_a_time_end_as_one_by_one(lab: Lab) -> None:
     assert "FABRIC_PARALLEL=many" in lab.fab("plan", FABRIC_PARALLEL="many").stderr
 
 
-def test_a_table_changed_since_the_plan_is_not_touched(lab: Lab) -> None:
-    """Another hand changes worker-1 while the operator is being asked."""
-    on(lab, "worker-0", "ip route add 10.200.1.0/24 via 10.240.0.99 proto 214")
-    before = lab.tables()
-
+def asked_meanwhile(lab: Lab, do: Callable[[], object], *flags: str) -> tuple[int, str]:
+    """Apply; what is done while the operator is being asked; yes. The status, and the output."""
     leader, follower = pty.openpty()
-    with lab.popen("apply-routes", stdin=follower) as fab:
+    with lab.popen("apply-routes", *flags, stdin=follower) as fab:
         assert fab.stderr is not None
         said = ""
         while "[y/N]" not in said:
             said += fab.stderr.read(1)
-        on(lab, "worker-1", "ip route add 10.200.7.0/24 via 10.240.0.98")
+        do()
         os.write(leader, b"y\n")
         out, _ = fab.communicate(timeout=60)
     os.close(leader)
     os.close(follower)
-    assert fab.returncode == 1, out
+    return fab.returncode, out
+
+
+def test_a_table_changed_since_the_plan_is_not_touched(lab: Lab) -> None:
+    """Another hand changes worker-1 while the operator is being asked."""
+    on(lab, "worker-0", "ip route add 10.200.1.0/24 via 10.240.0.99 proto 214")
+    before = lab.tables()
+    theirs = "10.200.7.0/24 via 10.240.0.98"
+    status, out = asked_meanwhile(lab, lambda: on(lab, "worker-1", f"ip route add {theirs}"))
+    assert status == 1, out
     assert "changed since the plan" in out
     assert out.splitlines()[-1] == "nothing was changed"
     on(lab, "worker-1", "ip route del 10.200.7.0/24")

@@ -4,7 +4,7 @@ The faults are made on a twin each, many at a time: nearly all of their time is 
 answers that do not come. The table of them is docs/diagnosis.md.
 """
 
-import re
+import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +15,9 @@ import pytest
 
 from tasks.cluster import Cluster
 from tasks.route import own_route
+from tasks.words import commands_in
 
-from .conftest import PROJECT, Lab, MakeDirectory, labs, tutorial
+from .conftest import PROJECT, Lab, MakeDirectory, MakeLab, labs, tutorial
 from .kit import dual_stack, ok, on
 
 DOC = PROJECT / "docs/diagnosis.md"
@@ -50,12 +51,14 @@ SWITCH = """nft 'add table bridge f
 add chain bridge f c { type filter hook forward priority 0; }
 add rule bridge f c %s drop'"""
 PODS = "10.200.0.0/16"
+DROPS = "worker-1's firewall drops packets for pods:"
+KEEP = "netfilter-persistent save  # of the package iptables-persistent"
 ACCEPT = (
-    f"iptables -I FORWARD -s {PODS} -j ACCEPT; iptables -I FORWARD -d {PODS} -j ACCEPT;"
-    " netfilter-persistent save"
+    f"on worker-1: iptables -I FORWARD -s {PODS} -j ACCEPT;"
+    f" iptables -I FORWARD -d {PODS} -j ACCEPT; {KEEP}"
 )
 NETWORK = f"let {PODS} through there: security groups, anti-spoofing, port security"
-SYSCTL = "in /etc/sysctl.d/99-pod-routes.conf, then sysctl --system"
+SYSCTLS = "/etc/sysctl.d/99-pod-routes.conf"
 SMALLER = (
     '"mtu": 1400 in the CNI config of every worker, or a larger MTU on that way;'
     " then restart the pods"
@@ -95,7 +98,7 @@ FAULTS = (
         "worker-1",
         "ip route del 10.200.1.0/24; ip route add 10.200.1.0/24 via 10.240.0.6",
         "worker-1 sends packets for its own pods via 10.240.0.6",
-        "there: ip route del 10.200.1.0/24 via 10.240.0.6 dev enp6s0 proto boot;"
+        "on worker-1: ip route del 10.200.1.0/24 via 10.240.0.6 dev enp6s0 proto boot;"
         " ip route add 10.200.1.0/24 dev cnio0",
     ),
     Fault(
@@ -104,7 +107,7 @@ FAULTS = (
         "ip rule add to 10.200.0.0/24 lookup 7 pref 99; ip route add blackhole default table 7",
         "worker-1 does not ask its main table for their way: policy rule 99: from all to"
         " 10.200.0.0/24 lookup 7",
-        "there, and where that rule is set: ip rule add to 10.200.0.0/16 lookup main",
+        "on worker-1, and where that rule is set: ip rule add to 10.200.0.0/16 lookup main",
     ),
     Fault(
         "a route for a part of a worker's pods, not for those that are pinged",
@@ -119,75 +122,75 @@ FAULTS = (
         "worker-1",
         "echo 0 >/proc/sys/net/ipv4/ip_forward",
         "worker-1 does not forward IPv4: net.ipv4.ip_forward is 0",
-        f"there: net.ipv4.ip_forward = 1 {SYSCTL}",
+        f"on worker-1: echo net.ipv4.ip_forward=1 >>{SYSCTLS}; sysctl -p {SYSCTLS}",
     ),
     Fault(
         "one interface does not forward",
         "worker-1",
         "echo 0 >/proc/sys/net/ipv4/conf/enp6s0/forwarding",
         "worker-1 does not forward IPv4: net.ipv4.conf.enp6s0.forwarding is 0",
-        f"there: net.ipv4.conf.enp6s0.forwarding = 1 {SYSCTL}",
+        f"on worker-1: echo net.ipv4.conf.enp6s0.forwarding=1 >>{SYSCTLS}; sysctl -p {SYSCTLS}",
     ),
     Fault(
         "IPv6 forwarding is off",
         "worker-1",
         "echo 0 >/proc/sys/net/ipv6/conf/all/forwarding",
         "worker-1 does not forward IPv6: net.ipv6.conf.all.forwarding is 0",
-        f"there: net.ipv6.conf.all.forwarding = 1 {SYSCTL}",
+        f"on worker-1: echo net.ipv6.conf.all.forwarding=1 >>{SYSCTLS}; sysctl -p {SYSCTLS}",
         cluster=dual_stack(3),
     ),
     Fault(
         "FORWARD has the policy DROP, for IPv6",
         "worker-1",
         "ip6tables -P FORWARD DROP",
-        "worker-1's firewall drops them: ip6tables, policy DROP of FORWARD",
-        "ip6tables -I FORWARD -s fd00:200::/48 -j ACCEPT; ip6tables -I FORWARD -d fd00:200::/48 -j"
-        " ACCEPT; netfilter-persistent save",
+        f"{DROPS} ip6tables, policy DROP of FORWARD",
+        "on worker-1: ip6tables -I FORWARD -s fd00:200::/48 -j ACCEPT;"
+        f" ip6tables -I FORWARD -d fd00:200::/48 -j ACCEPT; {KEEP}",
         cluster=dual_stack(3),
     ),
     Fault(
         "FORWARD has the policy DROP",
         "worker-1",
         "iptables -P FORWARD DROP",
-        "worker-1's firewall drops them: iptables, policy DROP of FORWARD",
+        f"{DROPS} iptables, policy DROP of FORWARD",
         ACCEPT,
     ),
     Fault(
         "Docker's FORWARD (its chains, by hand)",
         "worker-1",
         DOCKER,
-        "worker-1's firewall drops them: iptables, policy DROP of FORWARD (set by Docker)",
-        "iptables -P FORWARD ACCEPT; Docker sets DROP again at its start unless it finds forwarding"
-        " on: net.ipv4.ip_forward = 1 in /etc/sysctl.d",
+        f"{DROPS} iptables, policy DROP of FORWARD (set by Docker)",
+        "on worker-1: iptables -P FORWARD ACCEPT;"
+        f" echo net.ipv4.ip_forward=1 >>{SYSCTLS}; sysctl -p {SYSCTLS}",
     ),
     Fault(
         "ufw enabled, which lets pings through (with --tcp 80)",
         "worker-1",
         UFW,
-        "worker-1's firewall drops them: iptables, policy DROP of FORWARD (set by ufw)",
-        f"ufw route allow from {PODS}; ufw route allow to {PODS}",
+        f"{DROPS} iptables, policy DROP of FORWARD (set by ufw)",
+        f"on worker-1: ufw route allow from {PODS}; ufw route allow to {PODS}",
         options=("--tcp", "80"),
     ),
     Fault(
         "firewalld (its table, by hand)",
         "worker-1",
         FIREWALLD,
-        "worker-1's firewall drops them: nft, inet firewalld filter_FORWARD: reject"
-        " (set by firewalld)",
-        f"firewall-cmd --permanent --zone=trusted --add-source={PODS}; firewall-cmd --reload",
+        f"{DROPS} nft, inet firewalld filter_FORWARD: reject (set by firewalld)",
+        f"on worker-1: firewall-cmd --permanent --zone=trusted --add-source={PODS};"
+        " firewall-cmd --reload",
     ),
     Fault(
         "a rule that drops one worker's pods",
         "worker-1",
         "iptables -A FORWARD -s 10.200.0.0/24 -j DROP",
-        "worker-1's firewall drops them: iptables, -A FORWARD -s 10.200.0.0/24 -j DROP",
+        f"{DROPS} iptables, -A FORWARD -s 10.200.0.0/24 -j DROP",
         ACCEPT,
     ),
     Fault(
         "a rule that rejects",
         "worker-1",
         f"iptables -A FORWARD -s {PODS} -j REJECT",
-        "worker-1's firewall drops them: iptables, -A FORWARD -s 10.200.0.0/16 -j REJECT",
+        f"{DROPS} iptables, -A FORWARD -s 10.200.0.0/16 -j REJECT",
         ACCEPT,
     ),
     Fault(
@@ -195,7 +198,7 @@ FAULTS = (
         "worker-1",
         "nft 'add table ip t; add chain ip t c"
         " { type filter hook forward priority 0; policy drop; }'",
-        "worker-1's firewall drops them: nft, policy drop of ip t c",
+        f"{DROPS} nft, policy drop of ip t c",
         f"accept {PODS} before it, in /etc/nftables.conf or where that table comes from",
     ),
     Fault(
@@ -203,14 +206,14 @@ FAULTS = (
         "worker-1",
         "ip link set enp6s0 down",
         "worker-1: enp6s0 is switched off",
-        "there: ip link set enp6s0 up; then fab apply-routes",
+        "on worker-1: ip link set enp6s0 up; then, from here: fab apply-routes",
     ),
     Fault(
         "the cable pulled",
         "network",
         "ip link set 1-enp6s0 down",
         "worker-1: enp6s0 has no carrier",
-        "check its cable and its port; then fab apply-routes",
+        "check its cable and its port; then, from here: fab apply-routes",
     ),
     Fault(
         "a port in another VLAN",
@@ -224,14 +227,14 @@ FAULTS = (
         "worker-1",
         "ip link set cnio0 down",
         "worker-1: its pod bridge cnio0 is switched off",
-        "there: ip link set cnio0 up",
+        "on worker-1: ip link set cnio0 up",
     ),
     Fault(
         "the pod bridge gone (with --pods)",
         "worker-1",
         "ip link del cnio0",
         "worker-1: its pod bridge cnio0 is missing, its pods are cut off",
-        "there: restart its pods; the first makes it",
+        "restart the pods of worker-1: the first one makes it again",
         options=("--pods",),
     ),
     Fault(
@@ -270,7 +273,7 @@ FAULTS = (
         "worker-1: echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter",
         "worker-1 drops what comes by another way than its own back:"
         " net.ipv4.conf.all.rp_filter is 1",
-        f"there: net.ipv4.conf.all.rp_filter = 2 {SYSCTL}",
+        f"on worker-1: echo net.ipv4.conf.all.rp_filter=2 >>{SYSCTLS}; sysctl -p {SYSCTLS}",
     ),
     Fault(
         "a link with a smaller MTU than pods have",
@@ -278,6 +281,21 @@ FAULTS = (
         "ip link set enp6s0 mtu 1400",
         "worker-1: enp6s0 carries 1400 bytes, pods send more",
         SMALLER,
+    ),
+    Fault(
+        "a pod bridge with a smaller MTU than the others",
+        "worker-1",
+        "ip link set cnio0 mtu 1400",
+        "worker-1: cnio0 carries 1400 bytes, pods send more",
+        'on worker-1: ip link set cnio0 mtu 1500; write the same "mtu" into the CNI config of every'
+        " worker",
+    ),
+    Fault(
+        "no machine forwards",
+        "workers",
+        "echo 0 >/proc/sys/net/ipv4/ip_forward",
+        "worker-0, worker-1, worker-2 do not forward IPv4: net.ipv4.ip_forward is 0",
+        f"on each of them: echo net.ipv4.ip_forward=1 >>{SYSCTLS}; sysctl -p {SYSCTLS}",
     ),
     Fault(
         "a network with a smaller MTU, that says nothing",
@@ -297,7 +315,7 @@ FAULTS = (
         "a rule that rejects TCP in the pods' name (with --tcp 80)",
         "worker-1",
         f"iptables -A FORWARD -s {PODS} -p tcp -j REJECT",
-        "worker-1's firewall drops them: iptables, -A FORWARD -s 10.200.0.0/16 -p tcp -j REJECT",
+        f"{DROPS} iptables, -A FORWARD -s 10.200.0.0/16 -p tcp -j REJECT",
         ACCEPT,
         options=("--tcp", "80"),
     ),
@@ -353,23 +371,52 @@ def bring(lab: Lab, machine: str, *places: Path) -> None:
 
 @dataclass(frozen=True)
 class Said:
-    """What verify said."""
+    """What verify said, and its status once the advice was taken."""
 
     status: int
     causes: tuple[tuple[str, str], ...]  # words, remedy
     error: str
+    mended: int | None = None  # None where there is nothing to type
 
 
-def said(done: "subprocess.CompletedProcess[str]") -> Said:
-    """The causes in what verify printed: lines that a remedy follows, wrapped lines joined."""
+def said(lab: Lab, fault: Fault) -> Said:
+    """What verify says of a fault; what is to be typed is typed, and again what it says then."""
+    first = done = lab.fab("verify", "--format", "json", *fault.options)
+    mended = None
+    for _ in range(2):
+        typed = [take_advice(lab, remedy) for _, remedy in causes_in(done)]
+        if not any(typed):
+            break
+        done = lab.fab("verify", "--format", "json", *fault.options)
+        mended = done.returncode
+    return Said(first.returncode, causes_in(first), first.stderr, mended)
+
+
+def causes_in(done: "subprocess.CompletedProcess[str]") -> tuple[tuple[str, str], ...]:
+    """The causes that verify names, and their remedies."""
     assert "Traceback" not in done.stderr
-    causes = []
-    for block in done.stdout.split("\n\n"):
-        if "\n  -> " in block:
-            text = re.sub(r"\n {2,5}(?!-> )(?=\S)", " ", block)
-            for words, remedy in re.findall(r"^(\S.*)\n  -> (.*)$", text, re.MULTILINE):
-                causes.append((re.sub(r" \(\d+ pairs?\)$", "", words), remedy))
-    return Said(done.returncode, tuple(causes), done.stderr)
+    found = json.loads(done.stdout)["causes"] if done.returncode != 1 else []
+    return tuple((cause["words"], cause["remedy"]) for cause in found)
+
+
+def take_advice(lab: Lab, remedy: str) -> bool:
+    """Type what a remedy says; whether it says something to type that is to be had there."""
+    where, commands = commands_in(remedy)
+    if remedy.startswith("fab "):
+        ok(lab.fab(*remedy.split()[1:], "--yes"))
+    every = [w.name for w in lab.cluster.workers]
+    names = every if where.startswith("each of them") else [where.partition(",")[0]]
+    for command in commands:
+        _, from_here, task = command.partition("then, from here: fab ")
+        program = command.split()[0]
+        for name in names:
+            if from_here:
+                ok(lab.fab(task, "--yes"))
+            elif program == "firewall-cmd":
+                return False
+            elif program not in ("netfilter-persistent", "write"):
+                on(lab, name, command)
+    return bool(commands) or remedy.startswith("fab ")
 
 
 @pytest.fixture(scope="module")
@@ -383,7 +430,7 @@ def sayings(tmp_path_factory: MakeDirectory) -> Iterator[Mapping[str, Said]]:
             try:
                 put_routes(lab)
                 make(lab, fault)
-                return said(lab.fab("verify", *fault.options))
+                return said(lab, fault)
             finally:
                 lab.twin.stop()
 
@@ -399,12 +446,30 @@ def test_the_cause_is_named_and_nothing_else(fault: Fault, sayings: Mapping[str,
         assert fault.words in found.error
     else:
         assert found.causes == (((fault.words, fault.remedy),) if fault.words else ())
+    assert found.mended in (0, None)
+    commands = fault.remedy.startswith(("on ", "fab ")) and "firewall-cmd" not in fault.remedy
+    assert (found.mended == 0) is commands
+
+
+def test_an_mtu_that_the_kernel_remembers_is_told_from_one_that_is(make_lab: MakeLab) -> None:
+    lab = make_lab(tutorial())
+    put_routes(lab)
+    on(lab, "worker-1", "ip link set cnio0 mtu 1400")
+    assert lab.fab("verify").returncode == 5
+    on(lab, "worker-1", "ip link set cnio0 mtu 1500")
+    ((words, remedy),) = causes_in(lab.fab("verify", "--format", "json"))
+    assert words == (
+        "worker-0, worker-2: the smaller MTU of a while ago is still taken for some ways to pods"
+    )
+    assert take_advice(lab, remedy)
+    ok(lab.fab("verify"))
 
 
 HEAD = """# What verify says of what is wrong
 
 Each fault was made on a twin of three workers: real OpenSSH servers, kernel tables, firewalls and
-CNI pods, with every route there. `fab verify` then had to name this cause, and no other. Docker
+CNI pods, with every route there. `fab verify` then had to name this cause, and no other; where it
+says what to type, that was typed, and verify had to find nothing wrong any more. Docker
 and firewalld are not run there: their chains and tables are made as they make them. A fault on the
 network is made on the switch between the machines, which none of them can see.
 

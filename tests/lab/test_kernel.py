@@ -162,6 +162,52 @@ def test_what_was_kept_comes_back_as_it_was(
     assert kernel.show() == before
 
 
+LINK = """link add down0 type veth peer name down1
+link set down0 up
+address add 10.99.0.1/24 dev down0
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "line", "why"),
+    [
+        (
+            "nexthop add id 5 via 10.240.0.7 dev e0\n",
+            "10.200.1.0/24 nhid 5 proto static",
+            "next hop object",
+        ),
+        (
+            "nexthop add id 6 via fd00:240::7 dev e0\n",
+            "fd00:200:1::/64 nhid 6 proto static",
+            "next hop object",
+        ),
+        (LINK, "10.200.1.0/24 via 10.99.0.2 dev down0 proto static", "link is down"),
+        (
+            LINK,
+            "10.200.1.0/24 proto static nexthop via 10.99.0.2 dev down0"
+            " nexthop via 10.240.0.8 dev e0",
+            "link is down",
+        ),
+        ("", "fd00:200:1::/64 via fd00:240::7 dev e0 expires 900 proto static", "expires"),
+    ],
+)
+def test_what_the_kernel_does_not_put_back_is_known_for_it(
+    kernel: Kernel, made: str, line: str, why: str, tmp_path: Path
+) -> None:
+    """Else a rollback, and the undo of the very change, would fail for ever."""
+    kernel.batch(made)
+    kernel.batch(f"route add {line}\n")
+    before, found = kernel.show(), next(r for r in kernel.routes() if r.protocol == "static")
+    assert why in found.unsaved
+    keep = Keep("6_6_static" if found.prefix.version == 6 else "1_4_static", found.prefix, "static")
+    there = f"cd {shlex.quote(str(tmp_path))}"
+    kernel.run("sh", "-c", f"{there}; {save(keep)} >{keep.file}.save")
+    kernel.batch(f"route del {found.prefix} proto static\n")
+    restored = f"{there}; {restore(Displaced(keep.file, (found,)))} 2>/dev/null || true"
+    kernel.run("sh", "-c", restored)
+    assert kernel.show() != before
+
+
 def test_a_machine_with_next_hop_objects_can_be_asked(kernel: Kernel) -> None:
     """FRR makes one for every route (zebra nexthop-group); `ip -details` tells of them apart."""
     kernel.batch(
