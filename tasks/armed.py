@@ -156,15 +156,14 @@ def _keep_function(run: Run, forgets: Sequence[Displaced]) -> str:
   [ ! -d $place ] || rm -rf $place
   mv pending $place || {{ fired; return; }}
   watchdog $place/pid && end_watchdog
-  if words=$(. ./$place/persist 2>&1 9>&-); then
-    ending=kept
-    record $place kept
-  else
-    ending=unpersisted
-    record $place "kept, but its files could not be changed"
-  fi
+  ending=kept how=kept
+  words=$(. ./$place/persist 2>&1 9>&-) || {{
+    ending=unpersisted how="kept, but its files could not be changed"
+  }}
+  record $place "$how" && if [ $place = last ]; then remember; fi || {{
+    ending=unpersisted words="${{words:+$words; }}no record of it can be written to $log"
+  }}
   if [ $place = last ]; then
-    remember
     {f"rm -f {files}" if files else ":"}
   else
     rm -rf kept

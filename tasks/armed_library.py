@@ -40,7 +40,7 @@ lock_it() {{
   flock "$@" 9 || {{ echo "== locked"; cat lock; return 1; }}
 }}
 relock() {{ lock_it -w {PATIENCE}; }}
-unwritable() {{ echo "== locked"; echo "$state cannot be written"; }}
+unwritable() {{ echo "== unarmed"; echo "$state cannot be written"; }}
 recall() {{
   [ ! -d displaced ] || return 0
   [ -d "$log/displaced" ] || {{ mkdir displaced; return; }}
@@ -58,8 +58,10 @@ record() {{
   printf '%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" "$line" >>"$log/history"
 }} 2>/dev/null
 remember() {{
-  dd if=last/owned of="$log/owned.new" conv=fsync && mv "$log/owned.new" "$log/owned" ||
+  dd if=last/owned of="$log/owned.new" conv=fsync && mv "$log/owned.new" "$log/owned" || {{
     rm -f "$log/owned" "$log/owned.new"
+    return 1
+  }}
 }} 2>/dev/null
 take_back() {{
   if [ -d pending ]; then rm -rf undoing; mv pending undoing || return; fi

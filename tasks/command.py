@@ -4,6 +4,7 @@ import atexit
 import gc
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,9 @@ class CommandLine:
                 print()
             self._reported = True
             print(text, flush=True)  # whoever watches through a pipe waits for it
-        except BrokenPipeError:
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                print(f"stdout cannot be written: {error.strerror}", file=sys.stderr)
             _print_no_more()
 
     def fleet(self, c: Context, inventory: str, parallel: int) -> "Fleet":
@@ -185,6 +188,8 @@ class Command(Task[Any]):
                 " Nothing was run"
             )
         _collect_rarely()
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal has no letters for
         if allow():
             raise Stop(f"interrupted: {self.name} was not begun", Status.INTERRUPTED)
         try:

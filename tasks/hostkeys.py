@@ -5,7 +5,6 @@ passed over, as OpenSSH does; paramiko's own reader gives up on the whole file.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -53,7 +52,7 @@ def _hash_matches(hashed: str, host: str) -> bool:
         _, _, salt, digest = hashed.split("|")
         wanted = base64.b64decode(digest)
         found = hmac.new(base64.b64decode(salt), host.lower().encode(), hashlib.sha1).digest()
-    except (ValueError, binascii.Error):
+    except ValueError:
         return False
     return hmac.compare_digest(wanted, found)
 
@@ -80,7 +79,7 @@ def _is_key(kind: str, key: str) -> bool:
     """Whether this is a public key of that type: it starts with its type's name (RFC 4253, 6.6)."""
     try:
         blob = base64.b64decode(key, validate=True)
-    except binascii.Error:
+    except ValueError:
         return False
     return blob[4:].startswith(kind.encode()) and int.from_bytes(blob[:4], "big") == len(kind)
 

@@ -13,11 +13,12 @@ import secrets
 import shlex
 from contextlib import AbstractContextManager, suppress
 from threading import Timer
-from time import monotonic
+from time import monotonic, sleep
 
 import paramiko
 from fabric import Connection
 
+SESSION_TRIES = (0.1, 0.3, 1.0)  # seconds to wait where sshd's MaxSessions are all in use
 TIMEOUT = 60  # seconds for one answer; Fabric's own --command-timeout sets another
 
 # Nothing that a machine says may speak to the operator's terminal (ECMA-48, C0 and C1).
@@ -73,7 +74,7 @@ class Shell:
         prompt = f"{nonce}-password" if sudo and password else None
         ready = f"{nonce}-ready\n"
         words = [ready, *([prompt] if prompt else [])]
-        wire = _Wire(self.connection.create_session())
+        wire = _Wire(self._session())
         try:
             wire.execute(_command(nonce, prompt, sudo), timeout)
             found = wire.wait_for(words, timeout)
@@ -92,6 +93,20 @@ class Shell:
             wire.close()
             raise
         return wire
+
+    def _session(self) -> paramiko.Channel:
+        """A session; where one has to end first, sshd is asked again a little later."""
+        for pause in (*SESSION_TRIES, None):
+            try:
+                channel: paramiko.Channel = self.connection.create_session()
+                return channel
+            except paramiko.ChannelException:
+                if pause is not None:
+                    sleep(pause)
+        raise Trouble(
+            "sshd there allows no further session on a connection: set MaxSessions 4 or more in its"
+            " sshd_config, or use --no-ping"
+        )
 
 
 class Talk(AbstractContextManager["Talk"]):

@@ -51,7 +51,7 @@ def make(index: int, spec: Spec, plugins: Path) -> int | None:
     twin_files.write(twin_files.own(host), home / "upper")
     _host_key(home / "upper")
     unshare(NEWNET | NEWUTS)
-    socket.sethostname(host.name)
+    socket.sethostname(host.name[:64])  # the most that Linux takes
     _network(index, spec)
     unshare(NEWNS)
     _file_system(home, plugins)

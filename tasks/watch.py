@@ -25,8 +25,13 @@ def watch(c: Context, inventory: str = "", every: int = 10) -> None:
     print(f"watching {number}, every {every} s", file=sys.stderr)
 
     def say(name: str, what: str) -> None:
-        print(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {name} {what}")
-        sys.stdout.flush()
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        try:
+            print(f"{now} {name} {what}", flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # a full disk under a log keeps no route from coming back
+            print(f"stdout cannot be written: {error.strerror}", file=sys.stderr)
 
     watch_all(machines, every, say)
     machines.close()

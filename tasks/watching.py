@@ -101,7 +101,6 @@ class _Watch:
         self._asked: set[str] = set()
         self._facts: dict[str, Facts] = {}
         self._losses = {name: Losses() for name in names}
-        self._failed = dict.fromkeys(names, frozenset[str]())
         self._told = dict.fromkeys(names, frozenset[str]())
 
     def look(self) -> None:
@@ -158,25 +157,25 @@ class _Watch:
         losses = self._losses[name]
         losses.seen({d.prefix for d in plan.drift if d.kind == "lost"})
         made = repair(plan, found, losses)
-        again = self._failed[name] if made.changes else ()  # told once, and tried at each look
-        self._tell(name, [*lasting(plan, made, losses), *again])
-        return bool(made.changes) and self._put_back(made, asked)
+        stays = frozenset(lasting(plan, made, losses))
+        if made.changes:
+            return self._put_back(made, asked, stays)
+        self._tell(name, stays)
+        return False
 
-    def _put_back(self, made: MachinePlan, facts: dict[str, Facts]) -> bool:
-        """Put back what a machine lost; whether a signal came meanwhile."""
+    def _put_back(self, made: MachinePlan, facts: dict[str, Facts], stays: frozenset[str]) -> bool:
+        """Put back what a machine lost, and say what stays wrong; whether a signal came."""
         run = new_run(self._fleet.cluster.pod_networks, TIMEOUT)
         name = made.name
         ended = roll_out(self._fleet, Plan((made,), {}), facts, run)
         why = ended.endings[0].why if ended.endings else "a signal came first"
         what = "put back" if ended.whole else f"not put back: {why}"
         lines = [f"{what}: {lost}" for lost in few([str(c.put) for c in made.changes])]
-        self._failed[name] = frozenset() if ended.whole else frozenset(lines)
         if ended.whole:
             self._losses[name].put_back(c.prefix for c in made.changes)
             for line in lines:
                 self._say(name, line)
-        else:
-            self._tell(name, self._told[name] | self._failed[name])
+        self._tell(name, stays if ended.whole else stays | set(lines))  # tried at each look
         return ended.interrupted
 
     def _tell(self, name: str, lasting: Iterable[str]) -> None:

@@ -87,4 +87,8 @@ def test_what_cannot_be_put_back_is_said_once_and_tried_again(
     for _ in range(3):
         watch._answered("worker-0", "")
     assert ends == []
-    assert said == [f"not put back: no disk: {KEPT[0]}", f"put back: {KEPT[0]}"]
+    assert said == [
+        f"not put back: no disk: {KEPT[0]}",
+        f"put back: {KEPT[0]}",
+        "all is well again",
+    ]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from .conftest import Lab, MakeLab, tutorial
+from .conftest import FAB, Lab, MakeLab, tutorial
 from .kit import dual_stack, monitor, ok, on
 
 NEXT_HOP = {"worker-0": "10.240.0.6", "worker-1": "10.240.0.7", "worker-2": "10.240.0.8"}
@@ -382,6 +382,28 @@ def asked_meanwhile(lab: Lab, do: Callable[[], object], *flags: str) -> tuple[in
     os.close(leader)
     os.close(follower)
     return fab.returncode, out
+
+
+def piped(lab: Lab, reader: str, *words: str) -> int:
+    """The exit status of a command line whose output goes to a reader."""
+    line = f'set -o pipefail; {{ "$@"; }} {reader}'
+    env = {"HOME": str(lab.home), "PATH": os.environ["PATH"]}
+    argv = ["bash", "-c", line, "bash", *lab.inside, *FAB, *words]
+    done = subprocess.run(argv, cwd=lab.dir, env=env, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    return done.returncode
+
+
+@pytest.mark.parametrize("reader", ["| true", ">/dev/full"])
+def test_whoever_reads_the_output_the_status_is_that_of_the_task(lab: Lab, reader: str) -> None:
+    before = lab.tables()
+    assert piped(lab, reader, "plan", "--check") == 2
+    assert piped(lab, reader, "apply-routes") == 0
+    assert lab.tables() != before
+    on(lab, "worker-1", "iptables -P FORWARD DROP")
+    assert piped(lab, reader, "verify") == 5
+    assert piped(lab, reader, "rollback", "--no-ping") == 0
+    assert lab.tables() == before
 
 
 def test_a_table_changed_since_the_plan_is_not_touched(lab: Lab) -> None:

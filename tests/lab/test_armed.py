@@ -277,6 +277,18 @@ def test_a_full_run_changes_nothing(lab: Lab) -> None:
     ok(lab.fab("apply-routes"))
 
 
+def test_a_change_of_which_nothing_can_be_noted_is_told_of(lab: Lab) -> None:
+    """Without the note nobody would know later what was lost, and `fab watch` put it back."""
+    log = "/var/lib/pod-routes"
+    full = f"mount -t tmpfs -o size=4k none {log}; head -c 4096 /dev/zero >{log}/filler"
+    on(lab, "worker-1", f"mkdir -p {log}; {full} 2>/dev/null; true")
+    out = ok(lab.fab("apply-routes"), status=4)
+    assert f"worker-1: no record of it can be written to {log}" in out
+    assert ours(lab, "worker-1") == 2
+    on(lab, "worker-1", f"umount {log}")
+    ok(lab.fab("apply-routes"))
+
+
 def test_an_overdue_change_without_its_watchdog_is_undone_by_the_next_run(lab: Lab) -> None:
     before = lab.tables()
     ok(lab.fab("apply-routes", "--hold", *TIMEOUT))

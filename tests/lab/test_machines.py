@@ -87,6 +87,17 @@ def test_an_sshd_that_turns_logins_away_is_asked_again(lab: Lab) -> None:
     assert "3 machines: 6 to add" in out
 
 
+def test_an_sshd_with_one_session_at_a_time_is_told_of(lab: Lab) -> None:
+    """MaxSessions of sshd_config(5): pings run beside the change that waits for them."""
+    one = "sed -i '/^MaxSessions/d; $ a MaxSessions 1' /etc/ssh/sshd_config"
+    on(lab, "worker-1", f"{one}; kill -HUP $(cat /run/sshd.pid)")
+    before = lab.tables()
+    assert "set MaxSessions" in ok(lab.fab("apply-routes"), status=3)
+    assert lab.tables() == before
+    ok(lab.fab("apply-routes", "--no-ping", "verify", "rollback", "--no-ping"))
+    assert lab.tables() == before
+
+
 def with_password(lab: Lab) -> None:
     for machine in lab.cluster.machines:
         on(
