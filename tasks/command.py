@@ -218,6 +218,11 @@ def comes_later(name: str, after: str) -> bool:
     return after in names and name in names[names.index(after) :]
 
 
+def anything_follows(name: str) -> bool:
+    """Whether a task is not the last one that this command line names."""
+    return _task_names()[-1:] != [name]
+
+
 def _task_names() -> list[str]:
     """The tasks named on this command line."""
     from fabric.main import program

@@ -28,8 +28,10 @@ def status(c: Context, inventory: str = "", skip_unreachable: bool = False) -> N
     from .history import status_report
     from .survey import ask
 
-    facts, _ = ask(fleet(c, inventory), skip_unreachable=skip_unreachable)
+    facts, skipped = ask(fleet(c, inventory), skip_unreachable=skip_unreachable)
     report(c, status_report(facts))
+    if skipped:
+        raise Stop(status=Status.NOT_WHOLE)
 
 
 @task(
@@ -40,6 +42,11 @@ def history(
     c: Context, inventory: str = "", skip_unreachable: bool = False, number: int = 20
 ) -> None:
     """Show the last runs: who, when, from where, what changed, how it ended."""
-    from .history import history_report
+    from .history import histories, history_report
 
-    report(c, history_report(fleet(c, inventory), number, skip_unreachable))
+    if number < 1:
+        raise Stop(f"--number {number}: choose 1 or more")
+    found = histories(fleet(c, inventory), skip_unreachable)
+    report(c, history_report(found.entries, number))
+    if found.skipped:
+        raise Stop(status=Status.NOT_WHOLE)

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .exits import Stop
 from .facts import LOG, Facts
 from .fleet import Fleet
 from .shell import Trouble
+from .survey import cannot_ask, tell_skipped
 from .tables import counted, table
+from .words import listed
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,35 @@ def _entries(answer: str) -> list[Entry]:
     return [Entry(*field) for field in fields if len(field) == 5]
 
 
-def _histories(fleet: Fleet, skip_unreachable: bool) -> dict[str, list[Entry]]:
-    names = [m.name for m in fleet.cluster.machines]
-    answers = fleet.ask(dict.fromkeys(names, _QUESTION))
-    troubles = {name: a for name, a in answers.items() if isinstance(a, Trouble)}
-    if troubles and not skip_unreachable:
-        lines = [f"  {name}: {trouble}" for name, trouble in troubles.items()]
-        raise Stop("\n".join(["these machines cannot be asked:", *lines]))
+@dataclass(frozen=True)
+class Histories:
+    """What machines keep of their runs, and who was not to be asked."""
+
+    entries: Mapping[str, list[Entry]]
+    skipped: Mapping[str, str]
+
+
+def histories(fleet: Fleet, skip_unreachable: bool) -> Histories:
+    """Ask all machines; raises Stop where one cannot be asked, unless `skip_unreachable`."""
+    answers = _ask(fleet)
+    troubles = {name: str(a) for name, a in answers.items() if isinstance(a, Trouble)}
+    if troubles and not (skip_unreachable and len(troubles) < len(answers)):
+        raise cannot_ask(troubles, len(answers))
+    tell_skipped(troubles)
+    return Histories(_read(answers), troubles)
+
+
+def _ask(fleet: Fleet) -> dict[str, str | Trouble]:
+    return fleet.ask({machine.name: _QUESTION for machine in fleet.cluster.machines})
+
+
+def _read(answers: Mapping[str, str | Trouble]) -> dict[str, list[Entry]]:
     return {name: _entries(a) for name, a in answers.items() if isinstance(a, str)}
 
 
 def ending_of_the_last(fleet: Fleet) -> str:
     """How the last run ended, in one line; machines that fared alike together."""
-    every = {name: entries for name, entries in _histories(fleet, True).items() if entries}
+    every = {name: entries for name, entries in _read(_ask(fleet)).items() if entries}
     if not every:
         return "no run has changed anything yet"
     last = max((e for entries in every.values() for e in entries), key=lambda e: (e.run, e.time))
@@ -50,14 +67,14 @@ def ending_of_the_last(fleet: Fleet) -> str:
     for name, entries in every.items():
         if entries[-1].run == last.run:
             ends.setdefault(entries[-1].ending, []).append(name)
-    how = "; ".join(f"{ending} on {_names(names)}" for ending, names in sorted(ends.items()))
+    how = "; ".join(f"{ending} on {listed(names)}" for ending, names in sorted(ends.items()))
     return f"the last change, of {last.who}, ended at {last.time}: {how}"
 
 
-def history_report(fleet: Fleet, number: int, skip_unreachable: bool) -> str:
+def history_report(found: Mapping[str, list[Entry]], number: int) -> str:
     """The last runs as one table for the cluster: machines that fared alike share a row."""
     rows: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
-    for name, entries in _histories(fleet, skip_unreachable).items():
+    for name, entries in found.items():
         for e in entries:
             rows.setdefault((e.run, e.who, e.what, e.ending), []).append((e.time, name))
     if not rows:
@@ -66,14 +83,10 @@ def history_report(fleet: Fleet, number: int, skip_unreachable: bool) -> str:
     return table(
         ["ended (UTC)", "who", "what", "ended", "on"],
         [
-            [max(time for time, _ in where), who, what, ending, _names([n for _, n in where])]
+            [max(time for time, _ in where), who, what, ending, listed(n for _, n in where)]
             for (_, who, what, ending), where in shown
         ],
     )
-
-
-def _names(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 3 else counted(len(names), "machine")
 
 
 def status_report(facts: Mapping[str, Facts]) -> str:

@@ -28,6 +28,7 @@ else:
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$"
 HOST = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_-]{1,63})*\.?$"
+LONGEST = 120  # characters of a line that a message holds
 LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9_.@\\$+-]*$"  # a directory's are DOMAIN\user or user@domain
 
 
@@ -232,7 +233,19 @@ def _toml(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise Stop(f"{path}: not TOML: lists or tables nested too deep") from None
     except ValueError as error:  # besides TOML's own: a number with thousands of digits
-        raise Stop(f"{path}: not TOML: {error}") from None
+        raise Stop(f"{path}: not TOML: {error}{_quoted_line(raw, str(error))}") from None
+
+
+def _quoted_line(raw: bytes, error: str) -> str:
+    """The line that an error names; empty where it names none, or one that is not to be shown."""
+    named = re.search(r"\(at line (\d+), ", error)
+    lines = raw.decode("utf-8-sig", "replace").splitlines()
+    if named is None or not 0 < int(named[1]) <= len(lines):
+        return ""
+    line = lines[int(named[1]) - 1].strip()
+    if "PRIVATE KEY" in line or not line.isprintable() or len(line) > LONGEST:
+        return ""
+    return f": {line}"
 
 
 def _name(raw: object) -> str | None:

@@ -41,6 +41,9 @@ def look(machines: Fleet, wish: Wish, published: Publication) -> None:
         cluster=found.cluster,
         skipped=found.skipped,
         method=_method(wish, sampled=pairs is not None),
+        bridgeless=[
+            n for n, f in found.facts.items() if f.reserved and f.pod_bridge not in f.bridges
+        ],
     )
     try:
         reports = ping_all(machines, found, Asked(pairs, tcp=wish.tcp))
@@ -55,7 +58,7 @@ def look(machines: Fleet, wish: Wish, published: Publication) -> None:
     published.known = replace(published.known, causes=causes)
     if wish.pods:
         real = ping_real_pods(machines, found, pairs)
-        causes += pod_causes(found, real)
+        causes = [*causes, *pod_causes(found, real)]
         published.known = replace(published.known, real_pods=real, causes=causes)
 
 

@@ -91,7 +91,7 @@ def _legend(pairs: Sequence[Pair]) -> str:
 def how(run: Verification) -> list[str]:
     """How it is known, a line each: what was sent, what the probes were, where they prove less."""
     wired = [r.wired for r in run.reports.values()]
-    kinds = {"bridge": "on the pod bridge", "routed": "routed, as no pod has run there yet"}
+    kinds = {"bridge": "on the pod bridge", "routed": "routed, as there is no pod bridge"}
     lines = [
         f"{counted(wired.count(kind), 'probe')} wired as pods are, {words}; {run.method}"
         for kind, words in kinds.items()
@@ -101,6 +101,11 @@ def how(run: Verification) -> list[str]:
         f"{name}: its probe is an address on lo, forwarding is read from its settings: {r.why}"
         for name, r in run.reports.items()
         if r.wired == "lo"
+    ]
+    lines += [
+        f"{name}: addresses are given to pods there, but its pod bridge is missing: `fab verify"
+        " --pods` says whether pods are cut off"
+        for name in ([] if run.real_pods else run.bridgeless)
     ]
     return lines + [
         f"{name}: no probe: {r.why}"

@@ -12,6 +12,7 @@ from .outcome import read_outcome
 from .run import Run, new_run
 from .shell import Trouble
 from .tables import counted
+from .words import listed
 
 LEAST = 30  # seconds that a confirmation has to get through to all machines
 
@@ -23,10 +24,13 @@ def keep(fleet: Fleet, facts: Mapping[str, Facts], skipped: Collection[str]) -> 
     """
     with Interrupts():
         if gone := _gone(facts, skipped) or _unarmed(fleet, facts):
-            raise Stop(
-                f"nothing was confirmed: the change is not armed any more on {', '.join(gone)}\n"
-                "the others are as before when their time is up; `fab rollback --last` does it now"
-            )
+            lines = [f"nothing was confirmed: the change is not armed any more on {listed(gone)}"]
+            if {name for name, found in facts.items() if found.pending} - set(gone):
+                lines.append(
+                    "the others are as before when their time is up; `fab rollback --last` does it"
+                    " now"
+                )
+            raise Stop("\n".join([*lines, "`fab history` says how it has ended"]))
         return _each(fleet, facts, armed.confirm, "kept", "kept")
 
 

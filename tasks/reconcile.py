@@ -253,8 +253,8 @@ def _prune_refusals(stale: list[Route], scope: _Scope, facts: Facts, allowed: Al
     if allowed.force:
         return []
     return [
-        f"cannot prune {r.prefix}: its next hop {r.next_hop} still answers. Is a worker missing"
-        " from hosts.toml? If it is really gone, say --prune --force"
+        f"cannot prune {r.prefix}: its next hop {r.next_hop} still answers, so that worker is up."
+        " Does it belong to the cluster? Then write it into hosts.toml; if not, --prune --force"
         for r in stale
         if r.next_hop in facts.answering
     ]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from invoke import Context, task
 
-from .command import Command, CommandLine, help_for
+from .command import Command, CommandLine, anything_follows, help_for
+from .exits import Stop
 
 
 @task(klass=Command, help=help_for("inventory"))
@@ -14,6 +15,8 @@ def rehearse(c: Context, inventory: str = "") -> None:
     from . import twin
     from .inventory import read
 
+    if not anything_follows("rehearse"):
+        raise Stop("rehearse what? `fab rehearse apply-routes verify`, for one")
     path = Path(inventory or c.config.inventory)
     cluster = read(path, with_key=False)
     up = twin.find(path) or twin.build(cluster, keep=False)

@@ -1,5 +1,7 @@
 """`fab rollback`: take back every route of ours, and put back what was displaced."""
 
+import sys
+
 from invoke import Context, task
 
 from .command import Command, fleet, help_for, report
@@ -9,8 +11,9 @@ from .exits import Status, Stop
 @task(
     klass=Command,
     help={
-        **help_for("inventory", "limit", "skip-unreachable", "dry-run", "yes", "confirm-timeout"),
+        **help_for("inventory", "limit", "skip-unreachable", "dry-run", "confirm-timeout"),
         **help_for("no-ping", "parallel"),
+        "yes": "as elsewhere; rollback does not ask",
         "last": "only the last run that changed something, or what waits for confirmation",
     },
 )
@@ -36,7 +39,7 @@ def rollback(
     from .standing import PairCheck
     from .survey import Survey, ask
     from .tables import dry_run_report, plan_report, rollout_report
-    from .wayback import plan_last, plan_rollback
+    from .wayback import of_the_last, plan_last, plan_rollback
 
     check_timeout(confirm_timeout)
     machines = fleet(c, inventory, parallel)
@@ -56,6 +59,8 @@ def rollback(
     if plan.refused:
         report(c, plan_report(plan))
         raise Stop("refused: nothing was changed anywhere")
+    if last and not plan.empty:
+        print(of_the_last(chosen, skipped), file=sys.stderr)
     if dry_run:
         report(c, dry_run_report(plan))
         return

@@ -129,7 +129,7 @@ class _Rollout:
         """Take back what was done, everywhere; what cannot be reached does it by itself."""
         self.leave()
         scripts = {
-            e.name: armed.go_back(self._run, why)
+            e.name: armed.go_back(self._run, " ".join(why.split()))  # a line of its history
             for e in self.endings
             if e.state in ("done", "unknown")
         }

@@ -60,9 +60,8 @@ def ask(
         except (Trouble, ValueError) as error:
             troubles[name] = str(error)
     if troubles and not (skip_unreachable and facts):
-        raise Stop(_cannot_ask(troubles, len(names)))
-    for line in _told(troubles):
-        print(f"skipped {line}", file=sys.stderr)
+        raise cannot_ask(troubles, len(names))
+    tell_skipped(troubles)
     return facts, troubles
 
 
@@ -84,13 +83,28 @@ def survey(
     )
     cluster, mistakes = complete(fleet.cluster, facts)
     if mistakes:
-        heads = "disagree" if len(mistakes) > 1 else "disagrees"
-        raise Stop("\n".join([f"{cluster.path} {heads} with its machines:", *mistakes]))
+        head = f"{cluster.path} disagrees with its machines:"
+        way_out = "`fab discover` compares all of it; --write puts what the machines say there"
+        raise Stop("\n".join([head, *mistakes, way_out]))
     return Survey(cluster, facts, skipped)
 
 
 def _lacking(machine: Machine) -> bool:
     return machine.role == "worker" and not (machine.pod_cidrs and machine.internal_ips)
+
+
+def tell_skipped(troubles: Mapping[str, str]) -> None:
+    """Say who is left out, on stderr."""
+    for line in _told(troubles):
+        print(f"skipped {line}", file=sys.stderr)
+
+
+def cannot_ask(troubles: Mapping[str, str], asked: int) -> Stop:
+    """The end of a task where machines cannot be asked."""
+    lines = [f"  {line}" for line in _told(troubles)]
+    head = f"{len(troubles)} of {asked} machines cannot be asked; nothing was changed:"
+    way_out = "  --skip-unreachable leaves such machines out"
+    return Stop("\n".join([head, *lines, *([way_out] if len(troubles) < asked else [])]))
 
 
 def _told(troubles: Mapping[str, str]) -> list[str]:
@@ -99,10 +113,3 @@ def _told(troubles: Mapping[str, str]) -> list[str]:
     for name, trouble in troubles.items():
         names.setdefault(trouble, []).append(name)
     return [f"{listed(those)}: {trouble}" for trouble, those in names.items()]
-
-
-def _cannot_ask(troubles: Mapping[str, str], asked: int) -> str:
-    lines = [f"  {line}" for line in _told(troubles)]
-    head = f"{len(troubles)} of {asked} machines cannot be asked; nothing was changed:"
-    way_out = "  --skip-unreachable leaves such machines out"
-    return "\n".join([head, *lines, *([way_out] if len(troubles) < asked else [])])

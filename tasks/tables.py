@@ -118,7 +118,8 @@ def _notes(plan: Plan) -> Iterable[str]:
             lines.append(f"    {obstacle.remedy}")
         lines += _drift_lines(machine)
         lines += [
-            f"{machine.name}: left: {route}, to no worker in hosts.toml; --prune deletes it"
+            f"{machine.name}: left: {route}, to no worker in hosts.toml: forgotten there?"
+            " --prune deletes it"
             for route in machine.left
         ]
         lines += [

@@ -25,6 +25,7 @@ class Verification:
     causes: Sequence[Cause] = ()
     stopped: str = ""  # why it ended early; empty where it did not
     real_pods: Sequence[RealPod] = ()  # where they were asked for
+    bridgeless: Sequence[str] = ()  # workers without a pod bridge that have addresses for pods
     method: str = f"{COUNT} full-size pings a pair"  # how the pairs were chosen and asked
 
     @property

@@ -1,6 +1,6 @@
 """The way back, planned: to before the first apply, or to before the last run. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from .changes import Change, MachinePlan, Plan
@@ -11,6 +11,7 @@ from .guards import waiting
 from .persistence import files_to
 from .reconcile import besides, staying
 from .route import Route
+from .words import listed
 
 
 def plan_rollback(
@@ -50,7 +51,7 @@ def plan_last(
     Files that bring routes back hold those that there are afterwards.
     """
     kept = {name: found.last for name, found in facts.items() if found.last is not None}
-    latest = max((last.run for last in kept.values()), default="")
+    latest = _latest(facts)
     plans = []
     for machine in cluster.machines:
         last = kept.get(machine.name)
@@ -86,6 +87,19 @@ def plan_last(
             )
         )
     return Plan(tuple(plans), skipped or {})
+
+
+def of_the_last(facts: Mapping[str, Facts], skipped: Collection[str]) -> str:
+    """Which run it is that is taken back, in a line."""
+    run = _latest(facts)
+    when = f"{run[:4]}-{run[4:6]}-{run[6:8]} {run[9:11]}:{run[11:13]}:{run[13:15]} UTC"
+    doubt = f"; a later one on {listed(skipped)} would not be known" if skipped else ""
+    return f"the last run that changed something, of {when}, is taken back{doubt}"
+
+
+def _latest(facts: Mapping[str, Facts]) -> str:
+    """The last run that changed something anywhere; empty where there was none."""
+    return max((found.last.run for found in facts.values() if found.last), default="")
 
 
 def _keys(facts: Facts) -> set[tuple[Network, int, str, str]]:

@@ -672,9 +672,10 @@ def test_no_file(path: str, message: str) -> None:
         (b"[cluster]\npod_networks =", "not TOML: Invalid value (at end of document)"),
         (
             b"[cluster]\nname: x\n",
-            "not TOML: Expected '=' after a key in a key/value pair (at line 2, column 5)",
+            "not TOML: Expected '=' after a key in a key/value pair (at line 2, column 5): name: x",
         ),
-        (b"a = 1\na = 2\n", "not TOML: Cannot overwrite a value (at line 2, column 6)"),
+        (b"a = 1\na = 2\n", "not TOML: Cannot overwrite a value (at line 2, column 6): a = 2"),
+        (b"k = -----BEGIN PRIVATE KEY", "not TOML: Invalid value (at line 1, column 5)"),
         (b"\x1b[31m", "not TOML: Invalid statement (at line 1, column 1)"),
         (b"[cluster]\n# K\xf6ln\n", "not UTF-8 (at line 2); save it as UTF-8"),
     ],

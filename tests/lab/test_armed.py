@@ -212,7 +212,15 @@ def test_a_change_that_silences_pods_is_taken_back(lab: Lab) -> None:
     on(lab, "worker-1", AFTER_APPLY.replace("COMMAND", "true"))
     silent = lab.fab("apply-routes", "--yes")  # they are silent before, now: that undoes nothing
     assert "silent all the same" in ok(silent, status=5)
+    assert "; `fab verify` says why " in silent.stdout.splitlines()[-1]
     assert "nothing to do" in ok(lab.fab("apply-routes"))
+
+
+def test_a_verify_that_follows_says_why_pods_are_silent(lab: Lab) -> None:
+    on(lab, "worker-1", "iptables -P FORWARD DROP")
+    out = ok(lab.fab("apply-routes", "verify"), status=5)
+    assert "silent all the same: worker-0 to worker-1" in out
+    assert "worker-1's firewall drops packets for pods" in out
 
 
 def test_no_ping_leaves_that_to_verify(lab: Lab) -> None:

@@ -482,7 +482,8 @@ def test_the_table_of_faults_is_what_was_seen(sayings: Mapping[str, Said]) -> No
     for fault in FAULTS:
         found = sayings[fault.name]
         words, remedy = found.causes[0] if found.causes else (found.error.strip(), "")
-        line = words.splitlines()[-2 if "--skip" in words else -1].strip() if words else "(nothing)"
+        shown = (line.strip() for line in words.splitlines() if fault.words in line)
+        line = next(shown, "(nothing)")
         lines.append(f"| {fault.name} | {fault.where} | {line} | {remedy} |".replace("  ", " "))
     text = HEAD + "\n".join(lines) + "\n"
     before = DOC.read_text() if DOC.exists() else ""

@@ -42,7 +42,7 @@ def test_networkd_takes_away_what_no_file_holds_and_brings_back_what_one_does(la
     done = lab.fab(*AUTO)
     assert "1 added, 2 files written on 2 machines" in ok(done)
     assert "survive" not in done.stderr
-    assert 'add persist = "auto"' in done.stderr
+    assert 'set persist = "auto"' in done.stderr
     table = ours(lab, "worker-0")
     assert len(table) == 1
     assert files(lab, "worker-0") == [FILE]

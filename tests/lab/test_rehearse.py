@@ -80,7 +80,7 @@ def test_another_inventory_in_the_same_rehearsal_is_refused(directory: Path) -> 
     done = fab(directory, "rehearse", "plan", "--inventory", "other.toml")
     ok(done, status=1)
     assert "this is a rehearsal of hosts.toml" in done.stderr
-    assert "6 to add" in ok(fab(directory, "rehearse", "-i", "other.toml", "plan"))
+    assert "6 to add" in ok(fab(directory, "rehearse", "--inventory", "other.toml", "plan"))
     assert "6 to add" in ok(fab(directory, "rehearse", "plan", FABRIC_INVENTORY="other.toml"))
 
 
@@ -95,6 +95,25 @@ def test_mistakes_end_in_plain_lines(directory: Path) -> None:
     done = fab(directory, "plan")
     ok(done, status=1)
     assert "--inventory" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--dry apply-routes", "--dry is not used here"),
+        ("plan --parallel many", "--parallel: many is not a whole number"),
+        ("apply-routes --confirm-timeout 1m", "--confirm-timeout: 1m is not a whole number"),
+        ("apply-routes -n", "No idea what '-n' is!"),
+        ("rehearse", "rehearse what?"),
+        ("history --number -1", "--number -1: choose 1 or more"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_runs(
+    directory: Path, words: str, said: str
+) -> None:
+    done = fab(directory, *words.split())
+    assert ok(done, status=1) == ""
+    assert said in done.stderr
 
 
 def test_the_keeper_of_a_lab_is_used(directory: Path) -> None:
