@@ -12,9 +12,9 @@ class Status(IntEnum):
     ERROR = 1  # before anything was changed: a bad file, an unreachable worker, usage
     TO_DO = 2  # `plan --check`: there is something to do
     UNDONE = 3  # changed, then undone: all as before
-    NOT_WHOLE = 4  # committed, but a machine was skipped, not confirmed, or cannot be asked
-    SILENT = 5  # some pairs do not answer
-    INTERRUPTED = 130  # interrupted, all as before
+    NOT_WHOLE = 4  # a machine was skipped, not confirmed, cannot be asked, or is not as before
+    SILENT = 5  # some pairs do not answer, or pods are known to be cut off
+    INTERRUPTED = 130  # interrupted: all as before, or before a task was begun
 
 
 class Stop(Exit):

@@ -18,8 +18,13 @@ def _inventory(c: Context, inventory: str, command: str) -> Path:
     import os
 
     if os.geteuid() != 0:
-        raise Stop(f"needs root: sudo fab {command}")
+        raise Stop(f"needs root: {_sudo(command)}")
     return Path(inventory or c.config.inventory)
+
+
+def _sudo(command: str) -> str:
+    """The same program as root; sudo's own PATH leads to no virtual environment."""
+    return f"sudo {sys.argv[0]} {command}"
 
 
 def _find(path: Path) -> "Twin":
@@ -27,7 +32,7 @@ def _find(path: Path) -> "Twin":
 
     up = twin.find(path)
     if up is None:
-        raise Stop(f"no twin of {path} is up: sudo fab lab.up")
+        raise Stop(f"no twin of {path} is up: {_sudo('lab.up')}")
     return up
 
 
@@ -65,7 +70,7 @@ def up(c: Context, inventory: str = "") -> None:
         fcntl.flock(file, fcntl.LOCK_EX)  # two at once would not find each other's
         found = twin.find(path)
         if found is not None:
-            raise Stop(f"a twin of {path} is up already (pid {found.pid}): sudo fab lab.down")
+            raise Stop(f"a twin of {path} is up already (pid {found.pid}): {_sudo('lab.down')}")
         built = twin.build(cluster, keep=True)
     for line in built.made_up:
         print(f"made up: {line}", file=sys.stderr)

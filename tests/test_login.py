@@ -7,9 +7,12 @@ import paramiko
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from fabric import Config
 
 from tasks import login
 from tasks.exits import Stop
+
+from .builders import cluster
 
 KINDS = {
     "ed25519": ("ed25519",),
@@ -71,3 +74,13 @@ def test_a_certificate_beside_a_key_goes_with_it(tmp_path: Path) -> None:
         key = login._load(file, None)
         assert key.public_blob is not None
         assert "cert" in key.public_blob.key_type
+
+
+def test_a_machine_that_wants_no_jump_host_has_none() -> None:
+    """The first word of ssh_config(5) counts, and what stands below is for the others."""
+    one, two, _ = cluster(3).machines
+    text = f"Host {one.public_ip}\n  ProxyJump none\nHost *\n  ProxyJump bastion\n"
+    made = login.Login(cluster(3), Config(ssh_config=paramiko.SSHConfig.from_text(text)))
+    assert not made.connection(one).gateway
+    assert [gateway.host for gateway in made.gateways] == []
+    assert made.connection(two).gateway.host == "bastion"

@@ -127,6 +127,17 @@ def test_a_script_that_is_spoken_to_hears_the_end(local: tuple[Shell, list[Local
     assert len(channels) == 2
 
 
+def test_a_late_answer_is_none_to_the_next_line(local: tuple[Shell, list[Local]]) -> None:
+    shell, _ = local
+    slow = "main() { while echo; echo '== ready'; read -r seconds <&3; do sleep $seconds; done; }"
+    with shell.talk(slow, timeout=1) as talk:
+        assert talk.hear("== ready")
+        with pytest.raises(Trouble, match="no answer within 1 seconds"):
+            talk.ask("2", "== ready")
+        with pytest.raises(OSError, match="file descriptor"):
+            talk.ask("0", "== ready")
+
+
 def test_what_was_said_before_the_end_is_heard_at_once(local: tuple[Shell, list[Local]]) -> None:
     shell, _ = local
     with shell.talk("main() { echo '== locked'; echo ann; }") as talk:

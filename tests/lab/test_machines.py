@@ -192,6 +192,11 @@ def test_a_jump_host_carries_all_over_one_connection(make_lab: MakeLab) -> None:
     down = lab.fab("-t", "2", "plan")
     ok(down, status=1)
     assert "\n  worker-0, worker-1, worker-2: jump host 203.0.113.99" in down.stderr
+    config = lab.home / ".ssh/config"
+    config.write_text(config.read_text().replace("ProxyJump jump", "ProxyJump jump,203.0.113.98"))
+    behind = lab.fab("-t", "2", "plan")
+    ok(behind, status=1)
+    assert "\n  worker-0, worker-1, worker-2: jump host 203.0.113.99" in behind.stderr
 
 
 TROUBLE = {

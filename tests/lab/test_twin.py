@@ -472,7 +472,7 @@ def test_up_twice_and_a_machine_that_is_not_there(here: Path) -> None:
 @pytest.mark.parametrize("command", ["lab.status", "lab.down", "lab.shell worker-0"])
 def test_when_none_is_up(here: Path, command: str) -> None:
     done = fab(here, *command.split())
-    expected = (1, "", "no twin of hosts.toml is up: sudo fab lab.up\n")
+    expected = (1, "", f"no twin of hosts.toml is up: sudo {FAB[0]} lab.up\n")
     assert (done.returncode, done.stdout, done.stderr) == expected
 
 
@@ -485,5 +485,5 @@ def test_up_says_what_it_made_up(here: Path) -> None:
 @pytest.mark.parametrize("command", ["lab.up", "lab.status", "lab.down", "lab.shell worker-0"])
 def test_without_root(here: Path, command: str) -> None:
     done = fab(here, *command.split(), before=("unshare", "--user"))
-    expected = (1, "", f"needs root: sudo fab {command}\n")
+    expected = (1, "", f"needs root: sudo {FAB[0]} {command}\n")
     assert (done.returncode, done.stdout, done.stderr) == expected
