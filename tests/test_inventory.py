@@ -194,6 +194,17 @@ VALUES = [
         '"-oProxyCommand=x"',
         '"-oProxyCommand=x" is neither an address nor a host name; user and port go into [ssh]',
     ),
+    (
+        "public_ip",
+        '"worker..example.com"',
+        '"worker..example.com" is neither an address nor a host name; user and port go into [ssh]',
+    ),
+    (
+        "public_ip",
+        f'"{"w" * 64}.example.com"',
+        f'"{"w" * 64}.example.com" is neither an address nor a host name;'
+        " user and port go into [ssh]",
+    ),
     ("public_ip", '"0.0.0.0"', "0.0.0.0 is unspecified; give one that other machines can reach"),
     ("internal_ip", "7", "must be an address" + ONE_EACH + "7"),
     ("internal_ip", "[]", "must be an address" + ONE_EACH + "an empty list"),
@@ -766,6 +777,7 @@ NODE_NETWORKS: dict[int, Network] = {
     6: IPv6Network("fd00:240::/64"),
 }
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9._-]{0,9}", fullmatch=True)
+DOMAINS = st.from_regex(r"[a-z0-9_-]{1,5}(\.[A-Za-z0-9_-]{1,63})?\.?", fullmatch=True)
 
 
 @st.composite
@@ -777,7 +789,8 @@ def clusters(draw: st.DrawFn) -> Cluster:
     workers = draw(st.integers(1, len(names)))
     machines = []
     for i, (name, number) in enumerate(zip(names, numbers, strict=True)):
-        public = draw(st.sampled_from([name, f"203.0.113.{number}", f"2001:db8::{number}"]))
+        host = f"n{number}.{draw(DOMAINS)}"
+        public = draw(st.sampled_from([host, f"203.0.113.{number}", f"2001:db8::{number}"]))
         ips = tuple(NODE_NETWORKS[family][number] for family in families)
         cidrs = (
             IPv4Network((int(POD_NETWORKS[4][0]) + number * 256, 24)),
