@@ -18,7 +18,7 @@ from .facts import LOG, Displaced
 from .persist_script import persist_script
 from .readback import look_function, touched_function
 from .run import Run
-from .steps import Steps, restore, save
+from .steps import Keep, Steps, restore, save
 from .watchdog import START_WATCH, WATCH
 
 READY = "== ready"
@@ -46,13 +46,7 @@ def carry_out(
     routes this one puts back. `what` is a summary for the history. The ways to the `lifelines` have
     to be the same afterwards.
     """
-    keeps = "\n".join(
-        f"  at_prefix {k.prefix.version} {k.prefix} >{file}.text &&"
-        f" comes_back {shlex.quote(k.protocol)} '{_LOST[k.prefix.version]}' <{file}.text &&"
-        f" {save(k)} >{file}.save || return"
-        for k in steps.keeps
-        for file in [shlex.quote(k.file)]
-    )
+    keeps = "\n".join(map(_kept, steps.keeps))
     restores = "\n".join(
         f"  same_links {shlex.quote(d.file)} && {restore(d)} || return" for d in steps.restores
     )
@@ -91,6 +85,16 @@ go() {{
 {restores}
 }}
 """
+
+
+def _kept(keep: Keep) -> str:
+    """A line that saves what is to be taken away, where it can be put back."""
+    family, file = keep.prefix.version, shlex.quote(keep.file)
+    return (
+        f"  at_prefix {family} {keep.prefix} >{file}.text &&"
+        f" comes_back {shlex.quote(keep.protocol)} '{_LOST[family]}' <{file}.text &&"
+        f" {save(keep)} >{file}.save || return"
+    )
 
 
 def go_back(run: Run, why: str) -> str:

@@ -42,7 +42,7 @@ def drain(
 
     check_timeout(confirm_timeout)
     machines = fleet(c, inventory, parallel)
-    check_name(machines, "name", name)
+    check_name(machines, "", name)
     found = survey(machines, skip_unreachable=skip_unreachable, strangers=True, leaving=name)
     leaving = found.cluster.machine(name)
     if leaving.role == "worker" and not leaving.pod_cidrs:

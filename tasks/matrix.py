@@ -23,7 +23,7 @@ MEANING = {
     "large lost": "small packets are answered, packets that fill the MTU are not",
     "masqueraded": "the routes are not proven; pods get through by their node's address (ipMasq)",
     "no forwarding": "answered on lo, but by its settings a machine does not forward",
-    "silent": f"{COUNT} pings unanswered, small and large",
+    "silent": f"{COUNT} pings or connections unanswered, of any size",
     "no probe": "no address could be set up to ping",
 }
 
@@ -132,7 +132,10 @@ def _pods(pods: Sequence[RealPod]) -> str:
     ]
     if not rows:
         return ""
-    return table(["worker", "pod", "answers it", "answers others", "arrives as"], rows)
+    shown = table(["worker", "pod", "answers it", "answers others", "arrives as"], rows)
+    if any(pod.arrives == "masqueraded" for pod in pods):
+        shown += "\nmasqueraded: others see the worker's address, as ipMasq in the CNI config wants"
+    return shown
 
 
 def _cause(cause: Cause) -> str:

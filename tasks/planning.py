@@ -44,9 +44,10 @@ def check_timeout(seconds: int) -> None:
 
 
 def check_name(fleet: Fleet, flag: str, name: str) -> None:
-    """Stop where a flag names a machine that is not in hosts.toml."""
+    """Stop where a flag, or else an argument, names a machine that is not in hosts.toml."""
     names = [machine.name for machine in fleet.cluster.machines]
     if name and name not in names:
         near = get_close_matches(name, names, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names[:20])}"
-        raise Stop(f"--{flag} {name}: no such machine in {fleet.cluster.path}; {hint}")
+        given = f"--{flag} {name}" if flag else name
+        raise Stop(f"{given}: no such machine in {fleet.cluster.path}; {hint}")

@@ -17,7 +17,7 @@ from .cluster import Address, Machine, Network
 from .facts import Facts
 
 READY = "== ready"  # the probe is there; a line on descriptor 3 starts the pings
-LIFETIME = 120  # seconds that the kernel keeps an address on lo at most
+LIFETIME = 240  # seconds that the kernel keeps an address on lo; all pings have ended by then
 
 Wired = Literal["bridge", "routed", "lo", "none"]
 

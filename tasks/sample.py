@@ -7,7 +7,7 @@ from .cluster import Cluster
 FULL_MESH = 64  # machines up to which all pairs are pinged
 PEERS = 8  # for each machine, past that
 
-Pairs = frozenset[tuple[str, str]]  # from, to
+Pairs = frozenset[tuple[str, str]]  # of machines: from, to
 
 
 def sample(cluster: Cluster, peers: int, seed: int) -> Pairs:

@@ -10,10 +10,9 @@ from .fleet import Fleet
 from .pinging import Asked, ping_all
 from .pings import Report
 from .route import Route
+from .sample import Pairs
 from .survey import Survey
 from .words import listed
-
-Pairs = frozenset[tuple[str, str]]  # from, to
 
 
 def standing(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None = None) -> Pairs:

@@ -35,3 +35,4 @@ def watch(c: Context, inventory: str = "", every: int = 10) -> None:
 
     watch_all(machines, every, say)
     machines.close()
+    print("the watch has ended", file=sys.stderr)

@@ -89,7 +89,7 @@ def test_a_pair_tells_what_is_known_of_it_by_keyboard_and_by_mouse(
     chromium.ask(f"{FIRST}.querySelector('.matrix svg').focus()")
     chromium.press("n")
     assert "worker-0 → worker-1" in chromium.ask(READOUT)
-    assert "silent: 3 pings unanswered" in chromium.ask(READOUT)
+    assert "silent: 3 pings or connections unanswered" in chromium.ask(READOUT)
     assert f"worker-1 says {HOSTILE}. switch it on" in chromium.ask(READOUT)
     chromium.press("ArrowRight")
     assert "2 of 3 pings answered; 7.25 ms on average" in chromium.ask(READOUT)

@@ -134,16 +134,17 @@ def measure(workers: int) -> Cost:
 
 
 def plan_costs() -> list[Cost]:
-    """What planning costs for clusters of several sizes: the least of three processes each."""
-    costs = []
-    for workers in WORKERS:
-        argv = [sys.executable, "-m", "tests.bench.planning", str(workers)]
-        said = [
-            json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
-            for _ in range(3)
-        ]
-        costs.append(Cost(workers, *min(said)))
-    return costs
+    """What planning costs for clusters of several sizes: the least of three processes each.
+
+    In turn, as everything is timed: a minute in which this machine is slow is not one size's.
+    """
+    said: dict[int, list[list[float]]] = {workers: [] for workers in WORKERS}
+    for _ in range(3):
+        for workers, found in said.items():
+            argv = [sys.executable, "-m", "tests.bench.planning", str(workers)]
+            done = subprocess.run(argv, capture_output=True, text=True, check=True)
+            found.append(json.loads(done.stdout))
+    return [Cost(workers, *min(found)) for workers, found in said.items()]
 
 
 if __name__ == "__main__":
