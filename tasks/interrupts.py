@@ -2,7 +2,9 @@
 
 import signal
 import sys
+from _thread import interrupt_main
 from contextlib import suppress
+from threading import Timer
 from types import FrameType
 from typing import Any
 
@@ -15,7 +17,16 @@ def allow() -> bool:
     came = any(signal.getsignal(number) is _came for number in SIGNALS)
     for number, handler in _AT_START.items():
         signal.signal(number, handler)
+    sys.unraisablehook = _once_more
     return came
+
+
+def _once_more(lost: "sys.UnraisableHookArgs") -> None:
+    """Repeat a Ctrl-C that came where Python drops exceptions: in a callback, as imports have."""
+    if lost.exc_type is KeyboardInterrupt:
+        Timer(0.05, interrupt_main).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _came(_number: int, _frame: FrameType | None) -> None:

@@ -4,6 +4,8 @@ import io
 import os
 import signal
 import sys
+import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -43,6 +45,25 @@ def test_after_a_change_nothing_is_interrupted_until_the_next_task() -> None:
     allow()
     with pytest.raises(KeyboardInterrupt):
         interrupt()
+
+
+def test_a_ctrl_c_that_python_drops_comes_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The soak found it: while a module was imported, in the callback of a weak reference."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    allow()
+    held = HungUp()
+    _dropped = weakref.ref(held, lambda _: interrupt())
+    del held
+    with pytest.raises(KeyboardInterrupt):
+        threading.Event().wait(10)
+
+
+def test_after_a_change_in_which_a_signal_came_the_next_task_is_not_to_begin() -> None:
+    with Interrupts():
+        interrupt()
+    interrupt()
+    assert allow()
+    assert not allow()
 
 
 def test_a_change_within_a_watch_leaves_the_signals_to_the_watch() -> None:
