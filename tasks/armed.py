@@ -17,12 +17,12 @@ from .cluster import Address
 from .facts import LOG, Displaced
 from .persist_script import persist_script
 from .readback import look_function, touched_function
+from .route import UNSAVED
 from .run import Run
 from .steps import Keep, Steps, restore, save
 from .watchdog import START_WATCH, WATCH
 
 READY = "== ready"
-_LOST = {4: " (nhid|linkdown|dead|expires) ", 6: " (nhid|expires) "}  # as Route.unsaved has them
 _FILES = ("text", "save")  # what is kept of routes that are taken away: as shown, and as bytes
 
 
@@ -90,9 +90,10 @@ go() {{
 def _kept(keep: Keep) -> str:
     """A line that saves what is to be taken away, where it can be put back."""
     family, file = keep.prefix.version, shlex.quote(keep.file)
+    lost = shlex.quote(f" ({'|'.join(UNSAVED[family])}) ")
     return (
         f"  at_prefix {family} {keep.prefix} >{file}.text &&"
-        f" comes_back {shlex.quote(keep.protocol)} '{_LOST[family]}' <{file}.text &&"
+        f" comes_back {shlex.quote(keep.protocol)} {lost} <{file}.text &&"
         f" {save(keep)} >{file}.save || return"
     )
 

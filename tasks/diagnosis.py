@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .cluster import Cluster, Network
-from .evidence import Evidence
+from .evidence import Evidence, Link
 from .facts import Facts
 from .pairs import Pair
 
@@ -56,3 +56,8 @@ class Scene:
         """The device of a machine's internal IP."""
         inner = self.cluster.machine(name).internal_ip(family)
         return next((dev for dev, i in self.facts[name].addresses if i.ip == inner), "")
+
+    def link(self, name: str, device: str) -> Link | None:
+        """A network interface of a machine, where it is known."""
+        evidence = self.evidence.get(name)
+        return evidence.links.get(device) if evidence else None

@@ -243,7 +243,11 @@ def _quoted_line(raw: bytes, error: str) -> str:
     if named is None or not 0 < int(named[1]) <= len(lines):
         return ""
     line = lines[int(named[1]) - 1].strip()
-    if "PRIVATE KEY" in line or not line.isprintable() or len(line) > LONGEST:
+    # What stands at other keys, or as a key_file, may be a secret.
+    key = re.match(r"\[*([a-z_]*)", line)
+    known = key and any(key[1] in t.model_fields for t in (_File, _Cluster, _Ssh, _Worker))
+    hidden = not known or "{" in line or "PRIVATE KEY" in line
+    if hidden or not line.isprintable() or len(line) > LONGEST:
         return ""
     return f": {line}"
 

@@ -129,7 +129,7 @@ def _over(scene: Scene, name: str, lacks: Iterable[_Lack]) -> tuple[Pair, ...]:
 def _own_pods(scene: Scene, name: str) -> Iterator[Cause]:
     """A machine that does not send packets for its own pods to its pod bridge."""
     facts = scene.facts[name]
-    bridge = scene.evidence[name].links.get(facts.pod_bridge) if name in scene.evidence else None
+    bridge = scene.link(name, facts.pod_bridge)
     if bridge is not None and not bridge.on:
         return  # which takes the route along
     lookup = Lookup(facts.routes)

@@ -231,7 +231,7 @@ def mtu_causes(scene: Scene, tried: Trials) -> list[Cause]:
     """Why only small packets come through: which link is too narrow for what pods send."""
     narrow: dict[tuple[str, str, int], list[Pair]] = defaultdict(list)
     between: dict[int, list[Pair]] = defaultdict(list)
-    remembered = _remembered(scene)
+    remembered = dict.fromkeys(_remembered(scene))
     for pair in scene.large:
         if pair in remembered:
             continue
@@ -253,7 +253,7 @@ def mtu_causes(scene: Scene, tried: Trials) -> list[Cause]:
         sources = listed(pair.source for pair in remembered)
         words = f"{sources}: the smaller MTU of a while ago is still taken for some ways to pods"
         forget = typed_on("each of them, or wait ten minutes", "ip route flush cache")
-        causes.append(Cause("", words, forget, remembered))
+        causes.append(Cause("", words, forget, tuple(remembered)))
     for size, pairs in between.items():
         ends = Counter(name for pair in pairs for name in (pair.source, pair.target))
         common = [name for name, number in ends.items() if number == len(pairs)]
@@ -280,9 +280,8 @@ def _remembered(scene: Scene) -> tuple[Pair, ...]:
 def _narrow_links(scene: Scene, pair: Pair) -> Iterator[tuple[str, str, int]]:
     """The links on a pair's way that carry less than its packets of full size, and how much."""
     for name in (pair.source, pair.target):
-        evidence = scene.evidence.get(name)
         for device in (scene.device(name, pair.family), scene.facts[name].pod_bridge):
-            link = evidence.links.get(device) if evidence else None
+            link = scene.link(name, device)
             if link is not None and link.mtu < scene.facts[pair.source].pod_mtu:
                 yield name, device, link.mtu
 

@@ -4,7 +4,7 @@ One parser serves every version of iproute2: the words are those of ip-route(8),
 line is a type, a prefix, and then pairs of a keyword and its value among single-word flags.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from ipaddress import ip_address, ip_network
@@ -24,6 +24,18 @@ _TYPES = frozenset(
     "unicast local broadcast anycast multicast throw unreachable prohibit blackhole nat".split()
 )
 
+
+# Words of a route that does not come back from `ip route save` as it was, and why: the kernel
+# refuses what is saved with the number of a next hop object or, for IPv4, with a flag of a link
+# that was down; it does not save when an IPv6 route expires.
+_UNSAVED = {
+    "nhid": "it is made of a next hop object (ip-nexthop(8))",
+    "expires": "it expires by itself",
+}
+UNSAVED = {
+    4: {**_UNSAVED, "linkdown": "its link is down", "dead": "its link is down"},
+    6: _UNSAVED,
+}
 
 # What tables are looked up by: an object of `ipaddress` works out its hash anew each time.
 Length = tuple[int, int]  # IP version, prefix length in bits
@@ -198,21 +210,8 @@ def _parse(line: str, family: int) -> Route:
         table=values.get("table", "main"),
         tos=values.get("tos", "0"),
         text=lasting(line.strip()),
-        unsaved=_unsaved(words, family),
+        unsaved=next((why for word, why in UNSAVED[family].items() if word in words), ""),
     )
-
-
-def _unsaved(words: Sequence[str], family: int) -> str:
-    """Why a route does not come back from `ip route save` as it was; empty where it does.
-
-    The kernel refuses what is saved with the number of a next hop object or, for IPv4, with a flag
-    of a link that was down; it does not save when an IPv6 route expires.
-    """
-    if "nhid" in words:
-        return "it is made of a next hop object (ip-nexthop(8))"
-    if family == 4 and not {"linkdown", "dead"}.isdisjoint(words):
-        return "its link is down"
-    return "it expires by itself" if "expires" in words else ""
 
 
 def _prefix(word: str, family: int) -> Network:

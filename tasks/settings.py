@@ -31,10 +31,9 @@ def _involved(pairs: Iterable[Pair]) -> list[str]:
 
 def _links(scene: Scene, name: str) -> Iterator[Cause]:
     """Its internal network is off: routes over it are gone with it, and are not what to mend."""
-    evidence = scene.evidence.get(name)
     families = dict.fromkeys(pair.family for pair in scene.silent)
     for device in dict.fromkeys(scene.device(name, family) for family in families):
-        link = evidence.links.get(device) if evidence else None
+        link = scene.link(name, device)
         if link is None or (link.on and link.carrier):
             continue
         words, remedy = (
@@ -49,7 +48,7 @@ def _links(scene: Scene, name: str) -> Iterator[Cause]:
 def _bridge_off(scene: Scene, name: str) -> Iterator[Cause]:
     """A pod bridge that is switched off."""
     bridge = scene.facts[name].pod_bridge
-    link = scene.evidence[name].links.get(bridge) if name in scene.evidence else None
+    link = scene.link(name, bridge)
     if link is not None and not link.on:
         words = f"{name}: its pod bridge {bridge} is switched off"
         up = typed_on(name, f"ip link set {bridge} up")
@@ -67,11 +66,11 @@ def _not_forwarding(scene: Scene) -> Iterator[Cause]:
             if setting := next(filter(None, found), ""):
                 names[family, setting].append(name)
     for (family, setting), those in names.items():
-        do = "does" if len(those) == 1 else "do"
+        alone = those[0] if len(those) == 1 else ""
         pairs = dict.fromkeys(pair for name in those for pair in scene.silent_at(name, family))
         yield Cause(
-            those[0] if len(those) == 1 else "",
-            f"{listed(those)} {do} not forward IPv{family}: {setting} is 0",
-            typed_on(those[0] if len(those) == 1 else "each of them", *set_for_good(setting, 1)),
+            alone,
+            f"{listed(those)} {'does' if alone else 'do'} not forward IPv{family}: {setting} is 0",
+            typed_on(alone or "each of them", *set_for_good(setting, 1)),
             tuple(pairs),
         )
