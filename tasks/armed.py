@@ -16,7 +16,7 @@ from .batch import batch
 from .cluster import Address
 from .facts import LOG, Displaced
 from .persist_script import persist_script
-from .readback import look_function, touched_function
+from .readback import joined, look_function, touched_function
 from .route import UNSAVED
 from .run import Run
 from .steps import Keep, Steps, restore, save
@@ -50,6 +50,8 @@ def carry_out(
     restores = "\n".join(
         f"  same_links {shlex.quote(d.file)} && {restore(d)} || return" for d in steps.restores
     )
+    with_look = joined(steps)
+    alone = ":" if with_look else f"{batch('', steps.do)}\n  [ $? = 0 ] || return"
     remembered = ":" if changes is None else f"{_quoted_lines(changes)} >changes"
     return f"""{library(run)}
 planned_on={shlex.quote(snapshot)}
@@ -80,9 +82,15 @@ note() {{
 go() {{
   cd displaced || return
 {keeps}
-{batch("", steps.do)}
-  [ $? = 0 ] || return
+  {alone}
 {restores}
+}}
+refused() {{
+  [ -s pending/said ] || return
+  words=$(cat pending/said)
+  number=${{words#*"Command failed -:"}} number=${{number%%[!0-9]*}}
+  words=${{words%%"Command failed -:$number"*}}"Command failed -:$number"
+  [ "$number" -le {len(with_look)} ]
 }}
 """
 
@@ -206,22 +214,25 @@ same_links() {
 }
 carry() {
   ways_before=$ways
-  if words=$(go 2>&1); then
-    words="ip does not show what came of it"
-    if look after; then
-      words="the way back to you, or to the gateway, was another one afterwards"
-      if [ "$ways" = "$ways_before" ]; then
-        changed=yes
-        note
-        unlock  # who does not read the answer must not keep the watchdog waiting
-        printf '%s' "== done$nl== route$nl$touched== get$nl$resolved"
-        return
-      fi
-    fi
+  if words=$(go 2>&1) && as_wanted; then
+    changed=yes
+    note
+    unlock  # who does not read the answer must not keep the watchdog waiting
+    printf '%s' "== done$nl== route$nl$touched== get$nl$resolved"
+    return
   fi
   if take_back "failed"; then echo "== undone"; else echo "== broken"; fi
   echo "$words"
   return 1
+}
+as_wanted() {
+  shown=yes
+  look after || shown=
+  ! refused || return
+  words="ip does not show what came of it"
+  [ "$shown" ] || return
+  words="the way back to you, or to the gateway, was another one afterwards"
+  [ "$ways" = "$ways_before" ]
 }
 main() {
   read -r self _ </proc/self/stat

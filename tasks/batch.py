@@ -19,10 +19,13 @@ def batch(options: str, lines: Iterable[str]) -> str:
     return "\n".join([f"ip {options} -batch - <<'END'", *lines, "END"])
 
 
-def shows(options: str, *parts: Iterable[str]) -> str:
-    """A shell command, on lines of its own, that shows these parts, a divider after each."""
+def shows(options: str, *parts: Iterable[str], after: Iterable[str] = ()) -> str:
+    """A shell command, on lines of its own, that shows these parts, a divider after each.
+
+    Lines that it is to come `after` are carried out first, by the same run.
+    """
     lines = [line for part in parts for line in (*part, "link show dev lo")]
-    return batch(f"{options} -details -oneline", lines)
+    return batch(f"{options} -details -oneline", [*after, *lines])
 
 
 def lasting(line: str) -> str:

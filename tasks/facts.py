@@ -182,19 +182,27 @@ def read(answer: str) -> Facts:
 _RULE, _LINK, _ADDRESS = re.compile(r"\d+:\t"), re.compile(r"\d+: \S+ <"), re.compile(r"\d+: ")
 
 
+# What parts a run of `ip` shows of routes, by the families it was asked for: kind and family.
+_PARTS = {
+    "4": (("route", "4"), ("ours", "4")),
+    "6": (("route", "6"), ("ours", "6")),
+    "4 6": (("route", "4"), ("route", "6"), ("ours", "4")),
+}
+
+
 def _told_apart(found: Mapping[tuple[str, str], list[str]]) -> dict[tuple[str, str], list[str]]:
     """The answer's sections, with what one run of `ip -batch` shows in a section for each kind."""
     apart = {key: lines for key, lines in found.items() if key[0] != "ip"}
-    for (name, family), lines in found.items():
-        plain = "route"
-        for line in lines if name == "ip" else ():
-            key = (plain, family)
+    for families, parts in _PARTS.items():
+        part, *rest = parts
+        for line in found.get(("ip", families), ()):
+            key = part
             if line[:1].isdigit():
                 if line.startswith(DIVIDED):
-                    plain = "ours"
+                    part = rest.pop(0) if rest else part
                     continue
                 if _RULE.match(line):
-                    key = ("rule", family)
+                    key = ("rule", part[1])
                 elif _LINK.match(line):
                     key = ("bridge", "")
                 elif _ADDRESS.match(line):

@@ -40,8 +40,7 @@ def question(
     return _QUESTION.format(
         settle=settle,
         read_deadline=READ_DEADLINE,
-        ip4=shows("-4", [*_SHOWN, "link show type bridge"], *all_ours(pod_networks, 4)),
-        ip6=shows("-6 -force", _SHOWN, *all_ours(pod_networks, 6)),
+        shown=_shown(pod_networks),
         needed=" ".join(NEEDED),
         state=shlex.quote(STATE),
         log=shlex.quote(LOG),
@@ -52,7 +51,21 @@ def question(
     )
 
 
-_SHOWN = ("route show table all", "rule show", "address show")
+def _shown(pod_networks: Sequence[Network]) -> str:
+    """What `ip` shows, in one run where no IPv6 route is wanted: its rules matter to no other."""
+    routes, rest = "route show table all", ("rule show", "address show", "link show type bridge")
+    ours = all_ours(pod_networks, 4)
+    if {network.version for network in pod_networks} == {4}:
+        asked = [f"{routes} root 0.0.0.0/0", *rest], [f"{routes} root ::/0"]
+        return _RUN.format(families="4 6", ip=shows("", *asked, *ours))
+    four = _RUN.format(families="4", ip=shows("-4", [routes, *rest], *ours))
+    six = shows("-6 -force", [routes, *rest], *all_ours(pod_networks, 6))
+    return f'{four}\n  echo "== ip 6"\n{six}'
+
+
+_RUN = """  echo "== ip {families}"
+{ip}
+  [ $? = 0 ] || {{ echo "== missing"; echo ip; }}  # BusyBox has no -batch"""
 
 _QUESTION = r"""
 {settle}
@@ -77,11 +90,7 @@ main() {{
   for program in {needed}; do command -v "$program" >/dev/null 2>&1 || echo "$program"; done
   echo "== client"
   echo "$SSH_CONNECTION"
-  echo "== ip 4"
-  {ip4}
-  [ $? = 0 ] || {{ echo "== missing"; echo ip; }}  # BusyBox has no -batch
-  echo "== ip 6"
-  {ip6}
+{shown}
   echo "== maker"
   for file in sys_vendor product_name chassis_asset_tag; do lines "/sys/class/dmi/id/$file"; done
   for file in /var/lib/kubelet/kubelet-config.yaml /var/lib/kubelet/config.yaml; do

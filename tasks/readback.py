@@ -70,7 +70,8 @@ def look_function(
 ) -> str:
     """A shell function that sets what is to be known; it fails where `ip` does not say all.
 
-    It is called as `look before` and `look after`.
+    It is called as `look before` and `look after`. The second carries out what is `joined` first,
+    and notes in pending/said what `ip` has against any of its lines.
 
     table: all routes that this tool may touch, as `Facts.snapshot` has them; owned: ours among
     them; touched: those at the prefixes of the steps; ways: how the lifelines are reached;
@@ -83,9 +84,23 @@ def look_function(
     if 6 in {network.version for network in (*pod_networks, *steps.prefixes)}:
         first = [shows("-6 -force", *_parts(steps, pod_networks, 6))]
     lines = [_at(steps), f"six={'yes' if first else ''}", _LOOK]
-    for name, last in (("before", []), ("after", resolved)):
-        lines += [f"shown_{name}() {{", *first, f"exec {shows('-force', *parts, ways, last)}", "}"]
+    before = shows("-force", *parts, ways, [])
+    changes = joined(steps)
+    after = shows("-force", *parts, ways, resolved, after=changes)
+    noted = ["exec 2>pending/said"] if changes else []
+    lines += ["shown_before() {", *first, f"exec {before}", "}"]
+    lines += ["shown_after() {", *noted, *first, f"exec {after}", "}"]
     return "\n".join(lines)
+
+
+def joined(steps: Steps) -> tuple[str, ...]:
+    """The lines that `look after` is to carry out, in the run of `ip` that reads back.
+
+    All of them where they only add routes of one family: there `ip` may go on after one that fails,
+    since nothing is taken away and the undo takes what was added. Else none.
+    """
+    adds = all(line.startswith("route add ") for line in steps.do) and not steps.restores
+    return steps.do if adds and {prefix.version for prefix in steps.prefixes} == {4} else ()
 
 
 def touched_function(steps: Steps, pod_networks: Sequence[Network]) -> str:

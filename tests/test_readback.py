@@ -2,12 +2,14 @@
 
 import os
 import subprocess
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from tasks.readback import look_function, touched_function
+from tasks.facts import Displaced
+from tasks.readback import joined, look_function, touched_function
 from tasks.steps import Steps
 
 from .builders import POD_NETWORKS
@@ -86,6 +88,34 @@ def test_the_parts_of_both_families_go_together(tmp_path: Path, shell: str) -> N
     assert parts[1] == f"== kept 4\n{ours}== kept 6\n{ours6}"
     assert parts[2] == whole + outside + whole6 + outside6
     assert parts[3:5] == [way, get]
+
+
+ADD, DEL = "route add 10.200.1.0/24 via 10.240.0.7", "route del 10.200.1.0/24 via 10.240.0.99"
+
+
+@pytest.mark.parametrize(
+    ("made", "together"),
+    [
+        (replace(STEPS, do=(ADD,)), True),
+        (replace(STEPS, do=(ADD, DEL)), False),
+        (replace(STEPS, do=(ADD.replace("add", "replace"),)), False),
+        (replace(STEPS, do=(ADD,), restores=(Displaced("run_4_10.200.1.0-24_static", ()),)), False),
+        (replace(STEPS, do=(ADD,), prefixes=(PODS, ip_network("fd00::/64"))), False),
+        (STEPS, False),
+    ],
+    ids=["adds", "and a delete", "a replace", "and a restore", "of both families", "nothing"],
+)
+def test_only_what_takes_nothing_away_is_done_where_ip_goes_on_after_a_failure(
+    tmp_path: Path, made: Steps, together: bool
+) -> None:
+    assert joined(made) == (made.do if together else ())
+    (tmp_path / "pending").mkdir()
+    look = look_function(made, POD_NETWORKS[:1], [])
+    ip = f"echo refused >&2; cat >{tmp_path}/lines; {shown(*PARTS)}"
+    done = said(tmp_path, ip, f"cd {tmp_path}\n{look}\nlook after || exit\n{PRINT}")
+    assert done.returncode == 0
+    assert (tmp_path / "lines").read_text().startswith(ADD) == together
+    assert (tmp_path / "pending/said").exists() == together
 
 
 def test_a_second_look_knows_nothing_of_the_first(tmp_path: Path) -> None:

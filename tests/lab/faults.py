@@ -11,18 +11,21 @@ from .kit import on
 
 FOREIGN = "10.200.77.0/24 via 10.240.0.98"
 
+# Whether an `ip` on a worker is the one that changes routes: alone, or before it shows them.
+CHANGES = '{ [ "$1" = -batch ] || [ -e /run/pod-routes/pending/said ]; }'
+
 # A program on a worker stands for the real one until its moment comes, which is once.
 WRAPPER = """cat >/usr/local/sbin/NAME <<'END'
 #!/bin/sh
 BODY
 END
 chmod +x /usr/local/sbin/NAME"""
-AFTER_APPLY = """/usr/sbin/ip "$@"; status=$?
-if [ "$1" = -batch ]; then rm /usr/local/sbin/ip; COMMAND; fi
+AFTER_APPLY = f"""/usr/sbin/ip "$@"; status=$?
+if {CHANGES}; then rm /usr/local/sbin/ip; COMMAND; fi
 exit $status"""
-HALF_WAY = """[ "$1" = -batch ] || exec /usr/sbin/ip "$@"
+HALF_WAY = f"""{CHANGES} || exec /usr/sbin/ip "$@"
 rm /usr/local/sbin/ip
-head -n LINES | /usr/sbin/ip -batch -
+head -n LINES | /usr/sbin/ip "$@"
 kill -9 $$"""
 BEFORE_APPLY = f"""rm /usr/local/sbin/flock
 /usr/sbin/ip route add {FOREIGN}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from .conftest import FAB, Lab, MakeLab, tutorial
+from .faults import CHANGES
 from .kit import dual_stack, monitor, ok, on
 
 NEXT_HOP = {"worker-0": "10.240.0.6", "worker-1": "10.240.0.7", "worker-2": "10.240.0.8"}
@@ -335,25 +336,35 @@ def test_limit_changes_one_machine(lab: Lab) -> None:
     assert "did you mean worker-2" in lab.fab("apply-routes", "--limit", "worker2").stderr
 
 
-@pytest.mark.parametrize("options", [(), ("--parallel", "2")])
-def test_a_line_that_fails_takes_everything_back(lab: Lab, options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("refused", "first", "options"),
+    [
+        ("1", "1.0/24 via 10.240.0.7", ()),
+        ("1", "1.0/24 via 10.240.0.7", ("--parallel", "2")),
+        ("[01]", "0.0/24 via 10.240.0.6", ()),
+    ],
+)
+def test_a_line_that_fails_takes_everything_back(
+    lab: Lab, refused: str, first: str, options: tuple[str, ...]
+) -> None:
     before = lab.tables()
-    # The last machine in order cannot be given its second route: its `ip` refuses that line.
+    # The last machine in order cannot be given a route: its `ip` refuses that line.
     on(
         lab,
         "worker-2",
-        """cat >/usr/local/sbin/ip <<'END'
+        f"""cat >/usr/local/sbin/ip <<'END'
 #!/bin/sh
-if [ "$1" = -batch ]; then sed 's/^route add 10.200.1.0.*/route add 10.200.1.0 via 1.2.3.4/' |
-  /usr/sbin/ip -batch -
+if {CHANGES}; then sed 's/^route add 10.200.{refused}.0.*/route add 10.200.1.0 via 1.2.3.4/' |
+  /usr/sbin/ip "$@"
 else exec /usr/sbin/ip "$@"; fi
 END
 chmod +x /usr/local/sbin/ip""",
     )
     done = lab.fab("apply-routes", *options)
     out = ok(done, status=3)
-    assert "worker-2: ip route add 10.200.1.0/24 via 10.240.0.7" in out
+    assert f"worker-2: ip route add 10.200.{first}" in out
     assert "invalid gateway" in out or "unreachable" in out
+    assert "Command failed" not in out
     assert "all as before" in out.splitlines()[-1]
     assert lab.tables() == before
 
@@ -483,9 +494,9 @@ def test_interrupted_it_takes_back_what_it_did(lab: Lab) -> None:
     on(
         lab,
         "worker-1",
-        """mkfifo /run/here /run/gate; cat >/usr/local/sbin/ip <<'END'
+        f"""mkfifo /run/here /run/gate; cat >/usr/local/sbin/ip <<'END'
 #!/bin/sh
-if [ "$1" = -batch ] && [ -p /run/gate ]; then
+if {CHANGES} && [ -p /run/gate ]; then
   echo here >/run/here; read -r _ </run/gate; rm /run/gate
 fi
 exec /usr/sbin/ip "$@"

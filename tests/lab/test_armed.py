@@ -17,8 +17,9 @@ from tasks.run import new_run
 from tasks.steps import steps
 
 from ..builders import route
+from . import faults
 from .conftest import Lab, MakeLab, tutorial
-from .faults import REBOOT, WRAPPER
+from .faults import CHANGES, REBOOT, WRAPPER
 from .kit import ok, on
 
 TIMEOUT = ("--confirm-timeout", "5")  # the shortest there is
@@ -125,20 +126,26 @@ def test_the_undo_outlives_the_operator(lab: Lab) -> None:
     assert "6 added" in ok(lab.fab("apply-routes"))
 
 
-AT_THE_GATE = """mkfifo /run/here /run/gate; cat >/usr/local/sbin/ip <<'END'
+AT_THE_GATE = f"""mkfifo /run/here /run/gate; cat >/usr/local/sbin/ip <<'END'
 #!/bin/sh
-if [ "$1" = -batch ] && [ -p /run/gate ]; then
+if {CHANGES} && [ -p /run/gate ]; then
   echo here >/run/here; read -r _ </run/gate; rm /run/gate
 fi
 exec /usr/sbin/ip "$@"
 END
 chmod +x /usr/local/sbin/ip"""
 
-AFTER_APPLY = """cat >/usr/local/sbin/ip <<'END'
+AFTER_APPLY = WRAPPER.replace("NAME", "ip").replace("BODY", faults.AFTER_APPLY)
+
+# Another hand is at work between the change and what is read back, which one `ip` may do.
+AMID_APPLY = f"""cat >/usr/local/sbin/ip <<'END'
 #!/bin/sh
-/usr/sbin/ip "$@"; status=$?
-if [ "$1" = -batch ]; then rm /usr/local/sbin/ip; COMMAND; fi
-exit $status
+{CHANGES} || exec /usr/sbin/ip "$@"
+rm /usr/local/sbin/ip
+cat >/run/lines
+grep -E '^route (add|del|replace) ' /run/lines | /usr/sbin/ip -batch -
+COMMAND
+grep -vE '^route (add|del|replace) ' /run/lines | exec /usr/sbin/ip "$@"
 END
 chmod +x /usr/local/sbin/ip"""
 
@@ -234,7 +241,7 @@ def test_a_changed_way_back_is_taken_back(lab: Lab) -> None:
     on(
         lab,
         "worker-1",
-        AFTER_APPLY.replace("COMMAND", "/usr/sbin/ip route add 203.0.113.1/32 via 10.240.0.6"),
+        AMID_APPLY.replace("COMMAND", "/usr/sbin/ip route add 203.0.113.1/32 via 10.240.0.6"),
     )
     done = lab.fab("apply-routes")
     assert "the way back to you" in ok(done, status=3)
@@ -402,7 +409,7 @@ def test_the_undo_comes_whatever_befalls_the_machine_meanwhile(lab: Lab) -> None
 def test_another_hand_on_the_very_routes_is_told_and_blocks_nobody_for_good(lab: Lab) -> None:
     before = lab.tables()
     theirs = "10.200.1.0/24 via 10.240.0.98"
-    on(lab, "worker-0", AFTER_APPLY.replace("COMMAND", f"/usr/sbin/ip route replace {theirs}"))
+    on(lab, "worker-0", AMID_APPLY.replace("COMMAND", f"/usr/sbin/ip route replace {theirs}"))
     done = lab.fab("apply-routes")
     assert "NOT as before: worker-0" in ok(done, status=4).splitlines()[-1]
     assert "/run/pod-routes/undoing" in ok(lab.fab("apply-routes"), status=1)

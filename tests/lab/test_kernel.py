@@ -10,6 +10,7 @@ import pytest
 
 from tasks.batch import lasting
 from tasks.facts import Displaced, read
+from tasks.question import question
 from tasks.readback import look_function, touched_function
 from tasks.route import Route, parse
 from tasks.steps import Keep, Steps, restore, save
@@ -231,6 +232,31 @@ route add fd00:200:0:5::/64 via fd00:240::7 dev e0
 route add fd00:200:0:0:6::/80 via fd00:240::7 dev e0
 route add fd00:200:0:1:0:1:0:1/128 via fd00:240::7 dev e0
 """
+
+
+def test_one_run_of_ip_shows_of_both_families_what_a_run_for_each_does(kernel: Kernel) -> None:
+    """All but IPv6's policy rules, where no IPv6 route is wanted."""
+    kernel.batch(
+        f"{FOREIGN}{OUTSIDE}link add cni0 type bridge\n"
+        "route add default via 10.240.0.1\nroute add default via fd00:240::1 dev e0\n"
+        "route add unreachable fd09::/64\nroute add 10.201.3.0/24 via 10.240.0.7 table 77\n"
+        "rule add to 10.201.3.0/24 lookup 77\n"
+    )
+    kernel.run("ip", "-6", "rule", "add", "to", "fd09::/64", "lookup", "77")
+    answers = [
+        kernel.run("sh", "-c", f"{question(networks, [], False)}\nmain").decode()
+        for networks in (POD_NETWORKS[:1], POD_NETWORKS)
+    ]
+    one, two = map(read, answers)
+    assert len({route.prefix.version for route in one.routes}) == 2
+    assert one.routes == two.routes
+    assert set(one.addresses) == set(two.addresses)
+    assert one.bridges == two.bridges == {"cni0": 1500}
+    assert one.gateways == two.gateways
+    assert one.rules == two.rules[:1]
+    assert one.snapshot == "".join(
+        line for line in two.snapshot.splitlines(keepends=True) if "fd00:" not in line
+    )
 
 
 def test_what_stands_at_a_prefix_is_what_the_kernel_shows_at_it(kernel: Kernel) -> None:
