@@ -1,1 +1,10 @@
 """Static routes between Kubernetes pod subnets, as Fabric tasks."""
+
+import os
+import sys
+from pathlib import Path
+
+# Invoke has Python keep no bytecode, so every run would compile all of this anew, for a tenth of a
+# second. But root leaves none in the checkout of another user, who could not take it away.
+if not sys.flags.dont_write_bytecode and Path(__file__).stat().st_uid == os.geteuid():
+    sys.dont_write_bytecode = False
