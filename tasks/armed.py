@@ -38,9 +38,10 @@ def carry_out(
     """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
 
     When the undo is armed it says READY, and waits for a line; then READY again, until it ends.
-    `go`: carry the steps out. Until then it has the lock, and if the connection ends nothing was
-    done. `push`: set the deadline anew. `keep`: confirm, and end; then records of displaced routes
-    that it `forgets` go. Anything else, and the end of the connection: end, and leave it armed.
+    `go`: carry the steps out; if the connection ends before, nothing was done. `push`: set the
+    deadline anew; until the first after `go` it has the lock. `keep`: confirm, and end; then
+    records of displaced routes that it `forgets` go. Anything else, and the end of the connection:
+    end, and leave it armed.
 
     `changes` is what `rollback --last` will read: None where it is to mean the run before, whose
     routes this one puts back. `what` is a summary for the history. The ways to the `lifelines` have
@@ -50,15 +51,13 @@ def carry_out(
     restores = "\n".join(
         f"  same_links {shlex.quote(d.file)} && {restore(d)} || return" for d in steps.restores
     )
-    with_look = joined(steps)
-    alone = ":" if with_look else f"{batch('', steps.do)}\n  [ $? = 0 ] || return"
     remembered = ":" if changes is None else f"{_quoted_lines(changes)} >changes"
     return f"""{library(run)}
 planned_on={shlex.quote(snapshot)}
 undo={shlex.quote(_undo_script(steps, run))}
 persist={shlex.quote(persist_script(steps.files))}
 watch={shlex.quote(WATCH)}
-run={run.quoted} timeout={run.timeout} changed=
+run={run.quoted} timeout={run.timeout} patience={PATIENCE} joined={len(joined(steps))} changed=
 {look_function(steps, run.pod_networks, lifelines)}
 {_push_function(run)}
 {_keep_function(run, forgets)}
@@ -82,15 +81,9 @@ note() {{
 go() {{
   cd displaced || return
 {keeps}
-  {alone}
+{batch("", steps.do)}
+  [ $? = 0 ] || return
 {restores}
-}}
-refused() {{
-  [ -s pending/said ] || return
-  words=$(cat pending/said)
-  number=${{words#*"Command failed -:"}} number=${{number%%[!0-9]*}}
-  words=${{words%%"Command failed -:$number"*}}"Command failed -:$number"
-  [ "$number" -le {len(with_look)} ]
 }}
 """
 
@@ -214,10 +207,9 @@ same_links() {
 }
 carry() {
   ways_before=$ways
-  if words=$(go 2>&1) && as_wanted; then
+  if { [ $joined != 0 ] || words=$(go 2>&1); } && as_wanted; then
     changed=yes
     note
-    unlock  # who does not read the answer must not keep the watchdog waiting
     printf '%s' "== done$nl== route$nl$touched== get$nl$resolved"
     return
   fi
@@ -234,6 +226,13 @@ as_wanted() {
   words="the way back to you, or to the gateway, was another one afterwards"
   [ "$ways" = "$ways_before" ]
 }
+refused() {
+  [ -s pending/said ] || return
+  words=$(cat pending/said)
+  number=${words#*"Command failed -:"} number=${number%%[!0-9]*}
+  words=${words%%"Command failed -:$number"*}"Command failed -:$number"
+  [ "$number" -le $joined ]
+}
 main() {
   read -r self _ </proc/self/stat
   enter -n || return
@@ -247,8 +246,8 @@ main() {
   while echo; echo "== ready"; read -r word <&3; do
     case $word in
       go) carry || return ;;
-      push) if [ "$changed" ]; then relock && push; unlock; else push; fi ;;
-      keep) relock && keep; return ;;
+      push) lock_it -w $patience && push; [ ! "$changed" ] || unlock ;;
+      keep) lock_it -w $patience && keep; return ;;
       *) break ;;
     esac
   done

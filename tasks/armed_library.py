@@ -34,12 +34,14 @@ enter() {{
   recall || {{ unwritable; return 1; }}
   echo "$holder" 2>/dev/null >lock || :
 }}
-unlock() {{ exec 9>&-; }}
+locked=
+unlock() {{ exec 9>&-; locked=; }}
 lock_it() {{
+  [ ! "$locked" ] || return 0
   exec 9>>lock
   flock "$@" 9 || {{ echo "== locked"; cat lock; return 1; }}
+  locked=yes
 }}
-relock() {{ lock_it -w {PATIENCE}; }}
 unwritable() {{ echo "== unarmed"; echo "$state cannot be written"; }}
 recall() {{
   [ ! -d displaced ] || return 0

@@ -434,26 +434,6 @@ def arming(lab: Lab, timeout: int) -> str:
     return f"{script}\nmain 3<&0 </dev/null\n"
 
 
-def test_an_answer_that_nobody_reads_does_not_hold_up_the_undo(lab: Lab) -> None:
-    on(
-        lab,
-        "worker-0",
-        "seq 5000 | sed 's/.*/route add 192.0.2.1 table &1 dev lo/' | ip -batch -",
-    )
-    with subprocess.Popen(
-        [*lab.twin.inside("worker-0"), "sh", "-c", arming(lab, 1)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as unread:
-        assert unread.stdin is not None
-        unread.stdin.write(b"go\n")
-        unread.stdin.flush()
-        wait_for(lambda: ours(lab, "worker-0") == 1, "it was not carried out")
-        wait_for(lambda: ours(lab, "worker-0") == 0, "the undo did not come")
-        assert unread.poll() is None
-        unread.communicate()
-
-
 @contextmanager
 def waiting(lab: Lab, timeout: int, *words: str) -> Iterator["subprocess.Popen[str]"]:
     """The script of `arming` on worker-0, told these words, and waiting for the next."""
@@ -489,12 +469,16 @@ def test_who_waits_to_go_keeps_the_lock_when_the_deadline_is_pushed(lab: Lab) ->
     assert lab.tables() == before
 
 
-def test_who_is_never_told_to_go_on_does_not_keep_the_machine(lab: Lab) -> None:
+@pytest.mark.parametrize("words", [(), ("go",), ("go", "push")])
+def test_who_is_never_told_to_go_on_does_not_keep_the_machine(
+    lab: Lab, words: tuple[str, ...]
+) -> None:
     """The operator's machine is gone, and its connection does not end."""
     before = lab.tables()
-    with waiting(lab, 1) as script:
-        assert script.wait(timeout=30) == -signal.SIGKILL
-    wait_for(lambda: nothing_waits(lab), "the change waits for ever")
+    with waiting(lab, 1, *words) as script:
+        wait_for(lambda: nothing_waits(lab), "the change waits for ever")
+        assert words or script.wait(timeout=30) == -signal.SIGKILL
+        script.communicate("")
     assert lab.tables() == before
     ok(lab.fab("apply-routes"))
 
