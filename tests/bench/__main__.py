@@ -142,7 +142,7 @@ def list_costs(directory: Path) -> Table:
     """`fab --list`, here and in an empty project."""
     (directory / "fabfile.py").write_text("")
     table = Table(lambda: None)
-    env = dict(os.environ)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for _ in range(21):
         here = ["--search-root", str(directory), "--list"]
         table.time("empty", Command([FAB[0], *here], directory, env, status=1))
