@@ -4,6 +4,7 @@ from invoke import Collection
 
 from tasks import apply, confirm, discover, drain, lab, plan, rehearse, rollback, verify, watch
 from tasks.command import CommandLine
+from tasks.ssh_config import say_plainly
 
 namespace = Collection(
     discover.discover,
@@ -22,3 +23,4 @@ namespace = Collection(
 namespace.configure(
     {"inventory": "hosts.toml", "parallel": "32", "command_line": CommandLine()},
 )
+say_plainly()

@@ -1,4 +1,4 @@
-"""What a run leaves in the project, so that the next one starts faster."""
+"""What there is before a task begins: bytecode, which a run leaves, and Fabric's own reading."""
 
 import os
 import shutil
@@ -40,3 +40,45 @@ def test_bytecode_is_kept_in_a_project_of_ones_own(
         check=True,
     )
     assert (tmp_path / "tasks/__pycache__").exists() == kept
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        (b"Match final all\n  User root\n", "Match does not allow 'all'"),
+        (b"Host worker-0\n  Port\n", "Unparsable line Port"),
+        (b"# caf\xe9\n", "it is not UTF-8"),
+    ],
+)
+def test_an_ssh_config_that_fabric_cannot_read_is_named(
+    tmp_path: Path, config: bytes, why: str
+) -> None:
+    file = tmp_path / ".ssh/config"
+    file.parent.mkdir()
+    file.write_bytes(config)
+    done = plan(tmp_path)
+    assert done.returncode == 1
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith("~/.ssh/config: ")
+    assert why in first
+    assert len(rest) == 1
+    assert "nowhere.toml: cannot be read" in plan(tmp_path, "--ssh-config", "/dev/null").stderr
+
+
+def test_an_ssh_config_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = plan(tmp_path, "--ssh-config", "/nowhere")
+    assert done.returncode == 1
+    assert done.stderr.startswith("/nowhere: ")
+    assert "Traceback" not in done.stderr
+
+
+def plan(home: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
+    """`fab plan` of a cluster that there is not, by an operator with this home."""
+    return subprocess.run(
+        [FAB, "--search-root", PROJECT, *flags, "plan", "--inventory", "nowhere.toml"],
+        cwd=home,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

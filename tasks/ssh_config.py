@@ -1,0 +1,38 @@
+"""What Fabric cannot read of ssh_config(5), said plainly: it reads that before any task begins."""
+
+import sys
+from traceback import walk_tb
+from types import TracebackType
+
+from paramiko import ConfigParseError
+
+
+def say_plainly() -> None:
+    """Have such an error end in a line, with status 1, and every other as Python has it."""
+    sys.excepthook = _said
+
+
+def _said(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    path = _file_read(trace)
+    if path is None or not isinstance(error, ConfigParseError | UnicodeDecodeError | OSError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    why = str(error)
+    if isinstance(error, UnicodeDecodeError):
+        why = "it is not UTF-8"
+    elif isinstance(error, OSError):
+        why = str(error.strerror).lower()
+    print(
+        f"{path}: Fabric cannot read it, though ssh may: {why}\n"
+        "`fab --ssh-config FILE TASK` takes another; /dev/null is none",
+        file=sys.stderr,
+    )
+
+
+def _file_read(trace: TracebackType | None) -> str | None:
+    """The ssh_config that Fabric was reading when it failed."""
+    for frame, _ in walk_tb(trace):
+        path = frame.f_locals.get("path")
+        if frame.f_code.co_name.startswith("_load_ssh_file") and isinstance(path, str):
+            return path
+    return None
