@@ -79,7 +79,7 @@ class Facts:
     displaced: tuple[Displaced, ...] = ()
     client: Address | None = None  # where the operator's ssh comes from
     answering: frozenset[Address] = frozenset()  # unknown next hops that answered a ping
-    missing: tuple[str, ...] = ()  # programs
+    missing: tuple[str, ...] = ()  # programs; where it is BusyBox's, with words that say so
     maker: str = ""  # of the machine, virtual or not, by its DMI
     pending: Pending | None = None
     last: Last | None = None
@@ -106,7 +106,8 @@ class Facts:
 
     def packages_missing(self) -> tuple[str, ...]:
         """The packages to install, by their name in Debian and most others."""
-        return tuple(dict.fromkeys(_PACKAGES.get(program, program) for program in self.missing))
+        programs = (words.partition(" ")[0] for words in self.missing)
+        return tuple(dict.fromkeys(_PACKAGES.get(program, program) for program in programs))
 
 
 def read(answer: str) -> Facts:
@@ -159,7 +160,7 @@ def read(answer: str) -> Facts:
         displaced=tuple(displaced.values()),
         client=ip_address(client[0].partition("%")[0]) if client else None,
         answering=frozenset(_addresses(found.get(("answering", ""), []))),
-        missing=tuple(found.get(("missing", ""), [])),
+        missing=_missing(found.get(("missing", ""), [])),
         maker=" ".join(found.get(("maker", ""), [])),
         pending=_pending(found.get(("pending", ""), [])),
         last=_last(found.get(("last", ""), [])),
@@ -261,6 +262,14 @@ def _last(lines: list[str]) -> Last | None:
 def last_lines(puts: Iterable[Route], takes: Iterable[Route]) -> list[str]:
     """What a machine remembers of a run, a line a route, for `rollback --last`."""
     return [*(f"put {r.words}" for r in puts), *(f"took {r.words}" for r in takes)]
+
+
+def _missing(lines: list[str]) -> tuple[str, ...]:
+    """What was said first of each program that is missing."""
+    said: dict[str, str] = {}
+    for line in lines:
+        said.setdefault(line.partition(" ")[0], line)
+    return tuple(said.values())
 
 
 def _device(line: str) -> str:

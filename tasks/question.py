@@ -65,7 +65,7 @@ def _shown(pod_networks: Sequence[Network]) -> str:
 
 _RUN = """  echo "== ip {families}"
 {ip}
-  [ $? = 0 ] || {{ echo "== missing"; echo ip; }}  # BusyBox has no -batch"""
+  [ $? = 0 ] || {{ echo "== missing"; echo ip; }}"""
 
 _QUESTION = r"""
 {settle}
@@ -82,12 +82,23 @@ strangers() {{
     wait
   }}
 }}
+missing() {{ # BusyBox has programs of these names that lack options
+  IFS=:
+  for place in $PATH; do
+    [ -x "$place/$1" ] || continue
+    unset IFS
+    [ ! "$place/$1" -ef /bin/busybox ] || echo "$1 other than BusyBox's"
+    return
+  done
+  unset IFS
+  echo "$1"
+}}
 # Where it can the shell does by itself what a program could: a program costs a millisecond.
 lines() {{ while IFS= read -r line || [ "$line" ]; do echo "$line"; done <"$1"; }}
 main() {{
   settle
   echo "== missing"
-  for program in {needed}; do command -v "$program" >/dev/null 2>&1 || echo "$program"; done
+  for program in {needed}; do missing "$program"; done
   echo "== client"
   echo "$SSH_CONNECTION"
 {shown}

@@ -204,9 +204,18 @@ TROUBLE = {
     "is not listening": ("kill $(cat /run/sshd.pid)", "connection refused"),
     "refuses the key": ("echo >/etc/ssh/authorized_keys", "refuses the key for user root"),
     "has no flock": ("rm $(command -v flock)", "flock not found there: install util-linux"),
+    "has BusyBox's ping": (
+        "ln -s /bin/busybox /usr/local/sbin/ping",
+        "ping other than BusyBox's not found there: install iputils-ping",
+    ),
+    "has BusyBox's ip and flock": (
+        "for name in ip flock; do ln -s /bin/busybox /usr/local/sbin/$name; done",
+        "worker-1: ip other than BusyBox's, flock other than BusyBox's not found there:"
+        " install iproute2 util-linux",
+    ),
     "has no ip": (
         "mv /usr/bin/ip /root; mv /usr/sbin/ip /root; rm -f /bin/ip /sbin/ip; true",
-        "ip not found there: install iproute2",
+        "worker-1: ip not found there: install iproute2",
     ),
     "lets nobody in": ("usermod --shell /usr/sbin/nologin root", "no shell answers there"),
     "has another pod CIDR": (
