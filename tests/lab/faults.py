@@ -35,8 +35,10 @@ FIREWALL = "iptables -I INPUT -p tcp --dport 22 -j DROP"
 FULL = """mkdir -p /run/pod-routes && mount -t tmpfs -o size=4k none /run/pod-routes &&
 dd if=/dev/zero of=/run/pod-routes/filler bs=4096 count=1 2>/dev/null || true"""
 
-# All that a reboot ends and empties; the machine's sshd and its pod are taken to be up again.
-REBOOT = """here=$(readlink /proc/self/ns/net)
+# All that a reboot ends and empties, while nobody can log in; sshd and the pod are up again after.
+REBOOT = """door="INPUT -p tcp --dport 22 --syn -j DROP"
+iptables -I $door
+here=$(readlink /proc/self/ns/net)
 for place in /proc/[0-9]*; do
   pid=${place#/proc/}
   [ "$(readlink "$place/ns/net" 2>/dev/null)" = "$here" ] && [ "$pid" != $$ ] || continue
@@ -45,7 +47,8 @@ for place in /proc/[0-9]*; do
   esac
 done
 rm -rf /run/pod-routes
-ip route flush proto 214"""
+ip route flush proto 214
+iptables -D $door"""
 
 
 @dataclass
