@@ -38,10 +38,9 @@ def carry_out(
     """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
 
     When the undo is armed it says READY, and waits for a line; then READY again, until it ends.
-    `go`: carry the steps out; if the connection ends before, nothing was done. `push`: set the
-    deadline anew; until the first after `go` it has the lock. `keep`: confirm, and end; then
-    records of displaced routes that it `forgets` go. Anything else, and the end of the connection:
-    end, and leave it armed.
+    `go`: carry the steps out. Until then it has the lock, and if the connection ends nothing was
+    done. `push`: set the deadline anew. `keep`: confirm, and end; then records of displaced routes
+    that it `forgets` go. Anything else, and the end of the connection: end, and leave it armed.
 
     `changes` is what `rollback --last` will read: None where it is to mean the run before, whose
     routes this one puts back. `what` is a summary for the history. The ways to the `lifelines` have
@@ -51,13 +50,15 @@ def carry_out(
     restores = "\n".join(
         f"  same_links {shlex.quote(d.file)} && {restore(d)} || return" for d in steps.restores
     )
+    with_look = joined(steps)
+    alone = "" if with_look else f"{batch('', steps.do)}\n  [ $? = 0 ] || return"
     remembered = ":" if changes is None else f"{_quoted_lines(changes)} >changes"
     return f"""{library(run)}
 planned_on={shlex.quote(snapshot)}
 undo={shlex.quote(_undo_script(steps, run))}
 persist={shlex.quote(persist_script(steps.files))}
 watch={shlex.quote(WATCH)}
-run={run.quoted} timeout={run.timeout} patience={PATIENCE} joined={len(joined(steps))} changed=
+run={run.quoted} timeout={run.timeout} patience={PATIENCE} joined={len(with_look)} changed=
 {look_function(steps, run.pod_networks, lifelines)}
 {_push_function(run)}
 {_keep_function(run, forgets)}
@@ -81,8 +82,7 @@ note() {{
 go() {{
   cd displaced || return
 {keeps}
-{batch("", steps.do)}
-  [ $? = 0 ] || return
+{alone}
 {restores}
 }}
 """
@@ -210,6 +210,7 @@ carry() {
   if { [ $joined != 0 ] || words=$(go 2>&1); } && as_wanted; then
     changed=yes
     note
+    unlock  # who does not read the answer must not keep the watchdog waiting
     printf '%s' "== done$nl== route$nl$touched== get$nl$resolved"
     return
   fi
@@ -218,17 +219,23 @@ carry() {
   return 1
 }
 as_wanted() {
-  shown=yes
-  look after || shown=
-  ! refused || return
-  words="ip does not show what came of it"
-  [ "$shown" ] || return
-  words="the way back to you, or to the gateway, was another one afterwards"
-  [ "$ways" = "$ways_before" ]
+  if look after; then
+    if refused; then return 1; fi
+    words="the way back to you, or to the gateway, was another one afterwards"
+    [ "$ways" = "$ways_before" ]
+  else
+    words=$(cat pending/said)
+    words="ip does not show what came of it${words:+: $words}"
+    return 1
+  fi
 }
-refused() {
-  [ -s pending/said ] || return
+refused() { # one of the lines that `look after` carries out; a later one may only ask in vain
+  [ $joined != 0 ] && [ $failed != 0 ] || return
   words=$(cat pending/said)
+  case $words in
+    *"Command failed -:"[0-9]*) ;;
+    *) words="ip has not carried all of it out${words:+: $words}"; return 0 ;;
+  esac
   number=${words#*"Command failed -:"} number=${number%%[!0-9]*}
   words=${words%%"Command failed -:$number"*}"Command failed -:$number"
   [ "$number" -le $joined ]

@@ -19,13 +19,13 @@ def batch(options: str, lines: Iterable[str]) -> str:
     return "\n".join([f"ip {options} -batch - <<'END'", *lines, "END"])
 
 
-def shows(options: str, *parts: Iterable[str], after: Iterable[str] = ()) -> str:
+def shows(options: str, *parts: Iterable[str], first: Iterable[str] = ()) -> str:
     """A shell command, on lines of its own, that shows these parts, a divider after each.
 
-    Lines that it is to come `after` are carried out first, by the same run.
+    The lines in `first` are carried out before, by the same run.
     """
     lines = [line for part in parts for line in (*part, "link show dev lo")]
-    return batch(f"{options} -details -oneline", [*after, *lines])
+    return batch(f"{options} -details -oneline", [*first, *lines])
 
 
 def lasting(line: str) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REHEARSE = "rehearse"
 MOST = 1000  # machines at a time
-GARBAGE = 500_000  # objects to make before Python looks for garbage among them
+GARBAGE = 200_000  # objects to make before Python looks for garbage among them
 HELP = {
     "inventory": "hosts.toml of another cluster (default: the one in this directory)",
     "adopt": "make routes ours that are right but foreign",

@@ -52,7 +52,7 @@ def question(
 
 
 def _shown(pod_networks: Sequence[Network]) -> str:
-    """What `ip` shows, in one run where no IPv6 route is wanted: its rules matter to no other."""
+    """What `ip` shows. Where no IPv6 route is wanted one run shows all but IPv6's policy rules."""
     routes, rest = "route show table all", ("rule show", "address show", "link show type bridge")
     ours = all_ours(pod_networks, 4)
     if {network.version for network in pod_networks} == {4}:

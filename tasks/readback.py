@@ -35,6 +35,7 @@ _AT = r"""at() {
 _LOOK = rf"""part() {{ part=${{1%"{DIVIDED}"}} part=${{part#*"$nl"}}; }}
 look() {{
   text=$nl$("shown_$1" 2>/dev/null)
+  failed=$?
   lasting
   set -f
   IFS='<'
@@ -70,9 +71,10 @@ def look_function(
 ) -> str:
     """A shell function that sets what is to be known; it fails where `ip` does not say all.
 
-    It is called as `look before` and `look after`. The second carries out what is `joined` first,
-    and notes in pending/said what `ip` has against any of its lines.
+    It is called as `look before` and `look after`. The second first carries out what is `joined`;
+    then pending/said has what `ip` said against any of its lines.
 
+    failed: the status of `ip`;
     table: all routes that this tool may touch, as `Facts.snapshot` has them; owned: ours among
     them; touched: those at the prefixes of the steps; ways: how the lifelines are reached;
     resolved: where packets go for each prefix that gets a route, after the change.
@@ -86,18 +88,18 @@ def look_function(
     lines = [_at(steps), f"six={'yes' if first else ''}", _LOOK]
     before = shows("-force", *parts, ways, [])
     changes = joined(steps)
-    after = shows("-force", *parts, ways, resolved, after=changes)
+    after = shows("-force", *parts, ways, resolved, first=changes)
     noted = ["exec 2>pending/said"] if changes else []
     lines += ["shown_before() {", *first, f"exec {before}", "}"]
-    lines += ["shown_after() {", *noted, *first, f"exec {after}", "}"]
+    lines += ["shown_after() {", *first, *noted, f"exec {after}", "}"]
     return "\n".join(lines)
 
 
 def joined(steps: Steps) -> tuple[str, ...]:
     """The lines that `look after` is to carry out, in the run of `ip` that reads back.
 
-    All of them where they only add routes of one family: there `ip` may go on after one that fails,
-    since nothing is taken away and the undo takes what was added. Else none.
+    All of them where they only add IPv4 routes, else none. That run goes on after a line that
+    fails: nothing is taken away by then, and the undo takes what was added.
     """
     adds = all(line.startswith("route add ") for line in steps.do) and not steps.restores
     return steps.do if adds and {prefix.version for prefix in steps.prefixes} == {4} else ()

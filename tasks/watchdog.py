@@ -40,10 +40,9 @@ START_WATCH = r"""start_watch() {
 
 NAP = 10  # seconds that it sleeps at most before it looks again
 
-# Runs without a session, until it is ended because nobody needs it any more. Who has the lock past
-# the deadline waits to be told to go on, or for its answer to be read, and nobody comes. An undo
-# that fails is tried again; where nothing can be renamed (/run is read-only by now) it is carried
-# out in place.
+# Runs without a session, until it is ended because nobody needs it any more. Whoever waits past the
+# deadline to be told to go on, with the lock, is told by nobody any more. An undo that fails is
+# tried again; where nothing can be renamed (/run is read-only by now) it is carried out in place.
 WATCH = rf"""trap '' HUP INT PIPE
 cd {STATE} || exit
 echo $$ >pending/pid || exit
@@ -67,7 +66,7 @@ while {{ mine pending || mine undoing; }} && [ $tries -lt 10 ]; do
   left=1
   if due || mine undoing; then
     exec 9<lock
-    until flock -w 1 9; do if due; then stop_holder; fi; done
+    until flock -w 5 9; do if due; then stop_holder; fi; sleep 1; done
     if due || mine undoing; then tries=$((tries + 1)); fi
     if due; then rm -rf undoing; mv pending undoing || sh pending/undo "not confirmed" 9>&-; fi
     if mine undoing; then sh undoing/undo "not confirmed" 9>&-; fi

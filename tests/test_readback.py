@@ -118,6 +118,15 @@ def test_only_what_takes_nothing_away_is_done_where_ip_goes_on_after_a_failure(
     assert (tmp_path / "pending/said").exists() == together
 
 
+def test_what_ip_says_of_ipv6_is_not_taken_for_a_refusal(tmp_path: Path) -> None:
+    (tmp_path / "pending").mkdir()
+    look = look_function(replace(STEPS, do=(ADD,)), POD_NETWORKS, [])
+    both = f"case $1 in -6) echo refused >&2; {shown(*SIX)} ;; *) {shown(*PARTS)} ;; esac"
+    done = said(tmp_path, both, f"cd {tmp_path}\n{look}\nlook after && echo $failed")
+    assert done.stdout == "0\n"
+    assert (tmp_path / "pending/said").read_text() == ""
+
+
 def test_a_second_look_knows_nothing_of_the_first(tmp_path: Path) -> None:
     """On the second look `ip` shows nothing but the dividers."""
     once = f"if [ -e {tmp_path}/again ]; then {shown(*[''] * 5)}; else {shown(*PARTS)}; fi"

@@ -422,20 +422,45 @@ def test_another_hand_on_the_very_routes_is_told_and_blocks_nobody_for_good(lab:
     assert trail.count("\tundone: ") == 1
 
 
-def arming(lab: Lab, timeout: int) -> str:
+def arming(lab: Lab, timeout: int, via: str = "10.240.0.7") -> str:
     """The script that gives worker-0 one route, which it takes back after so many seconds."""
     networks = lab.cluster.pod_networks
     asking = f"{question(networks, [], False)}\nmain\n"
     asked = lab.twin.run("worker-0", ["sh", "-c", asking], check=True)
-    put = route("10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214")
+    put = route(f"10.200.1.0/24 via {via} dev enp6s0 proto 214")
     made = steps(MachinePlan("worker-0", (Change(put),)), "run")
     run = new_run(networks, timeout)
     script = armed.carry_out(made, read(asked.stdout).snapshot, run, [], "1 add")
     return f"{script}\nmain 3<&0 </dev/null\n"
 
 
+def test_an_answer_that_nobody_reads_does_not_hold_up_the_undo(lab: Lab) -> None:
+    on(
+        lab,
+        "worker-0",
+        "seq 5000 | sed 's/.*/route add 192.0.2.1 table &1 dev lo/' | ip -batch -",
+    )
+    with subprocess.Popen(
+        [*lab.twin.inside("worker-0"), "sh", "-c", arming(lab, 1)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as unread:
+        assert unread.stdin is not None
+        unread.stdin.write(b"go\n")
+        unread.stdin.flush()
+        wait_for(lambda: ours(lab, "worker-0") == 1, "it was not carried out")
+        wait_for(lambda: ours(lab, "worker-0") == 0, "the undo did not come")
+        assert unread.poll() is None
+        unread.communicate()
+
+
+SAID = "/run/pod-routes/pending/said"
+
+
 @contextmanager
-def waiting(lab: Lab, timeout: int, *words: str) -> Iterator["subprocess.Popen[str]"]:
+def waiting(
+    lab: Lab, timeout: int, *words: str, via: str = "10.240.0.7"
+) -> Iterator["subprocess.Popen[str]"]:
     """The script of `arming` on worker-0, told these words, and waiting for the next."""
     with subprocess.Popen(
         [*lab.twin.inside("worker-0"), "sh", "-s"],
@@ -445,12 +470,48 @@ def waiting(lab: Lab, timeout: int, *words: str) -> Iterator["subprocess.Popen[s
     ) as script:
         assert script.stdin is not None
         assert script.stdout is not None
-        for line in (arming(lab, timeout), *(f"{word}\n" for word in words)):
+        for line in (arming(lab, timeout, via), *(f"{word}\n" for word in words)):
             script.stdin.write(line)
             script.stdin.flush()
             while script.stdout.readline() != "== ready\n":
                 assert script.poll() is None
         yield script
+
+
+@pytest.mark.parametrize("via", ["10.240.0.7", "192.0.2.1"], ids=["done", "refused"])
+@pytest.mark.parametrize(
+    "spoilt",
+    ["dd if=/dev/zero of=/run/pod-routes/filler bs=1k 2>/dev/null; true", f"mkdir {SAID}"],
+    ids=["full", "not writable"],
+)
+def test_a_line_that_ip_refuses_is_known_where_its_words_cannot_be_kept(
+    lab: Lab, spoilt: str, via: str
+) -> None:
+    before = lab.tables()
+    on(lab, "worker-0", "mkdir -p /run/pod-routes; mount -t tmpfs -o size=256k no /run/pod-routes")
+    with waiting(lab, 60, via=via) as script:
+        on(lab, "worker-0", spoilt)
+        said, _ = script.communicate("go\n")
+    fine = via == "10.240.0.7" and SAID not in spoilt
+    assert ("== done" in said) == fine
+    assert ("== undone" in said) != fine
+    assert ours(lab, "worker-0") == fine
+    on(lab, "worker-0", "rm -f /run/pod-routes/filler")
+    ok(lab.fab("rollback", "--last"))
+    on(lab, "worker-0", "umount /run/pod-routes")
+    assert lab.tables() == before
+
+
+def test_what_waits_on_a_connection_that_does_not_end_can_be_taken_back(lab: Lab) -> None:
+    before = lab.tables()
+    with waiting(lab, 60, "go") as script:
+        assert ours(lab, "worker-0") == 1
+        assert "all as before" in ok(lab.fab("rollback", "--last"))
+        assert lab.tables() == before
+        assert script.poll() is None
+        said, _ = script.communicate("keep\n")
+    assert "== fired" in said
+    assert lab.tables() == before
 
 
 def nothing_waits(lab: Lab) -> bool:
