@@ -242,9 +242,11 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
         return "all as before" if rollout.touched else "nothing was changed"
     skipped = f"; skipped {', '.join(plan.skipped)}" if plan.skipped else ""
     if plan.empty:
+        no_run = ": no machine remembers a run"  # for `rollback --last`
         right = sum(len(m.right) for m in plan.machines)
         routes = f": {counted(right, 'route')} right" if right else ""
-        return f"nothing to do on {counted(len(plan.machines), 'machine')}{routes}{skipped}"
+        where = f" on {counted(len(plan.machines), 'machine')}" if plan.machines else no_run
+        return f"nothing to do{where}{routes}{skipped}"
     past = [(plan.count(verb), done) for verb, done in zip(VERBS, DONE, strict=True)]
     past.append((_restored(plan), "restored"))
     files = [f"{counted(number, 'file')} {done}" for number, _, done in _file_counts(plan)]
