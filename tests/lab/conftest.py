@@ -1,10 +1,12 @@
 """Twins to test on: real OpenSSH servers, kernel tables and CNI pods."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -83,6 +85,15 @@ def tables(twin: Twin) -> dict[str, list[str]]:
         )
         for host in twin.spec.hosts
     }
+
+
+def links_up(twin: Twin) -> None:
+    """Wait until each kernel has seen that its links are up: until then its routes say linkdown."""
+    deadline = time.monotonic() + 30
+    down = re.compile(r" dev (eth0|enp6s0) .* linkdown")
+    while any(down.search(line) for lines in tables(twin).values() for line in lines):
+        assert time.monotonic() < deadline, "a link stays down"
+        time.sleep(0.02)
 
 
 def tutorial(workers: int = 3) -> Cluster:
@@ -174,6 +185,7 @@ def labs(tmp_path_factory: MakeDirectory) -> Iterator[MakeLab]:
         here.path.write_text(hosts_toml(here))
         shutil.copy(twin.home / "key", directory / KEY)
         made.append(Lab(twin, here, directory, tmp_path_factory.mktemp("home")))
+        links_up(twin)
         return made[-1]
 
     try:
