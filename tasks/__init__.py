@@ -8,3 +8,6 @@ from pathlib import Path
 # second. But root leaves none in the checkout of another user, who could not take it away.
 if not sys.flags.dont_write_bytecode and Path(__file__).stat().st_uid == os.geteuid():
     sys.dont_write_bytecode = False
+
+# Pydantic would look through all packages that are installed for plugins to its models.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
