@@ -184,9 +184,10 @@ def labs(tmp_path_factory: MakeDirectory) -> Iterator[MakeLab]:
             pytest.skip(f"no twin: {stop.message}")
         here.path.write_text(hosts_toml(here))
         shutil.copy(twin.home / "key", directory / KEY)
-        made.append(Lab(twin, here, directory, tmp_path_factory.mktemp("home")))
+        lab = Lab(twin, here, directory, tmp_path_factory.mktemp("home"))
+        made.append(lab)
         links_up(twin)
-        return made[-1]
+        return lab
 
     try:
         yield make
