@@ -14,19 +14,17 @@ def say_plainly() -> None:
 
 def _said(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     path = _file_read(trace)
-    if path is None or not isinstance(error, ConfigParseError | UnicodeDecodeError | OSError):
+    if path is not None and isinstance(error, ConfigParseError):
+        why = f"Fabric cannot read it, though ssh may: {error}"
+    elif path is not None and isinstance(error, UnicodeDecodeError):
+        why = "Fabric cannot read it, though ssh may: it is not UTF-8"
+    elif path is not None and isinstance(error, OSError):
+        why = f"cannot be read: {error.strerror}"
+    else:
         sys.__excepthook__(kind, error, trace)
         return
-    why = str(error)
-    if isinstance(error, UnicodeDecodeError):
-        why = "it is not UTF-8"
-    elif isinstance(error, OSError):
-        why = str(error.strerror).lower()
-    print(
-        f"{path}: Fabric cannot read it, though ssh may: {why}\n"
-        "`fab --ssh-config FILE TASK` takes another; /dev/null is none",
-        file=sys.stderr,
-    )
+    way_out = "`fab --ssh-config FILE TASK` takes another; /dev/null is none"
+    print(f"{path}: {why}\n{way_out}", file=sys.stderr)
 
 
 def _file_read(trace: TracebackType | None) -> str | None:

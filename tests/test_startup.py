@@ -68,7 +68,7 @@ def test_an_ssh_config_that_fabric_cannot_read_is_named(
 def test_an_ssh_config_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = plan(tmp_path, "--ssh-config", "/nowhere")
     assert done.returncode == 1
-    assert done.stderr.startswith("/nowhere: ")
+    assert done.stderr.startswith("/nowhere: cannot be read: No such file or directory\n")
     assert "Traceback" not in done.stderr
 
 
