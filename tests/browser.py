@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 
@@ -103,14 +104,17 @@ def browser(home: Path) -> Iterator[Page]:
         "--remote-debugging-pipe",
         f"--user-data-dir={home}",
     ]
-    with subprocess.Popen(
-        ["bash", "-c", start, "bash", "chromium", *flags],
-        env={"PATH": os.environ["PATH"], "HOME": str(home)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=(commands, answers),
-    ) as process:
+    with (
+        TemporaryDirectory(prefix="browser") as short,  # for a socket, whose path may not be long
+        subprocess.Popen(
+            ["bash", "-c", start, "bash", "chromium", *flags],
+            env={"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": short},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(commands, answers),
+        ) as process,
+    ):
         os.close(commands)
         os.close(answers)
         with os.fdopen(our_commands, "wb") as to, os.fdopen(our_answers, "rb") as back:
