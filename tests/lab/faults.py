@@ -11,8 +11,9 @@ from .kit import on
 
 FOREIGN = "10.200.77.0/24 via 10.240.0.98"
 
-# Whether an `ip` on a worker is the one that changes routes: alone, or before it shows them.
-CHANGES = '{ [ "$1" = -batch ] || [ -e /run/pod-routes/pending/said ]; }'
+# Whether an `ip` on a worker is the one that changes routes: alone, or before it shows them. Not
+# one that a test looks with.
+CHANGES = '{ [ "$1" = -batch ] || { [ "$4" = -batch ] && [ -e /run/pod-routes/pending/said ]; }; }'
 
 # A program on a worker stands for the real one until its moment comes, which is once.
 WRAPPER = """cat >/usr/local/sbin/NAME <<'END'
