@@ -82,16 +82,16 @@ def look_function(
     ways = [f"route get {address}" for address in lifelines]
     resolved = [f"route get {first_address(prefix)}" for prefix in steps.puts]
     parts = _parts(steps, pod_networks, 4)
-    first = []
+    six = []
     if 6 in {network.version for network in (*pod_networks, *steps.prefixes)}:
-        first = [shows("-6 -force", *_parts(steps, pod_networks, 6))]
-    lines = [_at(steps), f"six={'yes' if first else ''}", _LOOK]
+        six = [shows("-6 -force", *_parts(steps, pod_networks, 6))]
+    lines = [_at(steps), f"six={'yes' if six else ''}", _LOOK]
     before = shows("-force", *parts, ways, [])
     changes = joined(steps)
     after = shows("-force", *parts, ways, resolved, first=changes)
     noted = ["exec 2>pending/said"] if changes else []
-    lines += ["shown_before() {", *first, f"exec {before}", "}"]
-    lines += ["shown_after() {", *first, *noted, f"exec {after}", "}"]
+    lines += ["shown_before() {", *six, f"exec {before}", "}"]
+    lines += ["shown_after() {", *six, *noted, f"exec {after}", "}"]
     return "\n".join(lines)
 
 
