@@ -21,9 +21,10 @@ holder={shlex.quote(f"{run.who} since {run.since}")}
 _TAB = "\t"  # between the columns of the history
 
 # enter: be the only one at work here; what is displaced comes back from disk after a reboot.
-# record: a line for the history, said once. remember: which routes are ours, to tell later what was
-# lost. recover: undo what is overdue, or was left half undone. fired: say how the change that was
-# asked for has ended.
+# lock_it: take the lock, or say who has it; nothing where it is held already. record: a line for
+# the history, said once. remember: which routes are ours, to tell later what was lost. recover:
+# undo what is overdue, or was left half undone. fired: say how the change that was asked for has
+# ended.
 _LIBRARY = rf"""{READ_DEADLINE}
 {WATCHDOG}
 enter() {{
