@@ -1,0 +1,131 @@
+"""From text to values: the one gate for text that a machine, a program or a file gives.
+
+Whoever reads such text passes it through here, and hands on values only. What is no such value
+raises ValueError, in words that can be printed. No other module parses an address (ruff's
+banned-api says so). Pure.
+"""
+
+import re
+from collections.abc import Iterable
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Interface = IPv4Interface | IPv6Interface
+
+MAX_LINE = 1 << 14  # characters of one line of an answer
+MAX_SHOWN = 200  # characters of such text that a message quotes
+MAX_NUMBER = (1 << 63) - 1
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}"  # of a machine, in hosts.toml
+_DEVICE = re.compile(r"[!-.0-9;-~]{1,15}")  # of a link; the kernel refuses "/", ":" and blanks
+_WORD = re.compile(r"[!-~]{1,64}")
+_NETWORK = re.compile(r"[0-9A-Fa-f.:]{2,45}/[0-9]{1,3}")
+_ADDRESS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
+
+
+def address(text: str) -> Address:
+    """An IPv4 or IPv6 address; one with a scope ID (RFC 4007), which may hold any text, is none."""
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError(f"not an address: {quoted(text)}")
+    return IPv6Address(text) if ":" in text else IPv4Address(text)
+
+
+def interface(text: str) -> Interface:
+    """An address with a prefix length, as `10.240.0.6/24`; without one, a host's."""
+    if not (_NETWORK.fullmatch(text) or _ADDRESS.fullmatch(text)):
+        raise ValueError(f"not an address with a prefix length: {quoted(text)}")
+    return IPv6Interface(text) if ":" in text else IPv4Interface(text)
+
+
+def network(text: str) -> Network:
+    """A network in CIDR notation (RFC 4632), host bits cleared; without a length, a host's."""
+    return interface(text).network
+
+
+def host(ip: Address) -> Network:
+    """The network that holds this address alone."""
+    return IPv6Network(ip) if isinstance(ip, IPv6Address) else IPv4Network(ip)
+
+
+def number(text: str, least: int = 0, most: int = MAX_NUMBER) -> int:
+    """A whole number in ASCII digits, from `least` to `most`."""
+    if re.fullmatch(r"-?[0-9]{1,19}", text) and least <= int(text) <= most:
+        return int(text)
+    raise ValueError(f"not a number from {least} to {most}: {quoted(text)}")
+
+
+def decimal(text: str, most: float) -> float:
+    """A number with or without a fraction, such as `0.031`, from 0 to `most`."""
+    if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{0,9})?", text) and float(text) <= most:
+        return float(text)
+    raise ValueError(f"not a number from 0 to {most}: {quoted(text)}")
+
+
+def device(text: str) -> str:
+    """The name of a network link (dev_valid_name in Linux's net/core/dev.c), if it is in ASCII."""
+    if _DEVICE.fullmatch(text) and text not in (".", ".."):
+        return text
+    raise ValueError(f"not the name of a network link: {quoted(text)}")
+
+
+def name(text: str) -> str:
+    """The name of a machine, as hosts.toml may give it."""
+    if re.fullmatch(NAME, text):
+        return text
+    raise ValueError(f"not the name of a machine: {quoted(text)}")
+
+
+def word(text: str) -> str:
+    """A word in printable ASCII, such as a routing protocol or a table of iproute2."""
+    if _WORD.fullmatch(text):
+        return text
+    raise ValueError(f"not a word: {quoted(text)}")
+
+
+def printable(text: str) -> str:
+    """Text in which nothing speaks to a terminal: every other character is a question mark."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def shown(text: str, most: int = MAX_SHOWN) -> str:
+    """Text for a table or a message: printable, on one line, so many characters at most."""
+    plain = printable(" ".join(text.split()))
+    return plain if len(plain) <= most else f"{plain[: most - 3]}..."
+
+
+def quoted(text: str) -> str:
+    """Text as a message quotes it: what it is called is not to be taken for the message."""
+    return f'"{shown(text)}"'
+
+
+def lines(text: str) -> list[str]:
+    """The lines of an answer, printable but for tabs; ValueError where one is too long.
+
+    Only a line feed ends one: Python's splitlines knows seven other characters that do.
+    """
+    found = text.split("\n")
+    if len(text) > MAX_LINE and len(max(found, key=len)) > MAX_LINE:
+        raise ValueError(f"a line of the answer is longer than {MAX_LINE} characters")
+    return [line if line.isprintable() else _with_tabs(line) for line in found]
+
+
+def _with_tabs(line: str) -> str:
+    return "\t".join(map(printable, line.split("\t")))
+
+
+def within(inner: Network, networks: Iterable[Network]) -> bool:
+    """Whether a prefix lies inside one of the networks, which may be of either family."""
+    return any(
+        inner.version == outer.version
+        and int(outer.network_address) <= int(inner.network_address)
+        and int(inner.broadcast_address) <= int(outer.broadcast_address)
+        for outer in networks
+    )
