@@ -1,12 +1,13 @@
 """The cluster as hosts.toml describes it: machines, their addresses, how to log in."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Literal
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+from .values import Address as Address
+from .values import Network as Network
+from .values import within as within
+
 HostKeys = Literal["strict", "accept-new", "off"]
 Persist = Literal["none", "auto"]  # whether routes outlive a reboot
 
@@ -67,13 +68,3 @@ class Cluster:
             if machine.name == name:
                 return machine
         raise KeyError(name)
-
-
-def within(network: Network, networks: tuple[Network, ...]) -> bool:
-    """Whether a prefix lies inside one of the networks, which may be of either family."""
-    return any(
-        network.version == outer.version
-        and int(outer.network_address) <= int(network.network_address)
-        and int(network.broadcast_address) <= int(outer.broadcast_address)
-        for outer in networks
-    )
