@@ -1,14 +1,14 @@
 """The pod CIDRs that the kubelet's and the CNI plugins' files on a machine name."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_network
 from typing import Any
 
-from .cluster import Network
+from .values import Network, device, network, shown
+
+DEFAULT_BRIDGE = "cni0"  # as the bridge plugin calls it where nothing names one
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Cni:
     """What the CNI network configuration says of the network of pods."""
 
     claims: tuple[Claim, ...] = ()
-    bridge: str = "cni0"
+    bridge: str = DEFAULT_BRIDGE
     mtu: int = 0  # bytes; 0: not said
     masquerades: bool = False  # ipMasq
 
@@ -33,7 +33,7 @@ def read_kubelet(file: str, lines: list[str]) -> list[Claim]:
     """The podCIDR of a KubeletConfiguration: what stands after the key."""
     words = " ".join(line.partition("#")[0] for line in lines).replace(",", " ").split()
     networks = _networks(word.strip("\"'") for word in words)
-    return [Claim(file, tuple(networks))] if networks else []
+    return [Claim(shown(file), tuple(networks))] if networks else []
 
 
 def _networks(words: Iterable[object]) -> list[Network]:
@@ -42,7 +42,7 @@ def _networks(words: Iterable[object]) -> list[Network]:
     for word in words:
         if isinstance(word, str):
             with suppress(ValueError):
-                networks.append(ip_network(word, strict=False))
+                networks.append(network(word))
     return networks
 
 
@@ -54,8 +54,8 @@ def read_cni(configs: Mapping[str, str]) -> Cni:
         if networks:
             bridge = next((p for p in plugins if p.get("type") == "bridge"), {})
             return Cni(
-                (Claim(file, networks),),
-                _device(bridge.get("bridge")),
+                (Claim(shown(file), networks),),
+                _bridge(bridge.get("bridge")),
                 _mtu(bridge.get("mtu")),
                 bridge.get("ipMasq") is True,
             )
@@ -85,10 +85,11 @@ def _subnets(plugin: dict[str, Any]) -> list[Network]:
     return _networks(entry.get("subnet") for entry in entries)
 
 
-def _device(value: object) -> str:
-    """The bridge of a CNI config; another one where this is no name that people give to links."""
-    named = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.@-]{1,15}", value)
-    return str(value) if named else "cni0"
+def _bridge(value: object) -> str:
+    """The bridge of a CNI config; the plugin's own where this is no name of a link."""
+    with suppress(ValueError):
+        return device(value) if isinstance(value, str) else DEFAULT_BRIDGE
+    return DEFAULT_BRIDGE
 
 
 def _mtu(value: object) -> int:

@@ -6,7 +6,8 @@ from ipaddress import ip_network
 from itertools import pairwise
 
 from .cluster import Address, Cluster, Machine, Network, within
-from .facts import Facts, Interface
+from .facts import Facts
+from .values import Interface
 
 
 def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, list[str]]:

@@ -2,25 +2,25 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
 from .answer import sections
 from .batch import DIVIDED, lasting
-from .claim import Claim, read_cni, read_kubelet
-from .cluster import Address
+from .claim import DEFAULT_BRIDGE, Claim, read_cni, read_kubelet
 from .persistence import Manager, read_managers
 from .route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
 from .rule import Rule, read_rules
+from .values import Address, Interface, address, device, interface, number, quoted, shown
 
 STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
 LOG = "/var/lib/pod-routes"  # where it keeps what is to outlive a reboot
 
-_PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux"}
+MAX_MTU = 1 << 20  # bytes; that of lo is 65536
 
-Interface = IPv4Interface | IPv6Interface
+_PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Facts:
     addresses: tuple[tuple[str, Interface], ...] = ()  # device, address with prefix length
     bridges: Mapping[str, int] = field(default_factory=dict)  # device, MTU in bytes
     claims: tuple[Claim, ...] = ()
-    pod_bridge: str = "cni0"
+    pod_bridge: str = DEFAULT_BRIDGE
     pod_mtu: int = 1500  # bytes
     masquerades: bool = False  # the CNI config's ipMasq
     reserved: frozenset[Address] = frozenset()  # host-local's store
@@ -123,9 +123,9 @@ def read(answer: str) -> Facts:
     configs: dict[str, str] = {}
     for (name, detail), lines in found.items():
         if name == "route":
-            routes += parse_all(lines, int(detail))
+            routes += parse_all(lines, _family(detail))
         elif name == "rule":
-            rules += read_rules(lines, int(detail))
+            rules += read_rules(lines, _family(detail))
         elif name == "kubelet":
             claims += read_kubelet(detail, lines)
         elif name == "cni":
@@ -146,7 +146,6 @@ def read(answer: str) -> Facts:
     if on_bridge:
         claims.append(Claim(f"the address of {cni.bridge}", on_bridge))
     bridges = dict(map(_bridge, found.get(("bridge", ""), [])))
-    client = " ".join(found.get(("client", ""), [])).split()
     return Facts(
         routes=tuple(routes),
         rules=tuple(rules),
@@ -158,10 +157,10 @@ def read(answer: str) -> Facts:
         masquerades=cni.masquerades,
         reserved=frozenset(_addresses(found.get(("reserved", ""), []))),
         displaced=tuple(displaced.values()),
-        client=ip_address(client[0].partition("%")[0]) if client else None,
+        client=_client(found.get(("client", ""), [])),
         answering=frozenset(_addresses(found.get(("answering", ""), []))),
         missing=_missing(found.get(("missing", ""), [])),
-        maker=" ".join(found.get(("maker", ""), [])),
+        maker=shown(" ".join(found.get(("maker", ""), []))),
         pending=_pending(found.get(("pending", ""), [])),
         last=_last(found.get(("last", ""), [])),
         kept=_kept(found),
@@ -177,6 +176,13 @@ def read(answer: str) -> Facts:
             f"{lasting(line)}\n" for f in ("4", "6") for line in found.get(("ours", f), [])
         ),
     )
+
+
+def _family(detail: str) -> int:
+    """The IP version that a section is about."""
+    if detail not in ("4", "6"):
+        raise ValueError(f"no address family: {quoted(detail)}")
+    return int(detail)
 
 
 # How lines begin: a rule's "0:\tfrom all", a link's "3: cnio0: <", an address's "2: eth0  inet".
@@ -267,37 +273,42 @@ def last_lines(puts: Iterable[Route], takes: Iterable[Route]) -> list[str]:
 def _missing(lines: list[str]) -> tuple[str, ...]:
     """What was said first of each program that is missing."""
     said: dict[str, str] = {}
-    for line in lines:
+    for line in map(shown, lines):
         said.setdefault(line.partition(" ")[0], line)
     return tuple(said.values())
 
 
 def _device(line: str) -> str:
-    words = line.split()
+    words = line.split(maxsplit=2)
     if len(words) < 2:
-        raise ValueError(f"cannot read this line of `ip`: {line!r}")
-    return words[1].rstrip(":").partition("@")[0]
+        raise ValueError(f"cannot read this line of `ip`: {quoted(line)}")
+    return device(words[1].rstrip(":").partition("@")[0])
 
 
 def _bridge(line: str) -> tuple[str, int]:
     """One line of `ip -oneline link`: "3: cnio0: <BROADCAST,UP> mtu 1500 qdisc ..."."""
-    mtu = re.search(r" mtu (\d+) ", line)
-    return _device(line), int(mtu[1]) if mtu else 1500
+    mtu = re.search(r" mtu ([0-9]+) ", line)
+    return _device(line), number(mtu[1], most=MAX_MTU) if mtu else 1500
 
 
 def _address(line: str) -> tuple[str, Interface]:
     """One line of `ip -oneline address`: "2: eth0    inet 10.0.0.1/24 ..."."""
-    words = line.split()
-    if len(words) < 4 or words[2] not in ("inet", "inet6") or "%" in words[3]:
-        raise ValueError(f"cannot read this line of `ip address`: {line!r}")
-    return _device(line), ip_interface(words[3])
+    words = line.split(maxsplit=4)
+    if len(words) < 4 or words[2] not in ("inet", "inet6"):
+        raise ValueError(f"cannot read this line of `ip address`: {quoted(line)}")
+    return _device(line), interface(words[3])
 
 
-def _addresses(words: Iterable[str]) -> list[Address]:
-    addresses = []
+def _addresses(words: Iterable[str]) -> Iterator[Address]:
+    """Those of the words that are one: host-local keeps its lock and last address there too."""
     for word in words:
-        try:
-            addresses.append(ip_address(word.strip()))
-        except ValueError:
-            continue  # host-local keeps its lock and last address there too
-    return addresses
+        with suppress(ValueError):
+            yield address(word.strip())
+
+
+def _client(lines: list[str]) -> Address | None:
+    """Where SSH_CONNECTION says that the operator is (ssh(1)); sshd has UNKNOWN behind a socket."""
+    words = " ".join(lines).split()
+    with suppress(ValueError):
+        return address(words[0].partition("%")[0]) if words else None
+    return None

@@ -8,11 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 from typing import Literal
 
-from .cluster import Address, Network
 from .route import Route
+from .values import Address, Network, address, network
 
 DISPATCHER = "/etc/NetworkManager/dispatcher.d/50-pod-routes"
 IF_UP = "/etc/network/if-up.d/pod-routes"
@@ -141,7 +140,7 @@ def ways_in(files: Mapping[str, str]) -> frozenset[Way]:
     for text in files.values():
         for prefix, via in _WAY.findall(text):
             try:
-                ways.add((ip_network(prefix), ip_address(via)))
+                ways.add((network(prefix), address(via)))
             except ValueError:
                 continue
     return frozenset(ways)

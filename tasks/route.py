@@ -7,14 +7,14 @@ line is a type, a prefix, and then pairs of a keyword and its value among single
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 from .batch import lasting
-from .cluster import Address, Network
+from .values import Address, Network, address, device, number, prefix, quoted, word
 
 OWN_PROTOCOL = "214"  # unassigned in rt_protos: how a route of this tool is told from others
 DEFAULT_METRIC = {4: 0, 6: 1024}  # what the kernel takes when no metric is named
+MAX_METRIC = (1 << 32) - 1
 
 _FLAGS = frozenset(
     "onlink linkdown dead pervasive offload notify trap offload_failed rt_offload rt_trap"
@@ -148,7 +148,7 @@ def parse(line: str, family: int) -> Route:
     try:
         return _parse(line, family)
     except (ValueError, IndexError) as error:
-        raise Unreadable(f"cannot read this line of `ip route`: {line!r}") from error
+        raise Unreadable(f"cannot read this line of `ip route`: {quoted(line)}") from error
 
 
 def parse_all(lines: Iterable[str], family: int) -> list[Route]:
@@ -177,44 +177,44 @@ def _parse(line: str, family: int) -> Route:
     dev = ""
     at = 0
     while at < len(words):
-        word = words[at]
-        if word in _FLAGS:
+        key = words[at]
+        if key in _FLAGS:
             at += 1
-        elif word == "nexthop":
+        elif key == "nexthop":
             if via is not None or dev:
                 hops.append(Hop(via, dev))
             via, dev = None, ""
             at += 1
-        elif word == "encap":  # its own words, whatever they are, end where the way begins
+        elif key == "encap":  # its own words, whatever they are, end where the way begins
             while words[at] not in ("via", "dev", "nexthop"):
                 at += 1
-        elif word == "via":
+        elif key == "via":
             at += 1 if words[at + 1] in ("inet", "inet6") else 0
-            via = ip_address(words[at + 1])
+            via = address(words[at + 1])
             at += 2
-        elif word == "dev":
-            dev = words[at + 1]
+        elif key == "dev":
+            dev = device(words[at + 1])
             at += 2
         else:
             at += 2 if words[at + 1 : at + 2] == ["lock"] else 1  # "mtu lock 1400"
-            values.setdefault(word, words[at] if at < len(words) else "")
+            values.setdefault(key, words[at] if at < len(words) else "")
             at += 1
     if via is not None or dev:
         hops.append(Hop(via, dev))
     return Route(
         prefix=prefix,
         hops=tuple(hops),
-        protocol=values.get("proto", "boot"),
-        metric=int(values.get("metric", "0")),
+        protocol=word(values.get("proto", "boot")),
+        metric=number(values.get("metric", "0"), most=MAX_METRIC),
         type=kind,
-        table=values.get("table", "main"),
-        tos=values.get("tos", "0"),
+        table=word(values.get("table", "main")),
+        tos=word(values.get("tos", "0")),
         text=lasting(line.strip()),
-        unsaved=next((why for word, why in UNSAVED[family].items() if word in words), ""),
+        unsaved=next((why for key, why in UNSAVED[family].items() if key in words), ""),
     )
 
 
-def _prefix(word: str, family: int) -> Network:
-    if word == "default":
-        return ip_network("0.0.0.0/0" if family == 4 else "::/0")
-    return ip_network(word)
+def _prefix(text: str, family: int) -> Network:
+    if text == "default":
+        return prefix("0.0.0.0/0" if family == 4 else "::/0")
+    return prefix(text)

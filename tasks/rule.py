@@ -2,9 +2,8 @@
 
 import itertools
 from dataclasses import dataclass
-from ipaddress import ip_network
 
-from .cluster import Network
+from .values import Network, network, number, shown, word
 
 SHORTEST = 8  # no pod CIDR has a shorter prefix
 
@@ -41,11 +40,12 @@ def read_rules(lines: list[str], family: int) -> list[Rule]:
     for line in lines:
         words = line.partition(":")[2].split()
         values = dict(itertools.pairwise(words))
-        table = values.get("lookup", "")
+        table = word(values["lookup"]) if "lookup" in values else ""
         negated = "not" in words
         partial = bool(_PARTIAL & set(words))
         if table == "main":
-            held_back = int(values.get("suppress_prefixlength", "-1")) >= SHORTEST
+            suppressed = number(values.get("suppress_prefixlength", "-1"), least=-1)
+            held_back = suppressed >= SHORTEST
             passed_over = negated or partial or "iif" in words or held_back
         else:
             goes_on = bool({"goto", "nop"} & set(words)) or table == "local"
@@ -54,7 +54,7 @@ def read_rules(lines: list[str], family: int) -> list[Rule]:
             continue
         rule = Rule(
             family,
-            " ".join(line.split()).removesuffix(" proto unspec"),
+            shown(line).removesuffix(" proto unspec"),
             None if negated else _selector(values.get("from")),
             None if negated else _selector(values.get("to")),
             table,
@@ -65,5 +65,5 @@ def read_rules(lines: list[str], family: int) -> list[Rule]:
     return rules
 
 
-def _selector(word: str | None) -> Network | None:
-    return None if word in (None, "all") else ip_network(word)
+def _selector(text: str | None) -> Network | None:
+    return None if text in (None, "all") else network(text)

@@ -25,7 +25,6 @@ MAX_SHOWN = 200  # characters of such text that a message quotes
 MAX_NUMBER = (1 << 63) - 1
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}"  # of a machine, in hosts.toml
-_DEVICE = re.compile(r"[!-.0-9;-~]{1,15}")  # of a link; the kernel refuses "/", ":" and blanks
 _WORD = re.compile(r"[!-~]{1,64}")
 _NETWORK = re.compile(r"[0-9A-Fa-f.:]{2,45}/[0-9]{1,3}")
 _ADDRESS = re.compile(r"[0-9A-Fa-f.:]{2,45}")
@@ -50,6 +49,14 @@ def network(text: str) -> Network:
     return interface(text).network
 
 
+def prefix(text: str) -> Network:
+    """A network as the kernel has it for a route: one with host bits set is none."""
+    found = interface(text)
+    if found.ip != found.network.network_address:
+        raise ValueError(f"not a prefix: {quoted(text)}")
+    return found.network
+
+
 def host(ip: Address) -> Network:
     """The network that holds this address alone."""
     return IPv6Network(ip) if isinstance(ip, IPv6Address) else IPv4Network(ip)
@@ -70,8 +77,8 @@ def decimal(text: str, most: float) -> float:
 
 
 def device(text: str) -> str:
-    """The name of a network link (dev_valid_name in Linux's net/core/dev.c), if it is in ASCII."""
-    if _DEVICE.fullmatch(text) and text not in (".", ".."):
+    """The name of a network link, as dev_valid_name in Linux's net/core/dev.c has it."""
+    if 0 < len(text) < 16 and text.isprintable() and not set(text) & set("/: "):
         return text
     raise ValueError(f"not the name of a network link: {quoted(text)}")
 

@@ -231,7 +231,7 @@ def test_another_hands_file_among_the_displaced_routes_is_passed_over() -> None:
 
 
 def test_an_address_that_names_an_interface_is_a_value_error() -> None:
-    with pytest.raises(ValueError, match="cannot read this line"):
+    with pytest.raises(ValueError, match="not an address"):
         read("== address\n2: eth0    inet6 fd00::1%\x1b[31m/64 scope global\n== answering\n")
 
 
