@@ -24,8 +24,12 @@ def shows(options: str, *parts: Iterable[str], first: Iterable[str] = ()) -> str
 
     The lines in `first` are carried out before, by the same run.
     """
-    lines = [line for part in parts for line in (*part, "link show dev lo")]
-    return batch(f"{options} -details -oneline", [*first, *lines])
+    return batch(f"{options} -details -oneline", [*first, *divided(*parts)])
+
+
+def divided(*parts: Iterable[str]) -> list[str]:
+    """The lines of all these parts, with one that shows a divider after each part."""
+    return [line for part in parts for line in (*part, "link show dev lo")]
 
 
 def lasting(line: str) -> str:

@@ -129,7 +129,7 @@ def read(answer: str) -> Facts:
         elif name == "kubelet":
             claims += read_kubelet(detail, lines)
         elif name == "cni":
-            configs[detail] = "".join(lines)
+            configs[detail] = "\n".join(line.removeprefix("|") for line in lines)
         elif name == "displaced":
             file = detail.rpartition("/")[2].removesuffix(".text")
             if file.count("_") >= 3:  # as tasks/steps.py names them; else another hand's

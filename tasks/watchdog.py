@@ -5,11 +5,9 @@ its own (setsid(1)). These are scripts for the machine, run in STATE; tasks/arme
 """
 
 from .facts import STATE
+from .script import script
 
-# A push adds a line: the last one holds.
-READ_DEADLINE = (
-    r"""read_deadline() { while read -r line; do deadline=$line; done <"$1/deadline"; }"""
-)
+READ_DEADLINE = script("deadline.sh")
 
 # watchdog: whether the one whose number is in a file is alive, and no other process has it by now.
 # end_watchdog: end the one that was found so, with what it has started.

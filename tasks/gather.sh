@@ -1,0 +1,123 @@
+# What a machine says of itself, in sections that begin with a line "== name detail".
+# Nothing here changes it, but for what `settle` takes back because it is overdue.
+#
+# needed: programs, a line each     files: patterns of our files that bring routes back
+# state, log: our directories       own: our routing protocol number
+# known: next hops of the cluster, a line each; strangers: "yes" to ping the others
+# ask_both, ask_4, ask_6: lines for `ip -batch`; ask_both where one run serves both families
+
+# strangers_answering: next hops of our routes that are no machine's, and answer a ping.
+strangers_answering() {
+  for hop in $(ip -4 -oneline route show proto "$own"; ip -6 -oneline route show proto "$own"); do
+    [ "$previous" = via ] && echo "$hop"
+    previous=$hop
+  done | sort -u | {
+    while read -r hop; do
+      case "$nl$known$nl" in *"$nl$hop$nl"*) continue ;; esac
+      ping -n -q -c 2 -i 0.3 -W 1 "$hop" >/dev/null 2>&1 && echo "$hop" &
+    done
+    wait
+  }
+}
+
+# missing PROGRAM: its name where it is not there; BusyBox has some of the name that lack options.
+missing() {
+  IFS=:
+  for place in $PATH; do
+    [ -x "$place/$1" ] || continue
+    unset IFS
+    # shellcheck disable=SC3013  # -ef is in POSIX since 2024, and in every sh
+    [ ! "$place/$1" -ef /bin/busybox ] || echo "$1 other than BusyBox's"
+    return
+  done
+  unset IFS
+  echo "$1"
+}
+
+# lines FILE: what is in it. Where it can, the shell does what a program could: one costs a
+# millisecond.
+lines() { while IFS= read -r line || [ "$line" ]; do echo "$line"; done <"$1"; }
+
+# behind_bars FILE: the same, each line behind a "|": whatever it is, it heads no section.
+behind_bars() { while IFS= read -r line || [ "$line" ]; do echo "|$line"; done <"$1"; }
+
+# show FAMILIES LINES OPTION...: one run of ip, which shows what the lines ask for.
+show() {
+  echo "== ip $1"
+  asked=$2
+  shift 2
+  ip "$@" -details -oneline -batch - <<END || { echo "== missing"; echo ip; }
+$asked
+END
+}
+
+# waiting PLACE: the change that waits in a directory, and how many seconds it has left.
+waiting() {
+  echo "== pending"
+  read -r up _ </proc/uptime
+  read_deadline "$state/$1"
+  echo "$1 $((deadline - ${up%.*}))"
+  (cd "$state/$1" && cat run since who what machines)
+}
+
+main() {
+  nl='
+'
+  settle
+  echo "== missing"
+  for program in $needed; do missing "$program"; done
+  echo "== client"
+  echo "$SSH_CONNECTION"
+  if [ "$ask_both" ]; then
+    show "4 6" "$ask_both"
+  else
+    show 4 "$ask_4" -4
+    show 6 "$ask_6" -6 -force
+  fi
+  echo "== maker"
+  for file in sys_vendor product_name chassis_asset_tag; do lines "/sys/class/dmi/id/$file"; done
+  for file in /var/lib/kubelet/kubelet-config.yaml /var/lib/kubelet/config.yaml; do
+    [ -r "$file" ] || continue
+    echo "== kubelet $file"
+    while IFS= read -r line || [ "$line" ]; do
+      case $line in podCIDR:*) echo " ${line#podCIDR:}" ;; esac
+    done <"$file"
+  done
+  for file in /etc/cni/net.d/*.conf /etc/cni/net.d/*.conflist /etc/cni/net.d/*.json; do
+    [ -r "$file" ] || continue
+    echo "== cni $file"
+    behind_bars "$file"
+  done
+  echo "== reserved"
+  for file in /var/lib/cni/networks/*/*; do echo "${file##*/}"; done
+  for file in "$log"/displaced/*.text "$state"/displaced/*.text; do
+    [ -r "$file" ] || continue
+    echo "== displaced $file"
+    cat "$file"
+  done
+  for place in pending undoing; do
+    [ ! -d "$state/$place" ] || waiting "$place"
+  done
+  if [ -r "$state/last/changes" ] || [ -r "$log/owned" ]; then
+    echo "== last"
+    cat "$state/last/run" "$state/last/changes" "$log/owned"
+  fi
+  echo "== networkd"
+  [ ! -d /run/systemd/netif/links ] ||
+    grep -E '^(ADMIN_STATE|NETWORK_FILE)=' /dev/null /run/systemd/netif/links/*
+  echo "== networkmanager"
+  [ ! -d /run/NetworkManager/devices ] ||
+    grep -x managed=true /dev/null /run/NetworkManager/devices/*
+  echo "== ifupdown"
+  lines /run/network/ifstate
+  echo "== systemd"
+  [ ! -d /run/systemd/system ] || echo yes
+  # shellcheck disable=SC2086  # patterns
+  for file in $files; do
+    [ -r "$file" ] || continue
+    echo "== file $file"
+    tr -c '\n -~' '?' <"$file" | sed 's/^/|/'
+  done
+  echo "== answering"
+  [ ! "$strangers" ] || strangers_answering
+} 2>/dev/null
