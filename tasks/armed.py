@@ -1,4 +1,4 @@
-"""Changes that take themselves back: the scripts a machine is given, and what they report.
+"""Changes that take themselves back: the scripts a machine is given.
 
 A change is armed before it acts. In STATE/pending stand the undo, as a script of its own, and a
 deadline in seconds of uptime; a watchdog that no login session owns carries the undo out when the
@@ -8,22 +8,20 @@ are already gone or there fail harmlessly, and what stands at the prefixes of th
 whether it worked. What others do elsewhere meanwhile (a pod that starts) is theirs.
 """
 
-import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
-from .armed_library import PATIENCE, library
-from .batch import batch
-from .cluster import Address
-from .facts import LOG, Displaced
+from .facts import LOG, STATE, Displaced
 from .persist_script import persist_script
-from .readback import joined, look_function, touched_function
+from .readback import asked_around, asked_of_prefixes
 from .route import UNSAVED
 from .run import Run
-from .steps import Keep, Steps, restore, save
-from .watchdog import START_WATCH, WATCH
+from .script import Script, joined, script
+from .steps import Steps, family_of
+from .values import Address
 
 READY = "== ready"
-_FILES = ("text", "save")  # what is kept of routes that are taken away: as shown, and as bytes
+PATIENCE = 30  # seconds to wait for another command that is at work on the machine
+NAP = 10  # seconds that the watchdog sleeps at most before it looks again
 
 
 def carry_out(
@@ -34,7 +32,7 @@ def carry_out(
     what: str,
     lifelines: Collection[Address] = (),
     forgets: Sequence[Displaced] = (),
-) -> str:
+) -> Script:
     """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
 
     When the undo is armed it says READY, and waits for a line; then READY again, until it ends.
@@ -46,265 +44,89 @@ def carry_out(
     routes this one puts back. `what` is a summary for the history. The ways to the `lifelines` have
     to be the same afterwards.
     """
-    keeps = "\n".join(map(_kept, steps.keeps))
-    restores = "\n".join(
-        f"  same_links {shlex.quote(d.file)} && {restore(d)} || return" for d in steps.restores
+    around = script(
+        "readback.sh",
+        "push.sh",
+        "carry_out.sh",
+        **asked_around(steps, run.pod_networks, lifelines),
+        run=run.id,
+        timeout=run.timeout,
+        patience=PATIENCE,
+        who=run.who,
+        since=run.since,
+        what=what,
+        machines=" ".join(run.machines),
+        planned_on=snapshot,
+        changes=changes or (),
+        repair="yes" if changes is None else "",
+        missing=_still_missing(steps),
+        keeps=[f"{k.prefix.version} {k.prefix} {k.protocol} {k.file}" for k in steps.keeps],
+        lines=steps.do,
+        restores=[f"{family_of(d)} {d.file}" for d in steps.restores],
+        gone_4=_any_of(UNSAVED[4]),
+        gone_6=_any_of(UNSAVED[6]),
+        undo=_undo(steps, run),
+        persist=persist_script(steps.files),
+        watch=script("deadline.sh", "watch.sh", state=STATE, nap=NAP),
     )
-    with_look = joined(steps)
-    alone = "" if with_look else f"{batch('', steps.do)}\n  [ $? = 0 ] || return"
-    remembered = ":" if changes is None else f"{_quoted_lines(changes)} >changes"
-    return f"""{library(run)}
-planned_on={shlex.quote(snapshot)}
-undo={shlex.quote(_undo_script(steps, run))}
-persist={shlex.quote(persist_script(steps.files))}
-watch={shlex.quote(WATCH)}
-run={run.quoted} timeout={run.timeout} patience={PATIENCE} joined={len(with_look)} changed=
-{look_function(steps, run.pod_networks, lifelines)}
-{_push_function(run)}
-{_keep_function(run, forgets)}
-{START_WATCH}
-{_CARRY_OUT}
-arm() {{
-  [ ! -d pending.new ] || rm -rf pending.new
-  mkdir pending.new && cd pending.new || return
-  echo $run >run && echo {shlex.quote(run.who)} "${{client:+from $client}}" >who &&
-    echo {shlex.quote(what)} >what && echo {run.since} >since &&
-    echo {shlex.quote(" ".join(run.machines))} >machines && printf %s "$touched" >before &&
-    echo $self >holder && {remembered} &&
-    printf '%s\\n' "$undo" >undo &&
-    printf '%s\\n' "$persist" >persist &&
-    printf '%s\\n' "$watch" >watch && due_in $timeout >deadline || return
-  cd .. && mv pending.new pending && start_watch
-}}
-note() {{
-  {{ {_quoted_lines(_noted(steps)) if steps.noted else ":"}; printf %s "$owned"; }} >pending/owned
-}}
-go() {{
-  cd displaced || return
-{keeps}
-{alone}
-{restores}
-}}
-"""
+    return joined(_recovery(run), around, _keep(run, forgets))
 
 
-def _kept(keep: Keep) -> str:
-    """A line that saves what is to be taken away, where it can be put back."""
-    family, file = keep.prefix.version, shlex.quote(keep.file)
-    lost = shlex.quote(f" ({'|'.join(UNSAVED[family])}) ")
-    return (
-        f"  at_prefix {family} {keep.prefix} >{file}.text &&"
-        f" comes_back {shlex.quote(keep.protocol)} {lost} <{file}.text &&"
-        f" {save(keep)} >{file}.save || return"
-    )
-
-
-def go_back(run: Run, why: str) -> str:
+def go_back(run: Run, why: str) -> Script:
     """The script that leads back to before this run, however far it came on the machine."""
-    return f"""{library(run)}
-main() {{
-  enter -w {PATIENCE} || return
-  if [ "$(cat pending/run undoing/run 2>/dev/null)" = {run.quoted} ]; then
-    take_back {shlex.quote(why)} || {{ echo "== broken"; return; }}
-  elif cut -f 2,5 "$log/history" 2>/dev/null | grep -q '^{run.id}.kept'; then
-    echo "== kept"
-    return
-  fi
-  echo "== done"
-}}
-"""
+    return _revert(run, why, dropping="")
 
 
-def take_back(run: Run, why: str) -> str:
+def take_back(run: Run, why: str) -> Script:
     """The script that drops the change of this run that waits for confirmation."""
-    return f"""{library(run)}
-main() {{
-  enter -w {PATIENCE} || return
-  [ "$(cat pending/run undoing/run 2>/dev/null)" = {run.quoted} ] || {{ fired; return; }}
-  if take_back {shlex.quote(why)}; then echo "== done"; else echo "== broken"; fi
-}}
-"""
+    return _revert(run, why, dropping="yes")
 
 
-def push(run: Run) -> str:
+def push(run: Run) -> Script:
     """The script that sets the deadline anew, and says whether the undo is still armed."""
-    return f"""{library(run)}
-{_push_function(run)}
-main() {{ enter -w {PATIENCE} && push; }}
-"""
+    pushed = script("push.sh", run=run.id, timeout=run.timeout)
+    return joined(_recovery(run), pushed, script("alone.sh", does="push", patience=PATIENCE))
 
 
-def confirm(run: Run, forgets: Sequence[Displaced] = ()) -> str:
+def confirm(run: Run, forgets: Sequence[Displaced] = ()) -> Script:
     """The script that keeps the change of this run; records of displaced routes may go with it."""
-    return f"""{library(run)}
-{_keep_function(run, forgets)}
-main() {{ enter -w {PATIENCE} && keep; }}
-"""
+    alone = script("alone.sh", does="keep", patience=PATIENCE)
+    return joined(_recovery(run), _keep(run, forgets), alone)
 
 
-def _push_function(run: Run) -> str:
-    return f"""push() {{
-  if is_of pending {run.quoted} && watchdog pending/pid && due_in {run.timeout} >>pending/deadline
-  then echo "== armed"; else fired; fi
-}}"""
-
-
-def _keep_function(run: Run, forgets: Sequence[Displaced]) -> str:
-    files = " ".join(
-        f"{place}displaced/{shlex.quote(d.file)}.{end}"
-        for d in forgets
-        for end in _FILES
-        for place in ("", f"{LOG}/")
-    )
-    return f"""keep() {{
-  is_of pending {run.quoted} || {{ fired; return; }}
-  if [ -e pending/changes ]; then place=last; else place=kept; fi
-  [ ! -d $place ] || rm -rf $place
-  mv pending $place || {{ fired; return; }}
-  watchdog $place/pid && end_watchdog
-  ending=kept how=kept
-  words=$(. ./$place/persist 2>&1 9>&-) || {{
-    ending=unpersisted how="kept, but its files could not be changed"
-  }}
-  record $place "$how" && if [ $place = last ]; then remember; fi || {{
-    ending=unpersisted words="${{words:+$words; }}no record of it can be written to $log"
-  }}
-  if [ $place = last ]; then
-    {f"rm -f {files}" if files else ":"}
-  else
-    rm -rf kept
-  fi
-  echo "== $ending"
-  echo "$words"
-}}"""
-
-
-def settle(run: Run) -> str:
+def settle(run: Run) -> Script:
     """A shell function for `question`: whoever touches a machine undoes what is overdue."""
-    return f"""{library(run)}
-settle() {{
-  [ -d "$state/pending" ] || [ -d "$state/undoing" ] || return
-  (enter -n && recover) >/dev/null
-}}"""
+    return joined(_recovery(run), script("settle.sh"))
 
 
-_CARRY_OUT = r"""
-at_prefix() { ip "-$1" -details -oneline route show table all exact "$2"; }
-comes_back() {
-  ! grep " table main " | grep " proto $1 " | grep -E "$2" || {
-    echo "cannot be put back as it was"
-    return 1
-  }
-}
-same_links() {
-  ip route showdump <"$1.save" | grep -o ' dev [^ ]*' | sort -u | while read -r _ dev; do
-    grep -qF " dev $dev " "$1.text" || {
-      echo "the links have other numbers than when $1 was taken away: put that route back by hand" \
-        "from $1.text, and remove the files $1.* in $PWD and $log/displaced"
-      exit 1
-    }
-  done
-}
-carry() {
-  ways_before=$ways
-  if { [ $joined != 0 ] || words=$(go 2>&1); } && as_wanted; then
-    changed=yes
-    note
-    unlock  # who does not read the answer must not keep the watchdog waiting
-    printf '%s' "== done$nl== route$nl$touched== get$nl$resolved"
-    return
-  fi
-  if take_back "failed"; then echo "== undone"; else echo "== broken"; fi
-  echo "$words"
-  return 1
-}
-as_wanted() {
-  if look after; then
-    if refused; then return 1; fi
-    words="the way back to you, or to the gateway, was another one afterwards"
-    [ "$ways" = "$ways_before" ]
-  else
-    words=$(cat pending/said)
-    words="ip does not show what came of it${words:+: $words}"
-    return 1
-  fi
-}
-refused() { # one of the lines that `look after` carries out; a later one may only ask in vain
-  [ $joined != 0 ] && [ $failed != 0 ] || return
-  words=$(cat pending/said)
-  case $words in
-    *"Command failed -:"[0-9]*) ;;
-    *) words="ip has not carried all of it out${words:+: $words}"; return 0 ;;
-  esac
-  number=${words#*"Command failed -:"} number=${number%%[!0-9]*}
-  words=${words%%"Command failed -:$number"*}"Command failed -:$number"
-  [ "$number" -le $joined ]
-}
-main() {
-  read -r self _ </proc/self/stat
-  enter -n || return
-  recover
-  if [ -d pending ] || [ -d undoing ]; then
-    echo "== pending"; cat pending/who undoing/who 2>/dev/null; return
-  fi
-  look before || { echo "== unarmed"; echo "ip does not show its routes"; return; }
-  [ "$table" = "$planned_on" ] || { echo "== changed"; return; }
-  words=$(arm 2>&1) || { rm -rf pending pending.new; echo "== unarmed"; echo "$words"; return; }
-  while echo; echo "== ready"; read -r word <&3; do
-    case $word in
-      go) carry || return ;;
-      push) lock_it -w $patience && push; [ ! "$changed" ] || unlock ;;
-      keep) lock_it -w $patience && keep; return ;;
-      *) break ;;
-    esac
-  done
-  if [ ! "$changed" ] && mv pending pending.new; then
-    watchdog pending.new/pid && end_watchdog
-    rm -rf pending.new
-  fi
-}
-"""
+def _recovery(run: Run) -> Script:
+    holder = f"{run.who} since {run.since}"
+    return script("deadline.sh", "recovery.sh", state=STATE, log=LOG, holder=holder)
 
 
-def _undo_script(steps: Steps, run: Run) -> str:
+def _keep(run: Run, forgets: Sequence[Displaced]) -> Script:
+    return script("keep.sh", run=run.id, forgets=[d.file for d in forgets])
+
+
+def _revert(run: Run, why: str, dropping: str) -> Script:
+    values = {"run": run.id, "why": why, "dropping": dropping}
+    return joined(_recovery(run), script("revert.sh", **values, patience=PATIENCE))
+
+
+def _undo(steps: Steps, run: Run) -> Script:
     """The undo as a script of its own: run in STATE by whoever has renamed it to `undoing`."""
-    restores = "\n".join(
-        f"  [ ! -s displaced/{shlex.quote(k.file)}.save ] ||"
-        f" ip -{k.prefix.version} route restore <displaced/{shlex.quote(k.file)}.save"
-        for k in steps.keeps
+    asked = asked_of_prefixes(steps, run.pod_networks)
+    kept = [f"{k.prefix.version} {k.file}" for k in steps.keeps]
+    return joined(
+        _recovery(run), script("readback.sh", "undo.sh", **asked, lines=steps.undo, kept=kept)
     )
-    forgets = " ".join(
-        f"displaced/{shlex.quote(k.file)}.{end}" for k in steps.keeps for end in _FILES
-    )
-    return f"""{library(run)}
-export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
-cd "$state" || exit
-place=${{0%/undo}}
-{touched_function(steps, run.pod_networks)}
-before=$(cat "$place/before")
-[ "$(touched)" = "$before" ] || {{
-{batch("-force", steps.undo)}
-told=$({{
-{restores or "  :"}
-}} 2>&1)
-}}
-if [ "$(touched)" = "$before" ]; then
-  record "$place" "undone: $1"
-  rm -rf "$place" {forgets}
-else
-  set -f
-  told=$(echo $told)
-  record "$place" "NOT undone: $1${{told:+: $told}}"
-  exit 1
-fi"""
 
 
-def _noted(steps: Steps) -> list[str]:
-    """What goes on being noted as ours although it is lost, as `remember` writes it."""
+def _still_missing(steps: Steps) -> list[str]:
+    """What goes on being recorded as ours although it is missing, as keep.sh remembers it."""
     return [line for r in steps.noted for line in (f"== kept {r.prefix.version}", r.words)]
 
 
-def _quoted_lines(lines: Iterable[str]) -> str:
-    """A shell command that prints these lines."""
-    words = " ".join(map(shlex.quote, lines))
-    return f"printf '%s\\n' {words or shlex.quote('')}"
+def _any_of(words: Collection[str]) -> str:
+    """A pattern for grep -E that finds one of the words."""
+    return f" ({'|'.join(words)}) "

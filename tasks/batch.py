@@ -14,19 +14,6 @@ PASSING = (" expires -*[0-9]*sec", " linkdown", " dead")
 _PASSING = re.compile("|".join(PASSING))
 
 
-def batch(options: str, lines: Iterable[str]) -> str:
-    """A shell command, on lines of its own, that has `ip` carry out these lines."""
-    return "\n".join([f"ip {options} -batch - <<'END'", *lines, "END"])
-
-
-def shows(options: str, *parts: Iterable[str], first: Iterable[str] = ()) -> str:
-    """A shell command, on lines of its own, that shows these parts, a divider after each.
-
-    The lines in `first` are carried out before, by the same run.
-    """
-    return batch(f"{options} -details -oneline", [*first, *divided(*parts)])
-
-
 def divided(*parts: Iterable[str]) -> list[str]:
     """The lines of all these parts, with one that shows a divider after each part."""
     return [line for part in parts for line in (*part, "link show dev lo")]

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from .answer import sections
-from .cluster import Address
 from .route import Route, parse, parse_all
 from .steps import Steps
+from .values import Address, shown
 
 End = Literal[
     "done", "undone", "broken", "locked", "pending", "changed", "unarmed", "armed", "fired", "kept",
     "unpersisted",
 ]  # fmt: skip
+MAX_WORDS = 1000  # characters of what a machine says of an end
 ENDS: tuple[End, ...] = get_args(End)
 
 
@@ -40,11 +41,11 @@ def read_outcome(answer: str, steps: Steps) -> Outcome:
     found = sections(answer)
     for state in ENDS:
         if (state, "") in found:
-            said = " ".join(found[state, ""])
+            said = shown(" ".join(found[state, ""]), most=MAX_WORDS)
             break
     else:
         raise ValueError("the answer breaks off")
-    failed = re.search(r"\s*Command failed -:(\d+)", said)
+    failed = re.search(r" ?Command failed -:([0-9]{1,9})", said)
     number = int(failed[1]) if failed else 0
     line = f"ip {steps.do[number - 1]}" if 0 < number <= len(steps.do) else ""
     return Outcome(

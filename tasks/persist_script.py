@@ -3,44 +3,19 @@
 It is sent with the change, waits beside the undo, and is run in STATE by whoever confirms.
 """
 
-import shlex
-
 from .facts import LOG
 from .persistence import Files
-
-# put: stdin becomes a file that is there whole or not at all, even if the power fails.
-# PATH MODE TARGET; with a target, a symbolic link to it.
-_PUT = r"""umask 022
-put() {
-  new=${1%/*}/.pod-routes.new
-  [ ! -d "$1" ] || { echo "$1 is a directory"; return 1; }
-  mkdir -p "${1%/*}" && rm -f "$new" || return
-  if [ "$3" ]; then ln -s "$3" "$new"; else
-    cat >"$new" && chmod "$2" "$new" && { sync "$new" 2>/dev/null || sync; }
-  fi && mv -f "$new" "$1" && { sync "${1%/*}" 2>/dev/null || sync; } || {
-    rm -f "$new"
-    return 1
-  }
-}
-take() {
-  rm -f "$1" "${1%/*}/.pod-routes.new" || return
-  case $1 in *.network.d/*) rmdir "${1%/*}" 2>/dev/null || : ;; esac
-}
-keep_displaced() {
-  for file in displaced/*; do
-    [ ! -e "$file" ] || put "$log/$file" 600 "" <"$file" || return
-  done
-}
-drop_displaced() { [ ! -d "$log/displaced" ] || rm -rf "$log/displaced"; }"""
+from .script import Script, joined, script
 
 
-def persist_script(files: Files) -> str:
+def persist_script(files: Files) -> Script:
     """The script for these files; it says why where it fails, with a status that is not 0."""
-    lines = [
-        f"printf '%s' {shlex.quote(f.text)} 2>/dev/null |"
-        f" put {shlex.quote(f.path)} {f.mode} {shlex.quote(f.target)} || exit"
-        for f in files.write
-    ]
-    lines += [f"take {shlex.quote(path)} || exit" for path in files.remove]
-    lines.append("keep_displaced" if files.stay else "drop_displaced")
-    return "\n".join([f"log={LOG}", _PUT, *lines])
+    return joined(
+        script("persist.sh", log=LOG),
+        *(
+            script("persist_file.sh", path=f.path, mode=f.mode, target=f.target, text=f.text)
+            for f in files.write
+        ),
+        *(script("persist_removal.sh", path=path) for path in files.remove),
+        script("persist_displaced.sh", stay="yes" if files.stay else ""),
+    )

@@ -2,7 +2,6 @@
 
 import getpass
 import os
-import shlex
 import socket
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,11 +19,6 @@ class Run:
     pod_networks: tuple[Network, ...]
     machines: tuple[str, ...] = ()  # all that it changes
     since: str = ""  # HH:MM:SS by the operator's clock
-
-    @property
-    def quoted(self) -> str:
-        """Its id as a word for a shell: a machine may have said it."""
-        return shlex.quote(self.id)
 
 
 def new_run(pod_networks: tuple[Network, ...], timeout: int) -> Run:

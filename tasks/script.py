@@ -42,3 +42,8 @@ def _assigned(name: str, value: Value | Iterable[Value]) -> str:
 @lru_cache
 def _text(file: str) -> str:
     return (Path(__file__).parent / file).read_text(encoding="utf-8")
+
+
+def joined(*scripts: Script) -> Script:
+    """Scripts, one after the other."""
+    return Script("\n".join(scripts))

@@ -109,13 +109,14 @@ def _replaced(change: Change) -> Route | None:
     return next((r for r in change.take if change.put and r.key == change.put.key), None)
 
 
-def _family(displaced: Displaced) -> int:
+def family_of(displaced: Displaced) -> int:
+    """The IP version of displaced routes, by the name of their file."""
     return 6 if displaced.file.split("_")[1] == "6" else 4
 
 
 def restore(displaced: Displaced) -> str:
     """The command that puts displaced routes back, run where their files are."""
-    return f"ip -{_family(displaced)} route restore <{shlex.quote(displaced.file)}.save"
+    return f"ip -{family_of(displaced)} route restore <{shlex.quote(displaced.file)}.save"
 
 
 def save(keep: Keep) -> str:

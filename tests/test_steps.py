@@ -98,7 +98,7 @@ def scripts() -> list[str]:
         armed.take_back(run, HOSTILE),
         armed.push(run),
         armed.confirm(run, [kept]),
-        armed._undo_script(made, run),
+        armed._undo(made, run),
         script((probe,), pings([Target("worker-1", probe.address, probe.address)], 1500), asked),
         script((), pings([], 1500), asked),
     ]

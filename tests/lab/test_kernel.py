@@ -11,8 +11,9 @@ import pytest
 from tasks.batch import lasting
 from tasks.facts import Displaced, read
 from tasks.question import question
-from tasks.readback import look_function, touched_function
+from tasks.readback import asked_around, asked_of_prefixes
 from tasks.route import Route, parse
+from tasks.script import script
 from tasks.steps import Keep, Steps, restore, save
 
 from ..builders import POD_NETWORKS
@@ -270,8 +271,8 @@ def test_what_stands_at_a_prefix_is_what_the_kernel_shows_at_it(kernel: Kernel) 
         ]
         wanted = "".join(f"{lasting(line)}\n" for line in "".join(asked).splitlines())
         there = Steps((), (), prefixes=some)
-        look = f"{look_function(there, POD_NETWORKS, [])}\nlook before; printf %s "
-        undo = f"{touched_function(there, POD_NETWORKS)}\ntouched"
-        seen = kernel.run("sh", "-c", f'{look} "$touched"').decode()
+        look = script("recovery.sh", "readback.sh", **asked_around(there, POD_NETWORKS, []))
+        undo = script("recovery.sh", "readback.sh", **asked_of_prefixes(there, POD_NETWORKS))
+        seen = kernel.run("sh", "-c", f'{look}\nlook; printf %s "$touched"').decode()
         assert sorted(seen.splitlines()) == sorted(wanted.splitlines())
-        assert kernel.run("sh", "-c", undo).decode() == seen
+        assert kernel.run("sh", "-c", f"{undo}\ntouched").decode() == seen

@@ -1,0 +1,33 @@
+# A change that is confirmed.
+#
+# run: its id     forgets: records of displaced routes that are of no more use, a file's name each
+
+# keep: confirm the change; put its files in place; say how that ended.
+keep() {
+  is_of pending "$run" || { fired; return; }
+  if [ -e pending/changes ]; then place=last; else place=kept; fi
+  [ ! -d $place ] || rm -rf $place
+  mv pending $place || { fired; return; }
+  watchdog $place/pid && end_watchdog
+  ending=kept how=kept
+  # shellcheck source=/dev/null
+  words=$(. ./$place/persist 2>&1 9>&-) || {
+    ending=unpersisted how="kept, but its files could not be changed"
+  }
+  { record $place "$how" && { [ $place = kept ] || remember; }; } || {
+    ending=unpersisted words="${words:+$words; }no record of it can be written to $log"
+  }
+  if [ $place = last ]; then forget; else rm -rf kept; fi
+  echo "== $ending"
+  echo "$words"
+}
+
+# forget: remove the records that are of no more use.
+forget() {
+  while read -r file; do
+    [ ! "$file" ] || rm -f "displaced/$file.text" "displaced/$file.save" \
+      "$log/displaced/$file.text" "$log/displaced/$file.save"
+  done <<END
+$forgets
+END
+}

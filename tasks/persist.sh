@@ -1,0 +1,36 @@
+# What puts a machine's files in place when a change is confirmed. It waits beside the undo, and is
+# run in $state by whoever confirms; it ends with a status that is not 0, and says why.
+#
+# log: our directory on disk
+
+umask 022
+
+# put PATH MODE TARGET: stdin becomes a file that is there whole or not at all, even if the power
+# fails. With a target, a symbolic link to it.
+put() {
+  new=${1%/*}/.pod-routes.new
+  [ ! -d "$1" ] || { echo "$1 is a directory"; return 1; }
+  mkdir -p "${1%/*}" && rm -f "$new" || return
+  made "$2" "$3" && mv -f "$new" "$1" && { sync "${1%/*}" 2>/dev/null || sync; } && return
+  rm -f "$new"
+  return 1
+}
+
+# made MODE TARGET: the file or link at $new.
+made() {
+  if [ "$2" ]; then ln -s "$2" "$new"; return; fi
+  cat >"$new" && chmod "$1" "$new" && { sync "$new" 2>/dev/null || sync; }
+}
+
+# take PATH: remove a file, and the directory that it was alone in.
+take() {
+  rm -f "$1" "${1%/*}/.pod-routes.new" || return
+  case $1 in *.network.d/*) rmdir "${1%/*}" 2>/dev/null || : ;; esac
+}
+
+# keep_displaced: what our routes displaced stays as long as they do.
+keep_displaced() {
+  for file in displaced/*; do
+    [ ! -e "$file" ] || put "$log/$file" 600 "" <"$file" || return
+  done
+}

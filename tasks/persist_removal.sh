@@ -1,0 +1,2 @@
+# One file that goes: path.
+take "$path" || exit
