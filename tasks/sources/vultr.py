@@ -12,6 +12,7 @@ from ..found import Found, Request, internal_ips, public_ips
 from ..program import Answer, answer_of
 
 PAGE = "500"  # the most that the API gives at once
+PAGES = 100  # that an account may have
 
 
 class _Instance(Answer):
@@ -54,7 +55,7 @@ def machines(request: Request) -> Iterator[Found]:
         following = page.meta.links.next if page.meta and page.meta.links else ""
         if not following:
             return
-        if following in cursors:
+        if following in cursors or len(cursors) == PAGES:
             raise Stop("vultr-cli: its pages go round in a circle; try again")
         cursors.append(following)
 
