@@ -113,4 +113,4 @@ def _keep_owner(descriptor: int, target: Path) -> None:
         return
     if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
         os.fchown(descriptor, old.st_uid, old.st_gid)
-    os.fchmod(descriptor, old.st_mode & 0o7777)
+    os.fchmod(descriptor, old.st_mode & 0o777)

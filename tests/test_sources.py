@@ -19,6 +19,7 @@ from invoke import Config, Context
 from tasks import sources
 from tasks.exits import Status, Stop
 from tasks.found import Found, Request
+from tasks.sources import vultr
 
 from . import api
 from .builders import cluster, facts
@@ -214,6 +215,13 @@ def test_vultr_pages_that_go_round(tmp_path: Path) -> None:
     page = json.dumps({"instances": [], "meta": {"total": 0, "links": {"next": "again"}}})
     api.stand_in(tmp_path, "vultr-cli", f"print({page!r})")
     assert "in a circle" in stopped("vultr")
+
+
+def test_vultr_pages_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vultr, "PAGES", 3)
+    page = '{"instances": [], "meta": {"links": {"next": "%s"}}}'
+    api.stand_in(tmp_path, "vultr-cli", f"import os\nprint({page!r} % os.getpid())")
+    assert stopped("vultr") == "vultr-cli: has more than 3 pages"
 
 
 @pytest.mark.parametrize("meta", [None, {"total": 0, "links": None}])

@@ -55,8 +55,10 @@ def machines(request: Request) -> Iterator[Found]:
         following = page.meta.links.next if page.meta and page.meta.links else ""
         if not following:
             return
-        if following in cursors or len(cursors) == PAGES:
+        if following in cursors:
             raise Stop("vultr-cli: its pages go round in a circle; try again")
+        if len(cursors) == PAGES:
+            raise Stop(f"vultr-cli: has more than {PAGES} pages")
         cursors.append(following)
 
 
