@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from itertools import chain, combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -281,6 +282,26 @@ def test_missing_programs_are_named_by_package(monkeypatch: pytest.MonkeyPatch) 
 
 def test_no_twin_is_found_where_none_is_kept(tmp_path: Path) -> None:
     assert twin.find(tmp_path / "hosts.toml") is None
+
+
+@pytest.mark.parametrize(
+    "processes", [None, "[]", "[[7]]", '[["7;id", null]]', "[[7, null], [8, null]]", "7", "["]
+)
+def test_a_twin_that_says_what_it_cannot_say_is_not_used(
+    processes: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "root/run/twin"
+    home.mkdir(parents=True)
+    (home / "spec").write_text(design(cluster(worker(0))).to_text())
+    if processes is not None:
+        (home / "processes").write_text(processes)
+    monkeypatch.setattr(kept, "find", lambda _: SimpleNamespace(pid=7, proc=tmp_path))
+    with pytest.raises(Stop, match=r"pid 7\) cannot be read: lab.down, then lab.up"):
+        twin.find(Path("hosts.toml"))
+    (home / "processes").write_text("[[7, null]]")
+    found = twin.find(Path("hosts.toml"))
+    assert found is not None
+    assert found.processes == ((7, None),)
 
 
 def test_a_machine_that_the_twin_has_not_is_named() -> None:

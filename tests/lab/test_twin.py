@@ -77,6 +77,17 @@ def test_a_worker_is_configured_as_in_the_tutorial(twin: Twin) -> None:
     assert twin.pod_addresses("worker-1") == ("10.200.1.2",)
 
 
+def test_what_a_machine_puts_among_its_pods_addresses_is_not_shown(twin: Twin) -> None:
+    output(
+        twin,
+        "worker-0",
+        "cd /var/lib/cni/networks/bridge; mkfifo 10.200.0.7; ln -s /dev/zero 10.200.0.8;"
+        " for name in 'fd00::1%$(id)' 'a\033[31m'; do echo twin-pod >$name; done",
+    )
+    assert twin.pod_addresses("worker-0") == ("10.200.0.2",)
+    output(twin, "worker-0", "cd /var/lib/cni/networks/bridge; rm -f 10.200.0.[78] fd00* a*")
+
+
 def test_pods_reach_each_other_once_the_tutorials_routes_are_there(make_lab: MakeLab) -> None:
     twin = make_lab(tutorial()).twin
 
