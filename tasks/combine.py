@@ -5,12 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from ipaddress import ip_address
 from typing import Literal
 
 from .cluster import Cluster, Machine, Network
 from .found import Field, Found, Role, Value
 from .narrow import agreed, distinct, likely_internal, listing, shared_links, without_shared
+from .values import address
 
 State = Literal["same", "new", "differs", "open"]
 NO_PODS = "names no pod CIDR; if it is to own none: --controllers with its name"
@@ -243,7 +243,7 @@ def _held(machine: Machine | None, field: Field, family: int) -> str:
 
 def _is_address(text: str) -> bool:
     try:
-        ip_address(text)
+        address(text)
     except ValueError:
         return False
     return True

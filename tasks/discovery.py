@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
 from pathlib import Path
 
-from . import sources
+from . import sources, values
 from .cluster import Cluster, Machine, Network, Ssh, within
 from .combine import Discovery, Row, Selection, combine, shared_names
 from .exits import Stop
@@ -122,8 +121,8 @@ def edit_of(discovery: Discovery, cluster: Cluster | None, prune: bool) -> Edit:
 def _held(machine: Machine | None, field: str) -> tuple[str, ...]:
     if machine is None or field == "public_ip":
         return ()
-    values = machine.internal_ips if field == "internal_ip" else machine.pod_cidrs
-    return tuple(map(str, values))
+    several = machine.internal_ips if field == "internal_ip" else machine.pod_cidrs
+    return tuple(map(str, several))
 
 
 def _with(before: tuple[str, ...], row: Row) -> tuple[str, ...]:
@@ -151,9 +150,9 @@ def around(rows: Sequence[Row]) -> list[str]:
     """
     outers: list[Network] = []
     for version in (4, 6):
-        values = [r for r in rows if r.family == version and r.state != "open"]
-        inner = [ip_network(r.values[0].text) for r in values if r.field == "pod_cidr"]
-        nodes = [ip_network(r.values[0].text) for r in values if r.field == "internal_ip"]
+        settled = [r for r in rows if r.family == version and r.state != "open"]
+        inner = [values.network(r.values[0].text) for r in settled if r.field == "pod_cidr"]
+        nodes = [values.network(r.values[0].text) for r in settled if r.field == "internal_ip"]
         for outer in inner[:1]:
             while not all(within(network, (outer,)) for network in inner):
                 outer = outer.supernet()  # noqa: PLW2901

@@ -6,12 +6,12 @@ for each machine it knows of. Its name there is its name on the command line.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from invoke import Context
 
+from . import values
 from .cluster import Address, Network
 
 if TYPE_CHECKING:
@@ -62,11 +62,6 @@ class Found:
     trouble: str = ""  # why it could not be asked
 
 
-def printable(text: str) -> str:
-    """Words of another program or machine, as a terminal may be given them."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
 def public_ips(source: str, *texts: str | None) -> list[Value]:
     """The public IPs among some texts, IPv4 first; what stands for none ("", 0.0.0.0) left out.
 
@@ -85,13 +80,10 @@ def internal_ips(source: str, *texts: str | None) -> list[Value]:
 
 
 def _addresses(texts: Iterable[str | None]) -> list[Address]:
-    for text in texts:
-        if text and "%" in text:  # a scope ID, which may hold any character
-            raise ValueError(f"{text!r} names an interface")
-    return [ip_address(text) for text in texts if text]
+    return [values.address(text) for text in texts if text]
 
 
 def pod_cidrs(source: str, *texts: str | None) -> list[Value]:
     """The pod CIDRs among some texts, host bits cleared; raises ValueError where one is none."""
-    networks = [ip_interface(text).network for text in texts if text]
+    networks = [values.network(text) for text in texts if text]
     return [Value("pod_cidr", n.version, str(n), source) for n in dict.fromkeys(networks)]

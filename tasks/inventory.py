@@ -10,15 +10,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails
 
+from tasks import values
 from tasks.cluster import Address, Cluster, HostKeys, Machine, Network, Persist, Ssh
 from tasks.exits import Stop
+from tasks.files import content
 from tasks.inventory_checks import Mistake, mistakes_between
 
 if sys.version_info >= (3, 11):
@@ -26,7 +27,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$"
+NAME = f"^{values.NAME}$"
 HOST = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_-]{1,63})*\.?$"
 LONGEST = 120  # characters of a line that a message holds
 LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9_.@\\$+-]*$"  # a directory's are DOMAIN\user or user@domain
@@ -57,10 +58,11 @@ def _address(value: object, *unwanted: str) -> Address:
     if "%" in text:  # a scope ID, which may hold any character
         raise ValueError(f"{_shown(text)} names an interface; give an address without one")
     try:
-        address = IPv6Address(text) if ":" in text else IPv4Address(text)
-    except ValueError as error:
-        raise ValueError(f"{_shown(text)} is not an address: {error}") from None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = values.address(text)
+    except ValueError:
+        why = values.why_no_address(text)
+        raise ValueError(f"{_shown(text)} is not an address: {why}") from None
+    if address.version == 6 and address.ipv4_mapped:
         raise ValueError(f"{text} is an IPv4-mapped address; write {address.ipv4_mapped}")
     for kind in ("unspecified", "multicast", *unwanted):
         if getattr(address, f"is_{kind}"):
@@ -89,9 +91,10 @@ def _network(value: object) -> Network:
     if "/" not in text or "%" in text:
         raise ValueError(f'{_shown(text)} is not a CIDR such as "10.200.0.0/24"')
     try:
-        interface = IPv6Interface(text) if ":" in text else IPv4Interface(text)
-    except ValueError as error:
-        raise ValueError(f"{_shown(text)} is not a CIDR: {error}") from None
+        interface = values.interface(text)
+    except ValueError:
+        why = values.why_no_network(text)
+        raise ValueError(f"{_shown(text)} is not a CIDR: {why}") from None
     if interface.ip != interface.network.network_address:
         raise ValueError(f"{text} has host bits set; the network is {interface.network}")
     return interface.network
@@ -217,14 +220,7 @@ def _read_table(model: type[_T], raw: Any, place: str, mistakes: list[Mistake]) 
 # The whole file.
 
 
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise Stop(
-            f"{path}: cannot be read: {error.strerror}; name another file with --inventory PATH "
-            "or FABRIC_INVENTORY=PATH, or begin with a copy of the example hosts.toml"
-        ) from None
+def _toml(path: Path, raw: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(raw.decode("utf-8-sig"))  # some editors put a byte order mark first
     except UnicodeDecodeError as error:
@@ -306,8 +302,20 @@ def read(path: Path, *, with_key: bool = True) -> Cluster:
     rehearsal, whose twin has keys of its own. Raises Stop if the file cannot be read, and
     otherwise with every mistake in it, a line each.
     """
+    try:
+        raw = content(path)
+    except OSError as error:
+        raise Stop(
+            f"{path}: cannot be read: {error.strerror}; name another file with --inventory PATH "
+            "or FABRIC_INVENTORY=PATH, or begin with a copy of the example hosts.toml"
+        ) from None
+    return parsed(path, raw, with_key=with_key)
+
+
+def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
+    """The same of what a hosts.toml holds, or is to hold."""
     mistakes: list[Mistake] = []
-    file = _read_table(_File, _toml(path), "", mistakes)
+    file = _read_table(_File, _toml(path, raw), "", mistakes)
     networks = _read_table(_Cluster, file.cluster, "cluster", mistakes)
     login = _read_table(_Ssh, file.ssh, "ssh", mistakes)
     key_file = path.parent / login.key_file if login.key_file else None

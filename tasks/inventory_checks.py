@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from ipaddress import ip_network
 from itertools import product
 from typing import TypeVar
 
+from tasks import values
 from tasks.cluster import Cluster, Machine, Network, within
 
 Mistake = tuple[str, str]  # where: a machine's name or a table's; what is wrong and would be right
@@ -85,7 +85,7 @@ def _of_pod_cidrs(cluster: Cluster) -> Iterator[Mistake]:
     for machine in cluster.machines:
         for field, address in _addresses(machine):
             with suppress(ValueError):  # a host name
-                claims.append((ip_network(address), (machine, field)))
+                claims.append((values.host(values.address(address)), (machine, field)))
     for outer, inner in _nested(claims):
         (network, (owner, owners_field)), (other, (machine, field)) = outer, inner
         if owners_field != "pod_cidr":
@@ -110,7 +110,7 @@ def _of_bounds(cluster: Cluster) -> Iterator[Mistake]:
             if cluster.pod_networks and not within(cidr, cluster.pod_networks):
                 yield machine.name, f"pod_cidr: {cidr} is outside pod_networks; correct one"
         for ip in machine.internal_ips:
-            if ip.version in families and not within(ip_network(ip), cluster.node_networks):
+            if ip.version in families and not within(values.host(ip), cluster.node_networks):
                 yield machine.name, f"internal_ip: {ip} is outside node_networks; correct one"
 
 

@@ -32,8 +32,12 @@ def _find(path: Path) -> "Twin":
 
     up = twin.find(path)
     if up is None:
-        raise Stop(f"no twin of {path} is up: {_sudo('lab.up')}")
+        raise Stop(_none(path))
     return up
+
+
+def _none(path: Path) -> str:
+    return f"no twin of {path} is up: {_sudo('lab.up')}"
 
 
 def _table(twin: "Twin") -> str:
@@ -59,16 +63,13 @@ def _table(twin: "Twin") -> str:
 @task(klass=Command, help=help_for("inventory"))
 def up(c: Context, inventory: str = "") -> None:
     """Build a twin of the cluster on this machine, and keep it up until lab.down."""
-    import fcntl
-
-    from . import twin
+    from . import kept, twin
     from .inventory import read
 
     path = _inventory(c, inventory, "lab.up")
     cluster = read(path, with_key=False)
-    with path.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # two at once would not find each other's
-        found = twin.find(path)
+    with kept.locked(path):  # two at once would not find each other's
+        found = kept.find(path)
         if found is not None:
             raise Stop(f"a twin of {path} is up already (pid {found.pid}): {_sudo('lab.down')}")
         built = twin.build(cluster, keep=True)
@@ -98,6 +99,9 @@ def shell(c: Context, machine: str, inventory: str = "") -> None:
 @task(klass=Command, help=help_for("inventory"))
 def down(c: Context, inventory: str = "") -> None:
     """Take the twin down; nothing of it is left."""
+    from . import kept
+
     path = _inventory(c, inventory, "lab.down")
-    _find(path).stop()
+    if not kept.end(path):
+        raise Stop(_none(path))
     print(f"the twin of {path} is down", file=sys.stderr)

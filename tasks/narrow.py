@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from ipaddress import ip_network
 
+from . import values
 from .cluster import Network, within
 from .found import Found, Value
 
 MOST = 20  # names in a sentence
 # RFC 1918 and RFC 4193. Python's own is_private holds more, such as addresses for documentation.
-PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
+PRIVATE = tuple(map(values.network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
 
 def without_shared(
@@ -69,27 +69,27 @@ def shared_links(by_name: Mapping[str, list[Found]]) -> set[Network]:
 
 
 def likely_internal(
-    values: list[Value], ranges: Sequence[Network], links: set[Network]
+    found: list[Value], ranges: Sequence[Network], links: set[Network]
 ) -> list[Value]:
     """The addresses of one source and family that may be the internal IP: by node_networks, else
     those that are private, and of several such those on the network that the machines share.
     """
-    of_family = tuple(n for n in ranges if values and n.version == values[0].family)
+    of_family = tuple(n for n in ranges if found and n.version == found[0].family)
     if of_family:
-        return [v for v in values if within(ip_network(v.text), of_family)] or values
-    private = [v for v in values if within(ip_network(v.text), PRIVATE)] or values
+        return [v for v in found if within(values.network(v.text), of_family)] or found
+    private = [v for v in found if within(values.network(v.text), PRIVATE)] or found
     return [v for v in private if v.network in links] or private
 
 
 def agreed(sets: Sequence[list[Value]]) -> list[Value]:
     """What all sources say, the same text once; nothing where they contradict each other."""
-    common = set.intersection(*({v.text for v in values} for values in sets)) if sets else set()
+    common = set.intersection(*({v.text for v in said} for said in sets)) if sets else set()
     return [value for value in distinct(sets) if value.text in common]
 
 
 def distinct(sets: Sequence[list[Value]]) -> list[Value]:
     """Everything that any source says, the same text once."""
     by_text: dict[str, Value] = {}
-    for value in (value for values in sets for value in values):
+    for value in (value for said in sets for value in said):
         by_text.setdefault(value.text, value)
     return list(by_text.values())

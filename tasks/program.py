@@ -2,22 +2,22 @@
 
 import os
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
 from invoke import Context
-from invoke.exceptions import CommandTimedOut
-from invoke.runners import Local
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from . import bounded
 from .exits import Stop
-from .found import printable
+from .values import printable, shown
 
 TIMEOUT = 60  # seconds for one command; Fabric's own --command-timeout sets another
 LONGEST = 300  # characters of a program's own words that a message holds
+# Values in an answer: a parsed one takes up to a hundred times the room of its text.
+MOST_VALUES = 2_000_000
 
 _T = TypeVar("_T")
 
@@ -27,17 +27,6 @@ class Answer(BaseModel):
 
     What a provider's JSON holds besides, passwords among it, is dropped while it is parsed.
     """
-
-
-class _Program(Local):
-    """Invoke's runner, but that Ctrl-C ends the program and the task, and nothing is typed in."""
-
-    def send_interrupt(self, interrupt: KeyboardInterrupt) -> None:
-        self.kill()
-        raise interrupt
-
-    def respond(self, buffer_: list[str]) -> None:
-        """No watchers: to look for prompts would cost the square of the answer's length."""
 
 
 def answer_of(c: Context, argv: Sequence[str], shape: type[_T], key: str, missing: str) -> _T:
@@ -52,39 +41,42 @@ def answer_of(c: Context, argv: Sequence[str], shape: type[_T], key: str, missin
         raise Stop(f"{name} is not on this machine's PATH: {missing}")
     seconds = c.config.timeouts.command or TIMEOUT
     try:
-        result = _Program(c).run(  # noqa: S604  # `shell` says which; every word is quoted
-            f"exec {shlex.join(argv)} </dev/null",
-            hide=True,
-            warn=True,
-            in_stream=False,
-            encoding="utf-8",
-            shell="/bin/sh",
-            timeout=seconds,
-        )
-    except CommandTimedOut:
+        ended = bounded.run(argv, seconds)
+    except bounded.TooLong:
         hint = "-T SECONDS in front of the task waits longer"
         raise Stop(f"{name} gives no answer within {seconds} s; {hint}") from None
-    assert result is not None  # it is for what runs in the background only
-    if result.exited in (-2, 130):  # Ctrl-C went to the program too, which was quicker
-        raise KeyboardInterrupt
-    if result.exited:
-        words = _errors(result.stdout) or result.stderr or _plain(result.stdout)
+    except bounded.TooMuch:
+        raise Stop(f"{name} prints more than any answer has: it was ended") from None
+    except OSError as error:
+        raise Stop(f"{name} cannot be run: {error.strerror}") from None
+    if ended.status:
+        out, err = (text.decode(errors="replace") for text in (ended.stdout, ended.stderr))
+        words = _errors(ended.stdout) or err or _plain(out)
         raise Stop(f"{name} fails: {_quoted(words, os.environ.get(key, ''))}")
     try:
-        return TypeAdapter(shape).validate_json(result.stdout)
+        return _parsed(shape, ended.stdout)
     except ValidationError as error:
         # Its input is not shown: it may hold what must not be.
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = printable(".".join(map(str, first["loc"])))
-        what = f"{where}: {first['msg']}" if where else "it prints no JSON"
-        raise Stop(f"{name}: its answer cannot be read: {what}") from None
+        where = shown(".".join(map(str, first["loc"])))
+        what = f"{where}: {shown(first['msg'])}" if where else "it prints no JSON"
+    except ValueError as error:
+        what = str(error)
+    raise Stop(f"{name}: its answer cannot be read: {what}")
 
 
-def _errors(stdout: str) -> str:
+def _parsed(shape: type[_T], text: bytes) -> _T:
+    """JSON in a shape; ValueError where it holds too many values, and ValidationError."""
+    if sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ValueError(f"it holds more than {MOST_VALUES:,} values")
+    return TypeAdapter(shape).validate_json(text)
+
+
+def _errors(stdout: bytes) -> str:
     """The details in doctl's `{"errors": [{"detail": "…"}]}`, empty where it is something else."""
     try:
-        failure = _Failure.model_validate_json(stdout)
-    except ValidationError:
+        failure = _parsed(_Failure, stdout)
+    except ValueError:
         return ""
     return "; ".join(error.detail for error in failure.errors)
 
@@ -99,7 +91,7 @@ class _Failure(Answer):
 
 def _plain(stdout: str) -> str:
     """What a program says on stdout before any data, which may hold passwords."""
-    return re.split(r"^\s*[{\[]", stdout, maxsplit=1, flags=re.MULTILINE)[0]
+    return re.split(r"^[ \t]*[{\[]", stdout, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def _quoted(words: str, secret: str) -> str:

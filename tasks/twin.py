@@ -4,20 +4,22 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from . import files, kept, values
 from .cluster import Cluster
 from .exits import Stop
+from .kept import Process
 from .namespaces import NEWNET, enter
 from .terminal import somebody_there
-from .twin_machine import ENVIRONMENT, HOME, PLUGINS, POD, machine_home
+from .twin_machine import ENVIRONMENT, HOME, KEEP, PLUGINS, POD, machine_home
 from .twin_spec import Spec, design
 
 PACKAGES = {
@@ -32,15 +34,20 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Twin:
-    """A twin that is up; `pid` is its PID 1 as this machine's /proc numbers it."""
+    """A twin that is up; `init` is its PID 1."""
 
-    pid: int
+    init: Process
     spec: Spec
     processes: tuple[tuple[int, int | None], ...]  # each machine's first one and its pod's
     # Of one that dies with this process: closing `lifeline` ends it. A plain number, because
     # nobody may end it by dropping the Twin.
     lifeline: int | None = field(default=None, repr=False)
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
+    starter: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def pid(self) -> int:
+        """The pid of its PID 1, as this machine's /proc numbers it."""
+        return self.init.pid
 
     @property
     def made_up(self) -> tuple[str, ...]:
@@ -50,11 +57,11 @@ class Twin:
     @property
     def home(self) -> Path:
         """Where this machine sees the twin's own files."""
-        return _seen(self.pid, HOME)
+        return _seen(self.init, HOME)
 
     def enter(self) -> None:
         """Put the calling thread, and those it starts later, into the operator's network."""
-        enter(Path(f"/proc/{self.pid}/ns/net"), NEWNET)
+        enter(self.init.proc / "ns/net", NEWNET)
 
     def cluster(self, cluster: Cluster) -> Cluster:
         """The same cluster with the twin's addresses and keys in place of the real ones.
@@ -108,8 +115,8 @@ class Twin:
         of_machine, of_pod = self.processes[self._index(machine)]
         if pod and of_pod is None:
             raise Stop(f"{machine}: no pod runs there")
-        inside = _seen(self.pid, Path("/proc")) / str(of_machine) / "ns"
-        network = _seen(self.pid, Path("/proc")) / str(of_pod if pod else of_machine) / "ns/net"
+        inside = _seen(self.init, Path("/proc")) / str(of_machine) / "ns"
+        network = _seen(self.init, Path("/proc")) / str(of_pod if pod else of_machine) / "ns/net"
         return [
             "nsenter",
             f"--pid={inside / 'pid'}",
@@ -125,22 +132,15 @@ class Twin:
 
     def pod_addresses(self, machine: str) -> tuple[str, ...]:
         """The addresses of a machine's pod, from the store of the host-local plugin."""
-        upper = _seen(self.pid, machine_home(self._index(machine))) / "upper"
+        upper = _seen(self.init, machine_home(self._index(machine))) / "upper"
         store = upper / "var/lib/cni/networks/bridge"
         if not store.is_dir():
             return ()
-        return tuple(
-            sorted(
-                path.name
-                for path in store.iterdir()
-                if not path.name.startswith(("last_reserved", "lock"))
-                and path.read_text().split()[:1] == [POD]
-            )
-        )
+        return tuple(sorted(path.name for path in store.iterdir() if _is_of_pod(path)))
 
     def sshd_pids(self) -> dict[str, int]:
         """The pid of each machine's sshd that runs, as this machine's /proc numbers it."""
-        namespace = Path(f"/proc/{self.pid}/ns/pid").readlink()
+        namespace = (self.init.proc / "ns/pid").readlink()
         outer = {}
         for pid in _pids():
             with contextlib.suppress(OSError):  # it has just ended
@@ -148,30 +148,28 @@ class Twin:
                     outer[_inner_pid(pid)] = pid
         found = {}
         for host, (first, _) in zip(self.spec.hosts, self.processes, strict=True):
-            file = _seen(self.pid, Path(f"/proc/{first}/root/run/sshd.pid"))
-            inner = file.read_text().strip() if file.exists() else ""
+            file = _seen(self.init, Path(f"/proc/{first}/root/run/sshd.pid"))
+            inner = _text(file).strip()
             if inner in outer:
                 found[host.name] = outer[inner]
         return found
 
     def stop(self) -> None:
         """End the twin, and return when no process of it is left; once is enough."""
-        if self.process is not None and self.process.returncode is not None:
+        if self.starter is not None and self.starter.returncode is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        if self.process is not None:
-            self.process.wait()
+        self.init.end()
+        if self.starter is not None:
+            self.starter.wait()
         if self.lifeline is not None:
             os.close(self.lifeline)
-        while Path(f"/proc/{self.pid}").exists():
-            time.sleep(0.01)
 
 
 def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) -> Twin:
     """Start the twin of a cluster, and return when every sshd listens.
 
-    With `keep` it lives until `stop`, else until this process ends, however that ends.
+    With `keep` it lives until `stop` and `find` finds it, else it lives until this process ends,
+    however that ends.
     `pods` names the workers where a pod runs; None means all.
     """
     check_machine()
@@ -181,7 +179,7 @@ def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) 
     process = subprocess.Popen(
         [
             *("unshare", "--pid", "--mount", "--net", "--uts", "--ipc", "--fork", "--kill-child"),
-            *(sys.executable, *flags, "-m", "tasks.twin_init", *_marker(keep, cluster.path)),
+            *(sys.executable, *flags, "-m", "tasks.twin_init", str(cluster.path.resolve())),
         ],
         stdin=reading,
         stdout=subprocess.PIPE,
@@ -192,14 +190,18 @@ def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) 
     )
     os.close(reading)
     try:
-        pid = _ask(process, lifeline, spec)
+        init = kept.hold(_ask(process, lifeline, spec))
+        twin = _read(init)
+        if keep:
+            kept.note(cluster.path, init)
+            os.write(lifeline, KEEP)
     except BaseException:
         os.close(lifeline)  # which ends it, if it has not ended by itself
         process.wait()
         raise
     if keep:
         os.close(lifeline)
-    return replace(_read(pid), lifeline=None if keep else lifeline, process=process)
+    return replace(twin, lifeline=None if keep else lifeline, starter=process)
 
 
 def _run(
@@ -232,33 +234,48 @@ def _ask(process: subprocess.Popen[bytes], lifeline: int, spec: Spec) -> int:
 
 def find(inventory: Path) -> Twin | None:
     """The twin that is kept up for a hosts.toml, if there is one."""
-    marker = _marker(True, inventory)
-    for pid in _pids():
-        # Gone meanwhile, of another user, or not built yet: none of them is it.
-        with contextlib.suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
-            if words[-len(marker) :] != marker or Path(f"/proc/{pid}").stat().st_uid != 0:
-                continue
-            if _inner_pid(pid) == "1":
-                return _read(pid)
-    return None
+    init = kept.find(inventory)
+    if init is None:
+        return None
+    try:
+        return _read(init)
+    except (OSError, ValueError):
+        raise Stop(
+            f"the twin of {inventory} (pid {init.pid}) cannot be read: lab.down, then lab.up"
+        ) from None
 
 
-def _read(pid: int) -> Twin:
-    """The twin whose PID 1 this is; OSError while it is not built."""
-    home = _seen(pid, HOME)
-    spec = Spec.from_text((home / "spec").read_text())
-    processes = json.loads((home / "processes").read_text())
-    return Twin(pid, spec, tuple((machine, pod) for machine, pod in processes))
+def _read(init: Process) -> Twin:
+    """The twin whose PID 1 this is; OSError or ValueError where it is not built as it should be."""
+    home = _seen(init, HOME)
+    spec = Spec.from_text(files.content(home / "spec").decode())
+    pids = TypeAdapter(tuple[tuple[int, int | None], ...])
+    processes = pids.validate_json(files.content(home / "processes"))
+    if len(processes) != len(spec.hosts):
+        raise ValueError("other machines than the twin has")
+    return Twin(init, spec, processes)
 
 
-def _seen(pid: int, path: Path) -> Path:
+def _seen(init: Process, path: Path) -> Path:
     """A path inside a twin as this machine sees it."""
-    return Path(f"/proc/{pid}/root") / path.relative_to("/")
+    return init.proc / "root" / path.relative_to("/")
 
 
-def _marker(keep: bool, inventory: Path) -> list[str]:
-    return ["kept" if keep else "rehearsal", str(inventory.resolve())]
+def _text(path: Path) -> str:
+    """What a file of a machine holds; empty where it is no file, or none that can be read."""
+    try:
+        return files.content(path).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _is_of_pod(path: Path) -> bool:
+    """Whether this is the host-local plugin's note that the twin's pod has an address."""
+    try:
+        values.address(path.name)
+    except ValueError:  # its lock, and the last address it gave
+        return False
+    return _text(path).split()[:1] == [POD]
 
 
 def _pids() -> Iterator[int]:

@@ -4,9 +4,9 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from ipaddress import ip_network
 from pathlib import Path
 
+from . import values
 from .twin_spec import Host, Spec
 
 # Of the host's file system a machine sees its programs and their settings, nobody's data.
@@ -193,7 +193,7 @@ def _cni_bridge(pod_cidrs: tuple[str, ...]) -> str:
             "ipam": {
                 "type": "host-local",
                 "ranges": [[{"subnet": cidr}] for cidr in pod_cidrs],
-                "routes": [{"dst": everywhere[ip_network(c).version]} for c in pod_cidrs],
+                "routes": [{"dst": everywhere[values.network(c).version]} for c in pod_cidrs],
             },
         }
     )

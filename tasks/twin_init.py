@@ -4,7 +4,7 @@
 the spec to its stdin. Everything it makes lives in these namespaces or on a tmpfs that only they
 have, so when this process ends, however it ends, the kernel takes all of it away.
 
-Written for `python -m tasks.twin_init kept|rehearsal INVENTORY`: the arguments are for `twin.find`.
+Written for `python -m tasks.twin_init INVENTORY`: the argument is for whoever looks at processes.
 """
 
 import json
@@ -22,6 +22,7 @@ from . import twin_files
 from .namespaces import BIND, NOSUID_NODEV, mount
 from .twin_machine import (
     HOME,
+    KEEP,
     PLUGINS,
     BrokenError,
     address_line,
@@ -39,9 +40,8 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
 def main() -> None:
-    """Build the twin that stdin describes; stay until killed, or unless kept until its end."""
+    """Build the twin that stdin describes; stay until stdin ends, or where it says so for good."""
     pid = Path("/proc/self").readlink().name  # as the caller's /proc numbers it
-    kept = sys.argv[1] == "kept"
     error = None
     try:
         build(Spec.from_text(_read_line()))
@@ -57,10 +57,9 @@ def main() -> None:
     os.dup2(silence, 2)
     # From here on nothing is started by this process: the kernel may reap what it inherits.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while kept:
-        signal.pause()
-    while os.read(0, 1):
-        pass
+    if os.read(0, len(KEEP)) == KEEP:
+        while True:
+            signal.pause()
 
 
 def build(spec: Spec) -> None:
@@ -80,7 +79,7 @@ def build(spec: Spec) -> None:
     ip(*(f"link set {name} master {nic.bridge} up" for name, nic in ports))
     (HOME / "known_hosts").write_text("".join(_known_hosts(spec)))
     (HOME / "processes").write_text(json.dumps(processes))
-    (HOME / "spec").write_text(spec.to_text())  # the last: from now on `twin.find` finds it
+    (HOME / "spec").write_text(spec.to_text())
 
 
 def _read_line() -> str:

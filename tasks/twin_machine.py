@@ -4,10 +4,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_interface
 from pathlib import Path
 
-from . import twin_files
+from . import twin_files, values
 from .namespaces import (
     BIND,
     BIND_ALL,
@@ -25,6 +24,7 @@ from .twin_spec import Host, Nic, Spec
 HOME = Path("/run/twin")  # on a tmpfs of the twin's own
 PLUGINS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 POD = "twin-pod"  # its container id in the store of the host-local plugin
+KEEP = b"keep\n"  # said to PID 1 of a twin that is to outlive who built it
 PATIENCE = 10.0  # seconds for an sshd to listen
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -94,7 +94,7 @@ def ip(*lines: str) -> None:
 
 def address_line(address: str, device: str) -> str:
     """The command of ip(8) that gives a link an address."""
-    nodad = " nodad" if ip_interface(address).version == 6 else ""
+    nodad = " nodad" if values.interface(address).version == 6 else ""
     return f"addr add {address} dev {device}{nodad}"
 
 
@@ -143,9 +143,10 @@ def _network(index: int, spec: Spec) -> None:
 
 
 def _neighbours(nic: Nic, spec: Spec) -> set[str]:
-    networks = {ip_interface(address).network for address in nic.addresses}
-    every = {ip_interface(a) for host in spec.hosts for other in host.nics for a in other.addresses}
-    own = set(map(ip_interface, nic.addresses))
+    own = set(map(values.interface, nic.addresses))
+    networks = {address.network for address in own}
+    nics = (other for host in spec.hosts for other in host.nics)
+    every = {values.interface(address) for other in nics for address in other.addresses}
     return {str(address.ip) for address in every - own if address.network in networks}
 
 

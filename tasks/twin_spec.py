@@ -1,21 +1,21 @@
 """What a twin is made of: planned from hosts.toml, with what that leaves out made up."""
 
-from ast import literal_eval
+import json
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from ipaddress import ip_address, ip_network
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 
+from . import values
 from .cluster import Address, Cluster, Machine, Network
 from .exits import Stop
 
 # Prefix length of a node's network that the file does not tell, and of a made-up pod CIDR.
 PREFIX = {4: 24, 6: 64}
 LONGEST_POD_CIDR = {4: 29, 6: 120}
-FOR_NAMES = ip_network("198.18.0.0/15")  # set aside for tests: no real name leads there
+FOR_NAMES = values.network("198.18.0.0/15")  # set aside for tests: no real name leads there
 FOR_NODES = {
-    4: [ip_network(text) for text in ("10.240.0.0/12", "172.16.0.0/12", "192.168.0.0/16")],
-    6: [ip_network("fd00:240::/48"), ip_network("fd00:241::/48")],
+    4: [values.network(text) for text in ("10.240.0.0/12", "172.16.0.0/12", "192.168.0.0/16")],
+    6: [values.network("fd00:240::/48"), values.network("fd00:241::/48")],
 }
 
 
@@ -61,17 +61,25 @@ class Spec:
 
     def to_text(self) -> str:
         """One line that `from_text` reads back."""
-        return repr(asdict(self))
+        return json.dumps(asdict(self))
 
     @staticmethod
     def from_text(text: str) -> "Spec":
-        """The spec that `to_text` wrote."""
-        raw = literal_eval(text)
-        hosts = tuple(
-            Host(**{**host, "nics": tuple(Nic(**nic) for nic in host["nics"])})
-            for host in raw["hosts"]
-        )
-        return Spec(**{**raw, "hosts": hosts})
+        """The spec that `to_text` wrote; ValueError where it says what that cannot have written."""
+        from pydantic import TypeAdapter
+
+        spec = TypeAdapter(Spec).validate_json(text)
+        for host in spec.hosts:
+            values.name(host.name)
+            for address in (host.address, *host.internal_ips):
+                values.address(address)
+            for cidr in host.pod_cidrs:
+                values.network(cidr)
+            for nic in host.nics:
+                values.device(nic.name)
+                for address in nic.addresses:
+                    values.interface(address)
+        return replace(spec, made_up=tuple(map(values.printable, spec.made_up)))
 
 
 def design(cluster: Cluster, pods: Collection[str] | None = None) -> Spec:
@@ -116,14 +124,14 @@ def _made_up(machine: Machine, host: Host) -> Iterator[str]:
 
 def _address(text: str) -> Address | None:
     try:
-        return ip_address(text)
+        return values.address(text)
     except ValueError:
         return None
 
 
 def _around(address: Address, networks: Iterable[Network] = ()) -> Network:
     """The network on an address's link: one of these, or as large as such networks usually are."""
-    usual = ip_network(f"{address}/{PREFIX[address.version]}", strict=False)
+    usual = values.network(f"{address}/{PREFIX[address.version]}")
     known = [n for n in networks if n.version == address.version and address in n]
     return max(known, key=lambda network: network.prefixlen, default=usual)
 
@@ -145,7 +153,7 @@ def _unused(
     """The addresses of a network that a host can have and none of these has."""
     for number in range(1, min(network.num_addresses - 1, 1 << 16)):
         address = network.network_address + number
-        if address not in taken and not _overlaps(ip_network(address), without):
+        if address not in taken and not _overlaps(values.host(address), without):
             yield address
 
 
@@ -228,8 +236,8 @@ def _pod_cidrs(
     avoid = [
         *chain.from_iterable(worker.pod_cidrs for worker in cluster.workers),
         *nodes,
-        *map(ip_network, public.values()),
-        *map(ip_network, chain.from_iterable(internal.values())),
+        *map(values.host, public.values()),
+        *map(values.host, chain.from_iterable(internal.values())),
     ]
     needy = [worker.name for worker in cluster.workers if not worker.pod_cidrs]
     made_up: dict[str, tuple[Network, ...]] = {}

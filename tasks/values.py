@@ -57,6 +57,24 @@ def prefix(text: str) -> Network:
     return found.network
 
 
+def why_no_address(text: str) -> str:
+    """What is wrong with a text that `address` refuses, for the person who wrote it."""
+    return _why_not(IPv6Address if ":" in text else IPv4Address, text)
+
+
+def why_no_network(text: str) -> str:
+    """What is wrong with a text that `network` refuses, for the person who wrote it."""
+    return _why_not(IPv6Interface if ":" in text else IPv4Interface, text)
+
+
+def _why_not(kind: type[Address | Interface], text: str) -> str:
+    try:
+        kind(text)
+    except ValueError as error:
+        return shown(str(error))
+    return "write it as 10.200.0.0/24 is written"
+
+
 def host(ip: Address) -> Network:
     """The network that holds this address alone."""
     return IPv6Network(ip) if isinstance(ip, IPv6Address) else IPv4Network(ip)

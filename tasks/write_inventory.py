@@ -18,8 +18,9 @@ from tomlkit.items import Array
 
 from .atomic import replacing
 from .exits import Stop
+from .files import content
 from .found import Role
-from .inventory import read
+from .inventory import parsed
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -193,8 +194,8 @@ def write(path: Path, before: str | None, after: str, *, with_key: bool) -> None
     is as in `inventory.read`. Raises Stop where the result has mistakes, where the file has been
     changed meanwhile, and where it cannot be written: then it is as before.
     """
-    with replacing(path, after) as temporary:
-        _check(temporary, path, with_key)
+    with replacing(path, after):
+        _check(path, after, with_key)
         if current(path) != before:
             raise Stop(f"{path}: changed while it was read; nothing is written: try again")
 
@@ -202,7 +203,7 @@ def write(path: Path, before: str | None, after: str, *, with_key: bool) -> None
 def current(path: Path) -> str | None:
     """A file's text to the byte, None where there is no file; Stop where it cannot be read."""
     try:
-        return path.read_bytes().decode("utf-8")
+        return content(path).decode("utf-8")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -211,9 +212,8 @@ def current(path: Path) -> str | None:
         raise Stop(f"{path}: not UTF-8; save it as UTF-8") from None
 
 
-def _check(temporary: Path, path: Path, with_key: bool) -> None:
+def _check(path: Path, text: str, with_key: bool) -> None:
     try:
-        read(temporary, with_key=with_key)
+        parsed(path, text.encode(), with_key=with_key)
     except Stop as stop:
-        found = str(stop).replace(str(temporary), str(path))
-        raise Stop(f"{path} is not written, it would not pass:\n{found}") from None
+        raise Stop(f"{path} is not written, it would not pass:\n{stop}") from None

@@ -1,5 +1,8 @@
 """Files put in place at once, and what cannot be: found out before, in one line."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,10 +53,66 @@ def test_a_link_stays_a_link_and_a_failure_leaves_the_old_file() -> None:
     with pytest.raises(ZeroDivisionError), replacing(Path("link"), "new"):
         raise ZeroDivisionError
     assert Path("page").read_text() == "old"
-    with replacing(Path("link"), "new →") as temporary:
-        assert temporary.read_bytes() == "new →".encode()
+    with replacing(Path("link"), "new →"):
         assert Path("page").read_text() == "old"
     assert Path("link").readlink() == Path("page")
     assert Path("page").read_bytes() == "new →".encode()
     assert Path("page").stat().st_mode & 0o7777 == 0o640
     assert sorted(p.name for p in Path().iterdir()) == ["link", "page"]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tasks.atomic import replacing
+with replacing(Path("hosts.toml"), sys.argv[1]):
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+def writer(text: str) -> "subprocess.Popen[str]":
+    """A run that has the new text beside its place, and waits until its stdin is closed."""
+    project = str(Path(__file__).parent.parent)
+    run = subprocess.Popen(
+        [sys.executable, "-c", WRITER, text],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": project},
+        text=True,
+    )
+    assert run.stdout is not None
+    assert run.stdout.readline() == "\n"
+    return run
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write_and_a_living_ones_stays() -> None:
+    Path("hosts.toml").write_text("old")
+    with writer("killed") as killed:
+        killed.kill()
+    (debris,) = Path().glob(".hosts.toml.*")
+    with writer("living") as living:
+        beside = set(Path().glob(".hosts.toml.*"))
+        assert debris not in beside  # the next write has begun
+        with replacing(Path("hosts.toml"), "new"):
+            assert len(set(Path().glob(".hosts.toml.*")) - beside) == 1
+        assert set(Path().glob(".hosts.toml.*")) == beside
+        assert Path("hosts.toml").read_text() == "new"
+        living.communicate("")
+    assert living.returncode == 0
+    assert Path("hosts.toml").read_text() == "living"
+    assert [path.name for path in Path().iterdir()] == ["hosts.toml"]
+
+
+def test_what_else_has_such_a_name_is_neither_followed_nor_waited_for() -> None:
+    Path("mine").write_text("mine")
+    Path(".page.aaaaaaaa.unfinished").symlink_to("mine")
+    os.mkfifo(".page.bbbbbbbb.unfinished")
+    Path(".page.cccccccc.unfinished").mkdir()
+    Path(".page.swp").touch()
+    Path(".other.dddddddd.unfinished").touch()
+    before = {path.name for path in Path().iterdir()}
+    with replacing(Path("page"), "new"):
+        pass
+    assert {path.name for path in Path().iterdir()} == {*before, "page"}
+    assert Path("mine").read_text() == "mine"

@@ -6,12 +6,13 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from itertools import chain, combinations
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import twin, twin_files
+from tasks import kept, twin, twin_files
 from tasks.cluster import Cluster, Machine, Network, Ssh, within
 from tasks.exits import Stop
 from tasks.twin_spec import Host, Spec, design
@@ -74,6 +75,24 @@ def test_spec_as_text_and_back() -> None:
     spec = design(cluster(worker(0, (4, 6)), Machine("c", "controller", "lb"), families=(4, 6)))
     assert "\n" not in spec.to_text()
     assert Spec.from_text(spec.to_text()) == spec
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("203.0.113.10", "203.0.113.10%$(id)"),
+        ("10.240.0.6", "10.240.0.6;id"),
+        ("10.200.0.0/24", "10.200.0.0/24\\n"),
+        ("worker-0", "worker-0/../.."),
+        ("enp6s0", "enp6s0 "),
+        ('"port": 22', '"port": {}'),
+    ],
+)
+def test_a_spec_that_says_anything_else_is_none(right: str, wrong: str) -> None:
+    text = design(cluster(worker(0))).to_text()
+    assert right in text
+    with pytest.raises(ValueError, match=r"."):
+        Spec.from_text(text.replace(right, wrong))
 
 
 def test_pods_run_where_wanted_and_never_on_controllers() -> None:
@@ -265,7 +284,27 @@ def test_no_twin_is_found_where_none_is_kept(tmp_path: Path) -> None:
     assert twin.find(tmp_path / "hosts.toml") is None
 
 
+@pytest.mark.parametrize(
+    "processes", [None, "[]", "[[7]]", '[["7;id", null]]', "[[7, null], [8, null]]", "7", "["]
+)
+def test_a_twin_that_says_what_it_cannot_say_is_not_used(
+    processes: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "root/run/twin"
+    home.mkdir(parents=True)
+    (home / "spec").write_text(design(cluster(worker(0))).to_text())
+    if processes is not None:
+        (home / "processes").write_text(processes)
+    monkeypatch.setattr(kept, "find", lambda _: SimpleNamespace(pid=7, proc=tmp_path))
+    with pytest.raises(Stop, match=r"pid 7\) cannot be read: lab.down, then lab.up"):
+        twin.find(Path("hosts.toml"))
+    (home / "processes").write_text("[[7, null]]")
+    found = twin.find(Path("hosts.toml"))
+    assert found is not None
+    assert found.processes == ((7, None),)
+
+
 def test_a_machine_that_the_twin_has_not_is_named() -> None:
-    built = twin.Twin(1, design(cluster(worker(0))), ())
+    built = twin.Twin(kept.hold(os.getpid()), design(cluster(worker(0))), ())
     with pytest.raises(Stop, match="not in the twin that is up: worker-1"):
         built.cluster(cluster(worker(0), worker(1)))

@@ -7,7 +7,12 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from ..exits import Stop
-from ..found import Found, Request, printable
+from ..found import Found, Request
+from ..values import shown
+
+MOST_MACHINES = 5000  # of one source
+MOST_TAGS = 1000  # of one machine
+MOST_WORDS = 500  # characters of a name, a tag or a note
 
 
 def names() -> list[str]:
@@ -35,8 +40,19 @@ def ask(name: str, request: Request) -> Iterator[Found]:
     """
     source = import_module(f".{name}", __name__)
     try:
-        for found in source.machines(request):
-            values = (replace(value, place=printable(value.place)) for value in found.values)
-            yield replace(found, name=printable(found.name), values=tuple(values))
+        for number, found in enumerate(source.machines(request), 1):
+            if number > MOST_MACHINES:
+                raise Stop(f"{name}: has more than {MOST_MACHINES} machines")
+            yield _printable(found)
     except ValueError as error:  # an address that is none
         raise Stop(f"{name}: its answer cannot be read: {error}") from None
+
+
+def _printable(found: Found) -> Found:
+    return replace(
+        found,
+        name=shown(found.name, MOST_WORDS),
+        values=tuple(replace(value, place=shown(value.place)) for value in found.values),
+        tags=tuple(shown(tag, MOST_WORDS) for tag in found.tags[:MOST_TAGS]),
+        notes=tuple(shown(note, MOST_WORDS) for note in found.notes),
+    )

@@ -6,10 +6,10 @@ KEY=VALUE. A server's public IPv6 is a network of which it has the first address
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_interface
 
 from ..found import Found, Request, internal_ips, public_ips
 from ..program import Answer, answer_of
+from ..values import interface
 
 
 class _Address(Answer):
@@ -62,5 +62,5 @@ def _given(address: _Address | None) -> str | None:
 
 def _first(text: str) -> str:
     """The address that a server has of its IPv6 network, a /64 that is printed with or without."""
-    address = ip_interface(text).ip
+    address = interface(text).ip
     return str(address if int(address) % (1 << 64) else address + 1)

@@ -8,19 +8,21 @@ The one address is where ssh goes and what the others use as next hop.
 from collections.abc import Iterator
 
 from ..exits import Stop
+from ..files import content
 from ..found import Found, Request, internal_ips, pod_cidrs, public_ips
+from ..values import lines
 
 
 def machines(request: Request) -> Iterator[Found]:
     """Every line's machine; one without a subnet is a controller."""
     try:
-        text = request.file.read_text(encoding="utf-8-sig")
+        text = content(request.file).decode("utf-8-sig")
     except OSError as error:
         hint = "name another with --file"
         raise Stop(f"{request.file}: cannot be read: {error.strerror}; {hint}") from None
     except UnicodeDecodeError:
         raise Stop(f"{request.file}: not UTF-8; save it as UTF-8") from None
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines(text.replace("\r\n", "\n")), 1):
         words = line.partition("#")[0].split()
         if not words:
             continue

@@ -5,7 +5,6 @@ the pod bridge; every address of its own may be a machine's internal IP.
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_network
 from pathlib import PurePosixPath
 
 from ..cluster import Cluster, within
@@ -14,6 +13,7 @@ from ..facts import Facts
 from ..found import Found, Request, Value
 from ..providers import provider_of, routed
 from ..survey import ask
+from ..values import host
 
 
 def machines(request: Request) -> Iterator[Found]:
@@ -41,7 +41,7 @@ def machines(request: Request) -> Iterator[Found]:
 def _internal_ips(cluster: Cluster, facts: Facts) -> Iterator[Value]:
     pods = tuple(network for claim in facts.claims for network in claim.networks)
     for device, own in own_addresses(cluster, facts, {facts.pod_bridge}):
-        address = ip_network(own.ip)
+        address = host(own.ip)
         # A bridge may be the node's own, such as vmbr0, or Docker's: node_networks tell.
         other = device in facts.bridges and not within(address, cluster.node_networks)
         if not (other or within(address, pods)):

@@ -12,6 +12,7 @@ from ..found import Found, Request, internal_ips, public_ips
 from ..program import Answer, answer_of
 
 PAGE = "500"  # the most that the API gives at once
+PAGES = 100  # that an account may have
 
 
 class _Instance(Answer):
@@ -56,6 +57,8 @@ def machines(request: Request) -> Iterator[Found]:
             return
         if following in cursors:
             raise Stop("vultr-cli: its pages go round in a circle; try again")
+        if len(cursors) == PAGES:
+            raise Stop(f"vultr-cli: has more than {PAGES} pages")
         cursors.append(following)
 
 

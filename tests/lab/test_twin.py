@@ -1,5 +1,7 @@
 """The twin is what hosts.toml says, cut off from everything else, and leaves nothing."""
 
+import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -15,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks import kept
 from tasks.cluster import Machine, Ssh
-from tasks.exits import Stop
+from tasks.exits import Status, Stop
+from tasks.kept import end
 from tasks.twin import Twin, build, find
 
 from .conftest import FAB, PROJECT, Lab, MakeLab, hosts_toml, tutorial
@@ -71,6 +75,17 @@ def test_a_worker_is_configured_as_in_the_tutorial(twin: Twin) -> None:
     assert output(twin, "worker-1", "cat /proc/sys/net/ipv4/ip_forward") == "1\n"
     assert "10.200.1.2" in output(twin, "worker-1", "ls /var/lib/cni/networks/bridge")
     assert twin.pod_addresses("worker-1") == ("10.200.1.2",)
+
+
+def test_what_a_machine_puts_among_its_pods_addresses_is_not_shown(twin: Twin) -> None:
+    output(
+        twin,
+        "worker-0",
+        "cd /var/lib/cni/networks/bridge; mkfifo 10.200.0.7; ln -s /dev/zero 10.200.0.8;"
+        " for name in 'fd00::1%$(id)' 'a\033[31m'; do echo twin-pod >$name; done",
+    )
+    assert twin.pod_addresses("worker-0") == ("10.200.0.2",)
+    output(twin, "worker-0", "cd /var/lib/cni/networks/bridge; rm -f 10.200.0.[78] fd00* a*")
 
 
 def test_pods_reach_each_other_once_the_tutorials_routes_are_there(make_lab: MakeLab) -> None:
@@ -307,7 +322,8 @@ def traces() -> tuple[str, str, list[str]]:
     """What a twin could leave on this machine besides processes."""
     names = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=False).stdout
     mounts = Path("/proc/self/mountinfo").read_text()
-    return names, mounts, sorted(str(path) for path in Path("/run").iterdir())
+    run = {str(path) for path in Path("/run").iterdir()} - {str(kept.DIRECTORY)}  # another test's
+    return names, mounts, sorted(run)
 
 
 def start_builder(directory: Path, workers: int = 3, keep: bool = False) -> subprocess.Popen[str]:
@@ -366,13 +382,13 @@ def test_one_that_is_kept_outlives_its_builder_until_stopped(tmp_path: Path) -> 
     with start_builder(tmp_path, keep=True) as builder:
         pid = built(builder)
         builder.kill()
-    kept = find(tmp_path / "hosts.toml")
-    assert kept is not None
-    assert kept.pid == pid
-    assert output(kept, "worker-2", "hostname") == "worker-2\n"
+    found = find(tmp_path / "hosts.toml")
+    assert found is not None
+    assert found.pid == pid
+    assert output(found, "worker-2", "hostname") == "worker-2\n"
     assert find(tmp_path / "other.toml") is None
     namespace = str(Path(f"/proc/{pid}/ns/pid").readlink())
-    kept.stop()
+    assert end(tmp_path / "hosts.toml")
     assert in_namespace(namespace) == []
     assert find(tmp_path / "hosts.toml") is None
     assert traces() == before
@@ -386,8 +402,9 @@ def test_one_that_is_kept_not_is_not_found(lab: Lab) -> None:
 def test_threads_started_after_enter_are_inside(lab: Lab) -> None:
     script = f"""
 import os, threading
+from tasks.kept import hold
 from tasks.twin import Twin
-Twin({lab.twin.pid}, None, ()).enter()
+Twin(hold({lab.twin.pid}), None, ()).enter()
 seen = []
 thread = threading.Thread(target=lambda: seen.append(os.readlink("/proc/thread-self/ns/net")))
 thread.start()
@@ -420,9 +437,7 @@ def here(tmp_path: Path, lab: Lab) -> Iterator[Path]:  # `lab`: skipped without 
     """A directory with a hosts.toml, whose twin is down when the test has ended."""
     (tmp_path / "hosts.toml").write_text(hosts_toml(replace(tutorial(), ssh=Ssh())))
     yield tmp_path
-    left = find(tmp_path / "hosts.toml")
-    if left is not None:
-        left.stop()
+    end(tmp_path / "hosts.toml")
 
 
 def fab(
@@ -457,6 +472,82 @@ def test_up_status_shell_down(here: Path) -> None:
     assert "is down" in down.stderr
     assert wait_until(lambda: not processes_of(here))
     assert [path.name for path in here.iterdir()] == ["hosts.toml"]
+    assert not note_of(here / "hosts.toml").exists()
+
+
+def note_of(inventory: Path) -> Path:
+    return kept.DIRECTORY / hashlib.sha256(str(inventory.resolve()).encode()).hexdigest()
+
+
+IMPOSTOR = """
+import json, os, sys, time
+from pathlib import Path
+from tasks.namespaces import mount
+from tasks.twin_spec import design
+from tests.lab.conftest import tutorial
+mount("tmpfs", Path("/run"), "tmpfs")
+mount("proc", Path("/proc"), "proc")
+home = Path("/run/twin")
+home.mkdir()
+(home / "spec").write_text(design(tutorial()).to_text())
+(home / "processes").write_text(json.dumps([[1, None]] * 3))
+print(flush=True)
+time.sleep(1000)
+"""
+
+
+def test_one_that_calls_itself_the_twin_is_not_taken_for_it(here: Path) -> None:
+    """Such as the first process of a container that is up to something."""
+    words = ["-m", "tasks.twin_init", "kept", str((here / "hosts.toml").resolve())]
+    with subprocess.Popen(
+        [
+            *("unshare", "--pid", "--mount", "--fork", "--kill-child"),
+            *(sys.executable, "-c", IMPOSTOR, *words),
+        ],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as impostor:
+        assert impostor.stdout is not None
+        assert impostor.stdout.readline() == "\n"
+        shell = fab(here, "lab.shell", "worker-0", text="touch /run/twin/taken\n")
+        impostor.kill()
+    expected = (1, "", f"no twin of hosts.toml is up: sudo {FAB[0]} lab.up\n")
+    assert (shell.returncode, shell.stdout, shell.stderr) == expected
+
+
+def test_a_pid_that_is_another_process_by_now_is_not_taken_for_it(here: Path) -> None:
+    assert fab(here, "lab.up").returncode == 0
+    note = note_of(here / "hosts.toml")
+    pid, started = map(int, note.read_text().split())
+    note.write_text(f"{pid} {started - 1}\n")
+    shell = fab(here, "lab.shell", "worker-0", text="hostname\n")
+    assert (shell.returncode, shell.stdout) == (1, "")
+    assert "no twin of hosts.toml is up" in shell.stderr
+    note.write_text(f"{pid} {started}\n")
+    assert fab(here, "lab.down").returncode == 0
+
+
+def test_who_can_read_hosts_toml_cannot_hold_up_lab_up(here: Path) -> None:
+    with (here / "hosts.toml").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert fab(here, "lab.up").returncode == 0
+
+
+def test_up_waits_for_another_and_says_so(here: Path) -> None:
+    waiting = "another lab.up or lab.down of hosts.toml is at work: waiting\n"
+    with kept.locked(here / "hosts.toml"):
+        one, two = (
+            subprocess.Popen([*FAB, "lab.up"], cwd=here, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        )
+        for up in (one, two):
+            assert up.stderr is not None
+            assert up.stderr.readline() == waiting
+        one.send_signal(signal.SIGINT)
+        assert one.communicate(timeout=10)[1] == "interrupted: nothing was changed\n"
+    assert two.communicate(timeout=60)[1] == ""
+    assert (one.returncode, two.returncode) == (Status.INTERRUPTED, 0)
 
 
 def test_up_twice_and_a_machine_that_is_not_there(here: Path) -> None:
