@@ -2,29 +2,16 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from .answer import sections
-from .firewall import LISTING, Drop, read_drops
+from .firewall import Drop, read_drops
+from .script import script
+from .values import device, number, shown
 
-SCRIPT = (
-    'host() { "$@"; }\n'
-    + LISTING
-    + r"""
-main() {
-  echo "== link"
-  ip -oneline link show
-  echo "== sysctl"
-  cd /proc/sys/net && grep -H . ipv4/ip_forward ipv6/conf/all/forwarding \
-    ipv4/conf/*/forwarding ipv4/conf/*/rp_filter
-  for family in 4 6; do
-    echo "== firewall $family"
-    firewall $family
-  done
-  echo "== end"
-} 2>/dev/null
-"""
-)
+SCRIPT = script("firewall.sh", "evidence.sh")
+MAX_SETTING = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
@@ -65,18 +52,28 @@ def read_evidence(answer: str) -> Evidence:
     if ("end", "") not in found:
         raise ValueError("the answer breaks off")
     links = [_link(line) for line in found.get(("link", ""), [])]
-    settings = [line.rpartition(":") for line in found.get(("sysctl", ""), [])]
     return Evidence(
         links={name: link for name, link in links if name},
-        sysctls={name: int(value) for name, _, value in settings if value.isdecimal()},
+        sysctls=_settings(found.get(("sysctl", ""), [])),
         drops={f: read_drops(found.get(("firewall", str(f)), []), f) for f in (4, 6)},
     )
 
 
+def _settings(lines: Iterable[str]) -> dict[str, int]:
+    """The settings that `grep -H` prints of files below /proc/sys/net, if they are numbers."""
+    settings = {}
+    for line in lines:
+        name, _, value = line.rpartition(":")
+        with suppress(ValueError):
+            settings[shown(name)] = number(value, most=MAX_SETTING)
+    return settings
+
+
 def _link(line: str) -> tuple[str, Link]:
     """One line of `ip -oneline link`: "2: eth0@if7: <BROADCAST,UP,LOWER_UP> mtu 1500 ..."."""
-    match = re.match(r"\d+: ([^:@ ]+)[^<]*<([^>]*)>.* mtu (\d+)", line)
-    if match is None:
+    match = re.match(r"[0-9]{1,10}: ([^:@ ]{1,15})[:@][^<]{0,40}<([^>]*)>", line)
+    mtu = re.search(r" mtu ([0-9]{1,7}) ", line)
+    if match is None or mtu is None:
         return "", Link(on=True, carrier=True, mtu=1500)
     flags = match[2].split(",")
-    return match[1], Link("UP" in flags, "NO-CARRIER" not in flags, int(match[3]))
+    return device(match[1]), Link("UP" in flags, "NO-CARRIER" not in flags, int(mtu[1]))

@@ -3,15 +3,16 @@
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
 
-from .cluster import Cluster, Network
+from .cluster import Cluster
 from .exits import Stop
 from .fleet import Fleet
 from .pings import SENT, Report, Target, pings, read_report
-from .probe import READY, Probe, probes, script
+from .probe import READY, Probe, probe_script, probes
+from .script import Script
 from .shell import Shell, Trouble
 from .survey import Survey
+from .values import Network, host
 
 GATE_TIMEOUT = 60  # seconds to wait for the slowest machine
 TIMEOUT = 3 * GATE_TIMEOUT  # seconds for all of it
@@ -49,7 +50,7 @@ class Gate:
 
 
 def run_through(
-    shell: Shell, script: str, machine: str, gates: Sequence[Gate], timeout: int
+    shell: Shell, script: Script, machine: str, gates: Sequence[Gate], timeout: int
 ) -> str:
     """Run one machine's script through gate after gate, each when all machines are there.
 
@@ -93,7 +94,7 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
     gates = [Gate(READY, own), Gate(SENT, own)]
     targets = {name: _targets(name, own, asked) for name in own}
     scripts = {
-        name: script(
+        name: probe_script(
             own[name],
             pings(
                 targets[name],
@@ -129,7 +130,7 @@ def _callers(name: str, cluster: Cluster, own: Collection[str], asked: Asked) ->
     """From where a machine's probe is pinged."""
     for machine in cluster.machines:
         if machine.name in own and (asked.pairs is None or (machine.name, name) in asked.pairs):
-            yield from (*machine.pod_cidrs, *map(ip_network, machine.internal_ips))
+            yield from (*machine.pod_cidrs, *map(host, machine.internal_ips))
 
 
 def _targets(name: str, own: Mapping[str, tuple[Probe, ...]], asked: Asked) -> list[Target]:

@@ -6,17 +6,18 @@ source address they arrive elsewhere. That is counted in the probes' own namespa
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
 
 from .answer import sections
-from .cluster import Address, Machine, within
+from .cluster import Machine
 from .diagnosis import Cause
 from .fleet import Fleet
 from .pinging import TIMEOUT, Gate, run_through
-from .pings import SENT, counted_sources
-from .probe import READY, Probe, probes, script
+from .pings import SENT, Callers, counted_sources
+from .probe import READY, Probe, probe_script, probes
+from .script import Script, script
 from .shell import Shell, Trouble
 from .survey import Survey
+from .values import Address, host, within
 
 MOST = 3  # pods of a worker that are asked
 SET = "== set"  # what counts arrivals is there
@@ -45,7 +46,7 @@ def real_pods(survey: Survey) -> dict[str, list[Address]]:
         worker.name: [
             address
             for address in sorted(survey.facts[worker.name].reserved, key=int)
-            if within(ip_network(address), worker.pod_cidrs)
+            if within(host(address), worker.pod_cidrs)
         ][:MOST]
         for worker in survey.cluster.workers
         if worker.name in survey.facts
@@ -70,7 +71,7 @@ def ping_real_pods(
 
     def job(name: str) -> Callable[[Shell], str]:
         body = _body(machines, own, pods, name, ways[name])
-        text = script(own[name], body, survey.facts[name])
+        text = probe_script(own[name], body, survey.facts[name])
 
         return lambda shell: run_through(shell, text, name, gates, TIMEOUT)
 
@@ -85,62 +86,32 @@ def _body(
     pods: Mapping[str, Sequence[Address]],
     name: str,
     to: Sequence[str],
-) -> str:
-    """The shell function `pings` of one worker, for `probe.script`."""
+) -> Script:
+    """The shell function `pings` of one worker, for `probe_script`."""
     sources = {probe.address.version: probe.address for probe in own[name]}
-    counts = [
-        f"  arrivals {n.version} {n}"
-        for other, machine in machines.items()
-        if other != name
-        for n in (*machine.pod_cidrs, *map(ip_network, machine.internal_ips))
-    ]
-    sent = [
-        f"  reach {address} -I {sources[address.version]} {address} &"
-        for other in to
-        for address in pods[other]
-        if address.version in sources
-    ]
-    sent += [f"  here {address} &" for address in pods[name]]
     first = {address.version: address for address in reversed(pods[name])}
-    leaving = [
-        f"{probe.address.version} {first[probe.address.version]} {probe.address}"
-        for other in to
-        for probe in own[other]
-        if probe.address.version in first
-    ]
-    sent += [f"  leave {words} &" for words in leaving]
-    lines = [*counts, f'  echo "{SET}"', "  await", *sent, "  wait", f'  echo "{SENT}"', "  await"]
-    return "\n".join([_LIBRARY, "pings() {", *lines, "  arrived", "}"])
-
-
-_LIBRARY = r"""answers() { ping -n -q -c 3 -i 0.2 -W 1 "$@" </dev/null >/dev/null 2>&1; }
-reach() { pod=$1; shift; answers "$@" && echo "== reached $pod"; }
-here() { host ping -n -q -c 3 -i 0.2 -W 1 "$1" </dev/null >/dev/null 2>&1 && echo "== here $1"; }
-leave() { # FAMILY POD ADDRESS: from the network of the process that has the pod's address
-  set +f
-  seen=" "
-  for place in /proc/[0-9]*/ns/net; do
-    network=$(readlink "$place") || continue
-    case $seen in *" $network "*) continue ;; esac
-    seen="$seen$network "
-    if nsenter --net="$place" ip -"$1" -oneline addr show 2>/dev/null | grep -qF " $2/"; then
-      nsenter --net="$place" ping -n -q -c 3 -i 0.2 -W 1 "$3" </dev/null >/dev/null 2>&1
-      return
-    fi
-  done
-}
-arrivals() { # FAMILY PREFIX
-  [ -n "$outer" ] || return
-  case $1 in
-    4) iptables -w -A INPUT -s "$2" -p icmp --icmp-type echo-request ;;
-    6) ip6tables -w -A INPUT -s "$2" -p icmpv6 --icmpv6-type echo-request ;;
-  esac 2>/dev/null
-}
-arrived() {
-  [ -n "$outer" ] || return
-  echo "== arrived"
-  iptables-save -c -t filter; ip6tables-save -c -t filter
-} 2>/dev/null"""
+    return script(
+        "real_pods.sh",
+        arriving=[
+            f"{n.version} {n}"
+            for other, machine in machines.items()
+            if other != name
+            for n in (*machine.pod_cidrs, *map(host, machine.internal_ips))
+        ],
+        reached=[
+            f"{address} {sources[address.version]}"
+            for other in to
+            for address in pods[other]
+            if address.version in sources
+        ],
+        own_pods=pods[name],
+        leaving=[
+            f"{probe.address.version} {first[probe.address.version]} {probe.address}"
+            for other in to
+            for probe in own[other]
+            if probe.address.version in first
+        ],
+    )
 
 
 def read_real_pods(
@@ -170,15 +141,13 @@ def read_real_pods(
     return found
 
 
-def _arrives(machine: Machine, pod: Address, heard: Mapping[str, frozenset[str]]) -> str:
-    everything = {
-        prefix for name, found in heard.items() if name != machine.name for prefix in found
-    }
-    inner = [ip_network(ip) for ip in machine.internal_ips if ip.version == pod.version]
-    itself = [cidr for cidr in machine.pod_cidrs if cidr.version == pod.version]
-    if {str(network) for network in itself} & everything:
+def _arrives(machine: Machine, pod: Address, heard: Mapping[str, Callers]) -> str:
+    came = {prefix for name, found in heard.items() if name != machine.name for prefix in found}
+    inner = {host(ip) for ip in machine.internal_ips if ip.version == pod.version}
+    itself = {cidr for cidr in machine.pod_cidrs if cidr.version == pod.version}
+    if itself & came:
         return "itself"
-    return "masqueraded" if {str(network) for network in inner} & everything else ""
+    return "masqueraded" if inner & came else ""
 
 
 def pod_causes(survey: Survey, pods: Sequence[RealPod]) -> list[Cause]:

@@ -11,23 +11,26 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from . import values
 from .answer import sections
-from .cluster import Address, Machine
+from .cluster import Machine
 from .facts import Facts
-from .firewall import LISTING, Drop, read_drops
+from .firewall import Drop, read_drops
 from .fleet import Fleet
 from .pairs import Pair
 from .pinging import TIMEOUT, Gate, run_through
-from .pings import CONNECT
-from .probe import READY, Probe, probes, script
+from .pings import COUNT
+from .probe import READY, Probe, probe_script, probes
+from .script import Script, script
 from .shell import Shell, Trouble
 from .survey import Survey
+from .values import Address
 
 ROUNDS = 6  # at most so many trials one after the other, a second and a half each
 SIZES = (1492, 1480, 1460, 1450, 1430, 1420, 1400, 1380, 1280)  # bytes: what tunnels leave
 
 # How ping(8) words an ICMP error: "From 10.240.0.7 icmp_seq=1 Packet filtered".
-_FROM = r"From (\S+?):? icmp_seq=\d+ "
+_FROM = r"From (\S{1,60}?):? icmp_seq=[0-9]{1,9} "
 _REFUSED = r"(?:Packet filtered|Destination \w+ Prohibited|Destination Port Unreachable)"
 
 Answer = Mapping[tuple[str, str], list[str]]
@@ -106,7 +109,7 @@ def run_trials(
 ) -> Trials:
     """Try silent pairs, as many as there is time for, and how large the others' packets may be.
 
-    With `tcp`, a port, by TCP connections, as `probe.pings` has them.
+    With `tcp`, a port, by TCP connections, as `pings.pings` has them.
     """
     tried = [pair for chosen in schedule(silent) for pair in chosen]
     names = {name for pair in (*tried, *large) for name in (pair.source, pair.target)}
@@ -123,10 +126,8 @@ def run_trials(
 
     def job(name: str) -> Callable[[Shell], str]:
         mine = [gate for p in tried if name in (p.source, p.target) for gate in gates[p]]
-        body = [_sizes(pair, setting) for pair in large if pair.source == name]
-        body += ["wait"]
-        body += [_trial(n, pair, name, setting) for n, pair in enumerate(tried)]
-        text = script(own[name], _pings("\n".join(body)), survey.facts[name])
+        own_part = _pings(name, tried, [p for p in large if p.source == name], setting)
+        text = probe_script(own[name], own_part, survey.facts[name])
 
         return lambda shell: run_through(shell, text, name, [ready, *mine], TIMEOUT)
 
@@ -135,87 +136,47 @@ def run_trials(
     return read_trials(tried, large, found, survey.facts, tcp)
 
 
-def _pings(body: str) -> str:
-    return f"""{LISTING}
-{CONNECT}
-{_LIBRARY}
-pings() {{
-{body}
-  echo "== end"
-}}"""
+def _pings(name: str, tried: Sequence[Pair], large: Sequence[Pair], setting: _Setting) -> Script:
+    """One machine's part in all trials, for `probe_script`."""
+    parts = [
+        _trial(number, pair, name, setting)
+        for number, pair in enumerate(tried)
+        if name in (pair.source, pair.target)
+    ]
+    return script(
+        "firewall.sh",
+        "ask.sh",
+        "trials.sh",
+        count=COUNT,
+        sizes=[line for pair in large for line in _sizes(pair, setting)],
+        trials=parts,
+        port=setting.tcp or "",
+    )
 
 
-_LIBRARY = r"""count() { # before|after NUMBER FAMILY
-  echo "== $1 $2"
-  cat /proc/net/snmp /proc/net/snmp6 2>/dev/null | grep -E '^Icmp: |^Icmp6InEchos|^Tcp: '
-  host cat /proc/net/netstat | grep '^TcpExt: '
-  echo "== $1-firewall $2"
-  firewall "$3"
-}
-try() { # ping|hop NUMBER COMMAND...
-  key="$1 $2"; shift 2
-  words=$("$@" 2>&1 </dev/null)
-  printf '== %s\n%s\n' "$key" "$words"
-}
-watch() { # NUMBER NEIGHBOUR
-  echo "== neighbour $1"
-  tries=0 # the kernel asks a neighbour that it knew, 5 s later and for 3 s, before it gives it up
-  while tries=$((tries + 1)); do
-    state=$(host ip -oneline neigh show to "$2")
-    case $state in *DELAY*|*PROBE*) [ $tries -lt 45 ] || break ;; *) break ;; esac
-    sleep 0.2
-  done
-  echo "$state"
-}
-size() { # KEY BYTES COMMAND...
-  key=$1 bytes=$2; shift 2
-  "$@" >/dev/null 2>&1 </dev/null && echo "== size $key $bytes"
-}"""
+def _from(pair: Pair, setting: _Setting) -> Address | str:
+    """From where a pair pings, as trials.sh has it."""
+    source, _ = setting.ends(pair)
+    return source if pair.from_pod and source else "host"
 
 
-def _command(pair: Pair, setting: _Setting, options: str) -> str:
-    """The ping of a pair, by the shell functions of `script`."""
-    source, target = setting.ends(pair)
-    if pair.from_pod:
-        return f"ping -n {options} -I {source} {target}"
-    return f"host ping -n {options} {target}"
-
-
-def _sizes(pair: Pair, setting: _Setting) -> str:
+def _sizes(pair: Pair, setting: _Setting) -> list[str]:
     header = 28 if pair.family == 4 else 48  # bytes of IP and ICMP
-    key = f"{pair.target}/{pair.family}/{pair.from_pod}"
-    lines = []
-    for size in SIZES:
-        command = _command(pair, setting, f"-c 1 -W 1 -M do -s {size - header}")
-        lines.append(f'size "{key}" {size} {command} &')
-    return "\n".join(lines)
+    ends = f"{_from(pair, setting)} {setting.ends(pair)[1]}"
+    return [f"{_size_key(pair)} {size} {header} {ends}" for size in SIZES]
+
+
+def _size_key(pair: Pair) -> str:
+    return f"{pair.target}/{pair.family}/{pair.from_pod}"
 
 
 def _trial(number: int, pair: Pair, name: str, setting: _Setting) -> str:
-    """One machine's part in a trial; nothing where it has none."""
-    if name not in (pair.source, pair.target):
-        return ":"
-    other = pair.target if name == pair.source else pair.source
-    neighbour = setting.machines[other].internal_ip(pair.family)
-    sends = ""
-    if name == pair.source:
-        own_machine = 1 if pair.from_pod else 0  # routers that a packet passes before the target's
-        hop = _command(pair, setting, f"-c 1 -W 1 -t {own_machine + 1}")
-        pings = _command(pair, setting, "-c 2 -i 0.2 -W 1")
-        if setting.tcp:
-            target = setting.ends(pair)[1]
-            pings = f"connect {target} {setting.tcp} {'' if pair.from_pod else 'host'}"
-        sends = f"try hop {number} {hop} & try ping {number} {pings} & wait"
-    lines = [
-        f"count before {number} {pair.family}",
-        f'echo "== at {number}."; await',
-        sends,
-        f'echo "== sent {number}."; await',
-        f"count after {number} {pair.family}",
-    ]
-    if neighbour:
-        lines.append(f"watch {number} {neighbour}")
-    return "\n".join(line for line in lines if line)
+    """One machine's part in a trial, as trials.sh has it."""
+    role, other = ("source", pair.target) if name == pair.source else ("target", pair.source)
+    hops = 2 if pair.from_pod else 1  # the target's machine is the last that answers
+    neighbour = setting.machines[other].internal_ip(pair.family) or "-"
+    ends = f"{_from(pair, setting)} {setting.ends(pair)[1]}"
+    return f"{number} {pair.family} {role} {ends} {hops} {neighbour}"
 
 
 def read_trials(
@@ -236,7 +197,7 @@ def read_trials(
             trials.append(
                 Trial(
                     pair,
-                    answered=bool(re.search(r"[1-9]\d* received", ping)),
+                    answered=bool(re.search(r"[1-9][0-9]{0,8} received", ping)),
                     reached=bool(passed & set(re.findall(_FROM, hop))),
                     refused_by=_owner(re.findall(_FROM + _REFUSED, ping), pair, facts),
                     source=_end(said, number, pair.family, tcp),
@@ -281,7 +242,7 @@ def _requests(lines: Sequence[str], family: int, tcp: int) -> int:
     if family == 4:
         return _counter(lines, "Icmp:", "InEchos")
     found = [line.split()[1:] for line in lines if line.startswith("Icmp6InEchos")]
-    return int(found[0][0]) if found and found[0] and found[0][0].isdecimal() else 0
+    return _counted(found[0][0]) if found and found[0] else 0
 
 
 def _filtered(lines: Sequence[str]) -> int:
@@ -296,12 +257,19 @@ def _counter(lines: Sequence[str], group: str, name: str) -> int:
     """
     rows = [line.split() for line in lines if line.startswith(group)]
     names, values = [*rows, [], []][:2]
-    found = [v for key, v in zip(names, values, strict=False) if key == name and v.isdecimal()]
-    return int(found[0]) if found else 0
+    found = [v for key, v in zip(names, values, strict=False) if key == name]
+    return _counted(found[0]) if found else 0
+
+
+def _counted(text: str) -> int:
+    """What a counter shows; one that holds no number has counted nothing."""
+    try:
+        return values.number(text)
+    except ValueError:
+        return 0
 
 
 def _largest(answers: Mapping[str, Answer], pair: Pair) -> int:
     """The largest of SIZES that was answered; 0 if none."""
-    key = f"{pair.target}/{pair.family}/{pair.from_pod} "
-    said = (d for name, d in answers.get(pair.source, {}) if name == "size" and d.startswith(key))
-    return max((int(d.removeprefix(key)) for d in said if d[len(key) :].isdecimal()), default=0)
+    said = answers.get(pair.source, {})
+    return max((n for n in SIZES if ("size", f"{_size_key(pair)} {n}") in said), default=0)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.pings import Ping, Report, Target, pings, read_report
-from tasks.probe import script
+from tasks.probe import probe_script
 
 from .builders import facts
 
@@ -128,7 +128,7 @@ def test_only_what_does_not_answer_is_asked_for_small_packets(shell: str, tmp_pa
         for source in (None, sources[address.version])
     ]
     done = subprocess.run(
-        [shell, "-c", f"{script((), pings(targets, 1500), facts(0))}\nmain 3<said"],
+        [shell, "-c", f"{probe_script((), pings(targets, 1500), facts(0))}\nmain 3<said"],
         cwd=tmp_path,
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
         capture_output=True,
