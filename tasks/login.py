@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from fabric import Config, Connection
+from fabric import Config
 
 from .cluster import Cluster, Machine
+from .connection import Bounded, Connection, JumpHost
 from .exits import Stop
 from .hostkeys import KnownHosts
 from .terminal import somebody_there
@@ -34,7 +35,7 @@ class Login:
             cluster.ssh.host_keys, _operators_known_hosts(cluster), cluster.ssh.known_hosts
         )
         self._keys: dict[str, paramiko.PKey | None] = {}
-        self._gateways: dict[str, Connection] = {}
+        self._gateways: dict[str, JumpHost] = {}
 
     @cached_property
     def _timeout(self) -> int:
@@ -42,7 +43,7 @@ class Login:
         return int(asked or CONNECT_TIMEOUT)
 
     @property
-    def gateways(self) -> list[Connection]:
+    def gateways(self) -> list[JumpHost]:
         """The jump hosts of the connections made so far, first hops first."""
         return list(self._gateways.values())
 
@@ -90,9 +91,9 @@ class Login:
         types = self._known_hosts.types(host if port == 22 else f"[{host}]:{port}")
 
         def transport(sock: Any, **kwargs: Any) -> paramiko.Transport:
-            if isinstance(sock, socket.socket):
+            if isinstance(sock, socket.socket) and sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made = paramiko.Transport(sock, **kwargs)
+            made = paramiko.Transport(sock, packetizer_class=Bounded, **kwargs)
             options = made.get_security_options()
             wanted = {"ssh-rsa": ["rsa-sha2-512", "rsa-sha2-256"]}
             first = [
@@ -131,7 +132,7 @@ class Login:
         except _Encrypted:
             raise Stop(f"{file}: that is not its passphrase") from None
 
-    def _gateway(self, jump: str) -> Connection | None:
+    def _gateway(self, jump: str) -> JumpHost | None:
         """The jump host of a ProxyJump in ssh_config(5); one connection serves all."""
         if jump.lower() == "none":
             return None
@@ -140,7 +141,7 @@ class Login:
         for number, hop in enumerate(hops, 1):
             way = ",".join(hops[:number])
             if way not in self._gateways:
-                made = Connection(
+                made = JumpHost(
                     hop,
                     config=self._config,
                     gateway=gateway or False,
