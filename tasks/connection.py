@@ -27,6 +27,11 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
 
     _proxy: subprocess.Popen[bytes] | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As Fabric's, but for `connect_kwargs`, which are to be set afterwards."""
+        # Without any, Fabric adds the host's IdentityFile to those that all hosts share.
+        super().__init__(*args, connect_kwargs={"key_filename": ()}, **kwargs)
+
     @property
     def files(self) -> int:
         """How many files are open here, at most, for it to be opened and used."""

@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from tasks.cluster import Address, Cluster, HostKeys, Machine, Network, Persist, Ssh
 from tasks.exits import Stop
 from tasks.inventory_checks import Mistake, mistakes_between
+from tasks.key_file import NoKey, checked
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -286,9 +287,11 @@ def _machines(file: _File, mistakes: list[Mistake]) -> tuple[Machine, ...]:
 
 
 def _unusable(key_file: Path) -> Iterator[Mistake]:
+    problem = ""
     try:
-        key_file.stat()
-        problem = "is a directory" if key_file.is_dir() else None
+        checked(key_file)
+    except NoKey as error:
+        problem = str(error)
     except OSError as error:
         problem = f"cannot be used ({error.strerror})"
     if problem:

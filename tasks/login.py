@@ -1,6 +1,7 @@
 """Logging in: connections made as hosts.toml, Fabric's flags and ~/.ssh/config say."""
 
 import getpass
+import os
 import socket
 from collections.abc import Callable
 from functools import cached_property
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from fabric import Config
 
+from . import key_file
 from .cluster import Cluster, Machine
 from .connection import Bounded, Connection, JumpHost
 from .exits import Stop
@@ -29,6 +31,13 @@ class Login:
     """Makes the connections to a cluster's machines; keys are read and jump hosts made once."""
 
     def __init__(self, cluster: Cluster, config: Config) -> None:
+        try:
+            getpass.getuser()  # as Fabric and paramiko do for every host
+        except (KeyError, OSError):
+            raise Stop(
+                f"no user here has the number {os.getuid()}: give a name, for example with"
+                " `LOGNAME=ops fab plan`"
+            ) from None
         self._ssh = cluster.ssh
         self._config = config
         self._known_hosts = KnownHosts(
@@ -84,7 +93,9 @@ class Login:
             "channel_timeout": timeout,
             "transport_factory": self._transport_factory(connection),
         }
-        connection.client.set_missing_host_key_policy(self._known_hosts.policy())
+        connection.client.set_missing_host_key_policy(
+            self._known_hosts.policy(connection.ssh_config.get("stricthostkeychecking", ""))
+        )
 
     def _transport_factory(self, connection: Connection) -> Callable[..., paramiko.Transport]:
         host, port = connection.host, connection.port
@@ -159,21 +170,23 @@ class _Encrypted(Exception):
 
 def _load(file: Path, passphrase: str | None) -> paramiko.PKey:
     try:
-        key = _own_key(file.read_bytes(), passphrase.encode() if passphrase else None)
+        key = _own_key(key_file.read(file), passphrase.encode() if passphrase else None)
         certificate = file.with_name(f"{file.name}-cert.pub")
-        if certificate.exists():
+        if certificate.is_file():
             key.load_certificate(str(certificate))
         return key
     except FileNotFoundError:
         raise
     except OSError as error:
         raise Stop(f"{file}: cannot read the key: {error.strerror}") from error
+    except key_file.NoKey as error:
+        raise Stop(f"{file} {error}") from error
     except (TypeError, paramiko.PasswordRequiredException) as error:
         raise _Encrypted from error
     except (ValueError, UnsupportedAlgorithm, paramiko.SSHException) as error:
         if passphrase:
             raise _Encrypted from error
-        raise Stop(f"{file}: this is not a private key that can be read") from error
+        raise Stop(f"{file} is not a private key that can be read") from error
 
 
 def _own_key(data: bytes, passphrase: bytes | None) -> paramiko.PKey:
