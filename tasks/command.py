@@ -15,6 +15,8 @@ from invoke.tasks import Task
 
 from .exits import Status, Stop
 from .interrupts import allow
+from .key_file import NoKey
+from .key_file import read as read_key
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -187,6 +189,7 @@ class Command(Task[Any]):
                 "--dry is not used here: see `fab plan`, and --dry-run of what changes machines."
                 " Nothing was run"
             )
+        _refuse_identities(args[0], names)
         _collect_rarely()
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal has no letters for
@@ -199,6 +202,22 @@ class Command(Task[Any]):
         except BrokenPipeError:
             _print_no_more()
             raise Stop(status=Status.DONE) from None
+
+
+def _refuse_identities(c: Context, names: list[str]) -> None:
+    """Stop where -i names no private key: elsewhere, an inventory is what it names."""
+    for identity in map(str, c.config.authentication.identities):
+        try:
+            read_key(Path(identity).expanduser())
+            continue
+        except NoKey as error:
+            why = str(error)
+        except OSError as error:
+            why = f"cannot be read ({error.strerror})"
+        raise Stop(
+            f"-i {identity} {why}; it is Fabric's, and names a key to log in with. Nothing was run"
+            f"\nanother hosts.toml is named after the task: fab {names[0]} --inventory {identity}"
+        )
 
 
 def _print_no_more() -> None:

@@ -1,25 +1,26 @@
 """The machines within reach: one SSH connection each, kept for the whole command line."""
 
 import logging
-import os
 import resource
-import socket
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from queue import SimpleQueue
+from threading import Thread
 from time import monotonic, sleep
 from typing import TypeVar
 
 import paramiko
-from fabric import Config, Connection, SerialGroup
-from paramiko.ssh_exception import NoValidConnectionsError
+from fabric import Config, SerialGroup
 
 from .cluster import Cluster
+from .connection import Connection, JumpHost
 from .exits import Stop
-from .hostkeys import HostKeyRefused
 from .login import Login
 from .progress import progress
 from .shell import Shell, Talk, Trouble
+from .trouble import trouble, turned_away
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 SPARE_FILES = 64  # open besides the connections
@@ -27,9 +28,9 @@ SPARE_FILES = 64  # open besides the connections
 BUSY_TRIES = (0.2, 0.5, 1.0, 2.0)  # seconds to wait where sshd's MaxStartups turns one away
 
 
-def make_room(machines: int) -> None:
-    """Let this process have a connection to each machine open; Stop where it may not."""
-    needed = machines + SPARE_FILES
+def make_room(machines: int, files: int) -> None:
+    """Let this process have so many files open for its connections; Stop where it may not."""
+    needed = files + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or needed <= soft:
         return
@@ -47,15 +48,12 @@ class Fleet:
     parallel = 32  # how many machines are asked at a time
 
     def __init__(self, cluster: Cluster, config: Config) -> None:
-        """`config`: Fabric's, with its flags. Raises Stop where there is no room for them all."""
-        make_room(len(cluster.machines))
+        """`config`: Fabric's, with its flags."""
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks by itself
         self.cluster = cluster
         self._login = Login(cluster, config)
         self._connections: dict[str, Connection] = {}
         self._shells: dict[str, Shell] = {}
-        self._pool: ThreadPoolExecutor | None = None
-        self._pool_size = 0
 
     def ask(self, scripts: Mapping[str, str], doing: str = "asking") -> dict[str, str | Trouble]:
         """Run a script on each of the machines named, several at a time.
@@ -63,15 +61,14 @@ class Fleet:
         `doing`: what is shown in a terminal to a person who waits for it.
         """
         jobs = {name: self._opened(_runner(script)) for name, script in scripts.items()}
-        return self._each(jobs, self._threads, doing)
+        return self._each(jobs, self.parallel, doing)
 
     def meet(
         self, jobs: Mapping[str, Callable[[Shell], str]], doing: str
     ) -> dict[str, str | Trouble]:
         """Do a job on each of the machines named, all at once: they wait for each other."""
         opened = {name: self._opened(job) for name, job in jobs.items()}
-        with ThreadPoolExecutor(max(1, len(jobs))) as pool:
-            return self._each(opened, pool, doing)
+        return self._each(opened, len(jobs), doing)
 
     def talks(
         self, scripts: Mapping[str, str], marker: str, doing: str
@@ -97,7 +94,7 @@ class Fleet:
             return job
 
         jobs = {name: self._opened(begin(script)) for name, script in scripts.items()}
-        return self._each(jobs, self._threads, doing)
+        return self._each(jobs, self.parallel, doing)
 
     def tell(self, talks: Mapping[str, Talk], line: str, marker: str) -> dict[str, str | Trouble]:
         """Send a line to scripts under way, and hear each until its next line with this marker."""
@@ -106,7 +103,7 @@ class Fleet:
             return lambda _: talk.ask(line, marker)
 
         jobs = {name: job(talk) for name, talk in talks.items()}
-        return self._each(jobs, self._threads, "")
+        return self._each(jobs, self.parallel, "")
 
     def _opened(self, job: Callable[[Shell], T]) -> Callable[[Shell], T]:
         """A job that opens its connection first."""
@@ -118,45 +115,33 @@ class Fleet:
         return run
 
     def _each(
-        self, jobs: Mapping[str, Callable[[Shell], T]], pool: ThreadPoolExecutor, doing: str
+        self, jobs: Mapping[str, Callable[[Shell], T]], at_once: int, doing: str
     ) -> dict[str, T | Trouble]:
         """Do a job in the shell of each machine named; the answers in the same order."""
+        connections = self.connections(jobs)
+
+        def job(name: str) -> Callable[[], T | Trouble]:
+            def do() -> T | Trouble:
+                try:
+                    return jobs[name](shells[name])
+                except Exception as error:
+                    return trouble(connections[name], error)
+
+            return do
+
         shells = {name: self.shell(name) for name in jobs}
-        troubles = self._open_gateways({name: s.connection for name, s in shells.items()})
-
-        def do(name: str) -> T | Trouble:
-            if name in troubles:
-                return troubles[name]
-            try:
-                return jobs[name](shells[name])
-            except Exception as error:
-                return self._trouble(shells[name].connection, error)
-
+        answers: dict[str, T | Trouble] = {}
         with progress(doing, len(jobs)) as step:
             try:
-                if len(jobs) < 2:
-                    return {name: do(name) for name in jobs}
-                futures = {name: pool.submit(do, name) for name in jobs}
-                for _ in as_completed(futures.values()):
+                answers.update(self._behind_closed_doors(connections))
+                able = {name: job(name) for name in jobs if name not in answers}
+                for name, answer in side_by_side(able, at_once):
+                    answers[name] = answer
                     step()
-                return {name: future.result() for name, future in futures.items()}
             except BaseException:
                 self.close()  # ends the commands that are under way
                 raise
-
-    @property
-    def _threads(self) -> ThreadPoolExecutor:
-        """As many as machines are asked at a time; kept, since to start one costs as an answer."""
-        if self._pool is None or self._pool_size != self.parallel:
-            self._end_threads()
-            self._pool, self._pool_size = ThreadPoolExecutor(self.parallel), self.parallel
-        return self._pool
-
-    def _end_threads(self) -> None:
-        """What has not begun in a thread never will."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        return {name: answers[name] for name in jobs}
 
     def group(self, names: Iterable[str]) -> SerialGroup:
         """The connections of some machines as a Fabric group, in the cluster's order."""
@@ -175,13 +160,19 @@ class Fleet:
         try:
             return self._opened(_runner(script))(shell)
         except Exception as error:
-            raise self._trouble(shell.connection, error) from error
+            raise trouble(shell.connection, error) from error
 
     def close(self) -> None:
-        """End all connections, and what is under way."""
-        self._end_threads()
+        """End all connections, and what is under way; what hangs is not waited for."""
         for connection in [*self._connections.values(), *self._login.gateways]:
-            connection.close()
+            Thread(target=connection.close, daemon=True).start()
+
+    def connections(self, names: Iterable[str]) -> dict[str, Connection]:
+        """The connections to some machines; raises Stop where there is no room for them all."""
+        found = {name: self.connection(name) for name in names}
+        held = [*self._connections.values(), *self._login.gateways]
+        make_room(len(self._connections), sum(connection.files for connection in held))
+        return found
 
     def connection(self, name: str) -> Connection:
         """The connection to a machine, not yet opened if it is new."""
@@ -196,78 +187,87 @@ class Fleet:
         return self._shells[name]
 
     def open(self, connection: Connection) -> None:
-        """Open a connection; where sshd is too busy to answer, ask it again a little later."""
+        """Open a connection, and the jump hosts before it; raises Trouble where one of those fails.
+
+        Where sshd is too busy to answer, it is asked again a little later.
+        """
+        if isinstance(connection.gateway, JumpHost):
+            self._open_door(connection.gateway)
         for pause in BUSY_TRIES:
             started = monotonic()
             try:
                 connection.open()
                 return
             except (paramiko.SSHException, EOFError, ConnectionResetError) as error:
-                if not _turned_away(error):
+                if not turned_away(error):
                     raise
                 if monotonic() - started >= connection.connect_timeout:
                     raise TimeoutError from error
-                connection.close()
                 sleep(pause)
         connection.open()
 
-    def _open_gateways(self, connections: Mapping[str, Connection]) -> dict[str, Trouble]:
-        """Open the jump hosts in use, before many machines want them at the same time."""
-        troubles: dict[Connection, Trouble] = {}
-        for gateway in self._login.gateways:  # first hops first
-            if gateway.gateway in troubles:
-                troubles[gateway] = troubles[gateway.gateway]
-                continue
+    def _open_door(self, gateway: JumpHost) -> None:
+        """Open a jump host, once for all who want it meanwhile; raises Trouble that names it."""
+
+        def act() -> None:
             try:
                 self.open(gateway)
+            except Trouble:
+                raise  # of a jump host before it
             except Exception as error:
-                trouble = self._trouble(gateway, error)
-                troubles[gateway] = Trouble(f"jump host {gateway.host}: {trouble}")
+                raise Trouble(f"jump host {gateway.host}: {trouble(gateway, error)}") from error
+
+        gateway.opening.do(act)
+
+    def _behind_closed_doors(self, connections: Mapping[str, Connection]) -> dict[str, Trouble]:
+        """The machines whose jump host cannot be opened: found out once, before many want it."""
+
+        def job(gateway: JumpHost) -> Callable[[], Trouble | None]:
+            def do() -> Trouble | None:
+                try:
+                    self._open_door(gateway)
+                except Trouble as error:
+                    return error
+                return None
+
+            return do
+
+        doors = {
+            id(way): way for c in connections.values() if isinstance(way := c.gateway, JumpHost)
+        }
+        jobs = {key: job(way) for key, way in doors.items() if not way.is_connected}
+        troubles = dict(side_by_side(jobs, max(1, len(jobs))))
         return {
-            name: troubles[connection.gateway]
+            name: found
             for name, connection in connections.items()
-            if connection.gateway in troubles
+            if (found := troubles.get(id(connection.gateway))) is not None
         }
 
-    def _trouble(self, connection: Connection, error: Exception) -> Trouble:
-        if isinstance(error, Trouble):
-            return error
-        if isinstance(error, (OSError, EOFError, UnicodeError, paramiko.SSHException)):
-            return Trouble(_explain(connection, error))
-        raise error
+
+def side_by_side(jobs: Mapping[K, Callable[[], T]], at_once: int) -> Iterator[tuple[K, T]]:
+    """Do so many jobs at a time; what each returned, as it comes. None of them may raise.
+
+    The threads are daemons: whoever stops to listen waits for none that hangs, nor does Python.
+    """
+    waiting = deque(jobs.items())
+    done: SimpleQueue[tuple[K, T]] = SimpleQueue()
+
+    def work() -> None:
+        while waiting:
+            try:
+                key, job = waiting.popleft()
+            except IndexError:  # another thread was faster
+                return
+            done.put((key, job()))
+
+    for _ in range(min(at_once, len(jobs))):
+        Thread(target=work, daemon=True).start()
+    try:
+        for _ in jobs:
+            yield done.get()
+    finally:
+        waiting.clear()
 
 
 def _runner(script: str) -> Callable[[Shell], str]:
     return lambda shell: shell.run(script)
-
-
-def _turned_away(error: Exception) -> bool:
-    """Whether sshd closed the connection before it said who it is (MaxStartups)."""
-    said_nothing = "banner" in str(error) or "No existing session" in str(error)
-    return isinstance(error, (EOFError, ConnectionResetError)) or said_nothing
-
-
-def _explain(connection: Connection, error: Exception) -> str:  # noqa: PLR0911
-    """One line for what went wrong: what, where, what to do."""
-    where = f"{connection.host} port {connection.port}"
-    if isinstance(error, HostKeyRefused):
-        return str(error)
-    if isinstance(error, paramiko.AuthenticationException):
-        return (
-            f"{where} refuses the key for user {connection.user}:"
-            " check [ssh] user and key_file, and authorized_keys there"
-        )
-    if isinstance(error, (socket.gaierror, UnicodeError)):  # a name that is none in DNS
-        return f"the name {connection.host} has no address: check public_ip"
-    if isinstance(error, TimeoutError) or "timed out" in str(error).lower():
-        return f"{where} does not answer within {connection.connect_timeout} s: is it up?"
-    if isinstance(error, NoValidConnectionsError):
-        number = getattr(next(iter(error.errors.values())), "errno", None) or 0
-        return f"{where}: {os.strerror(number).lower()}: is it up, is sshd running?"
-    if isinstance(error, paramiko.SSHException) and "No authentication methods" in str(error):
-        return f"there is no key to log in with on {where}: set [ssh] key_file, or use ssh-agent"
-    if isinstance(error, paramiko.ChannelException):
-        return f"the jump host cannot reach {where}: {error.text.lower()}"
-    if _turned_away(error):
-        return f"{where} closes the connection before it says anything: is that sshd, is it busy?"
-    return f"{where}: {error}"

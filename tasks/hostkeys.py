@@ -18,6 +18,10 @@ from paramiko import MissingHostKeyPolicy, PKey, SSHClient, SSHException
 
 from .cluster import HostKeys
 
+# ssh_config(5), StrictHostKeyChecking; `ask` is strict, since nobody can be asked for each of many.
+_THEIRS: dict[str, HostKeys] = {"accept-new": "accept-new", "no": "off", "off": "off", "": "off"}
+_STRICTER: tuple[HostKeys, ...] = ("off", "accept-new", "strict")
+
 
 class HostKeyRefused(SSHException):
     """The host showed a key that must not be trusted; the message says why and what to do."""
@@ -88,13 +92,15 @@ class KnownHosts:
     """The host keys known to one command line, and the rule for the others."""
 
     def __init__(self, mode: HostKeys, read: Iterable[Path], learn: Path) -> None:
-        """`read`: the files consulted; `learn`: the file that accept-new writes to."""
+        """`mode`: what hosts.toml says; `read`: the files consulted; `learn`: the file that
+        accept-new writes to.
+        """
         self._mode = mode
         self._learn = learn
         self._lock = Lock()
         self._by_name: dict[str, list[Line]] = {}  # where a line names its hosts plainly
         self._others: list[Line] = []  # hashed names, and patterns
-        for line in read_lines([*read, learn]) if mode != "off" else []:
+        for line in read_lines([*read, learn]):
             self._hold(line)
 
     def _hold(self, line: Line) -> None:
@@ -113,18 +119,22 @@ class KnownHosts:
         """The key types known for a host: what to ask it for first."""
         return [line.type for line in self._about(host) if not line.marker]
 
-    def policy(self) -> MissingHostKeyPolicy:
-        """What a paramiko client asks about every key; it is given no known hosts itself."""
-        return _Policy(self)
+    def policy(self, theirs: str = "") -> MissingHostKeyPolicy:
+        """What a paramiko client asks about every key; it is given no known hosts itself.
 
-    def check(self, host: str, key: PKey) -> None:
-        """Accept the key, learn it, or raise HostKeyRefused."""
-        if self._mode == "off":
+        `theirs`: the StrictHostKeyChecking of ssh_config, if it says any.
+        """
+        return _Policy(self, theirs)
+
+    def check(self, host: str, key: PKey, theirs: str = "") -> None:
+        """Accept the key, learn it, or raise HostKeyRefused: as the stricter of both files says."""
+        mode = max(self._mode, _THEIRS.get(theirs.lower(), "strict"), key=_STRICTER.index)
+        if mode == "off":
             return
         with self._lock:
-            self._check(host, key)
+            self._check(host, key, mode, theirs)
 
-    def _check(self, host: str, key: PKey) -> None:
+    def _check(self, host: str, key: PKey, mode: HostKeys, theirs: str) -> None:
         about = self._about(host)
         shown = f"{key.get_name()} {_fingerprint(key.get_base64())}"
         for line in about:
@@ -147,10 +157,12 @@ class KnownHosts:
                 "it is known by a certificate authority only, which is not supported here:"
                 f" add its own key with ssh-keyscan to {self._learn}"
             )
-        if self._mode == "strict":
+        if mode == "strict":
+            ours = "host_keys is strict in hosts.toml"
+            why = ours if self._mode == "strict" else f"ssh_config: StrictHostKeyChecking {theirs}"
             raise HostKeyRefused(
-                f"its host key {shown} is not known, and host_keys is strict: add it to"
-                f" {self._learn}, for example with ssh-keyscan"
+                f"its host key {shown} is not known ({why}): add it to {self._learn}, for example"
+                " with ssh-keyscan"
             )
         self._add(host, key)
 
@@ -170,11 +182,12 @@ class KnownHosts:
 
 
 class _Policy(MissingHostKeyPolicy):
-    def __init__(self, known: KnownHosts) -> None:
+    def __init__(self, known: KnownHosts, theirs: str) -> None:
         self._known = known
+        self._theirs = theirs
 
     def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
-        self._known.check(hostname, key)
+        self._known.check(hostname, key, self._theirs)
 
 
 def _fingerprint(key: str) -> str:

@@ -21,6 +21,7 @@ from tasks.cluster import Address, Cluster, HostKeys, Machine, Network, Persist,
 from tasks.exits import Stop
 from tasks.files import content
 from tasks.inventory_checks import Mistake, mistakes_between
+from tasks.key_file import NoKey, checked
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -282,9 +283,11 @@ def _machines(file: _File, mistakes: list[Mistake]) -> tuple[Machine, ...]:
 
 
 def _unusable(key_file: Path) -> Iterator[Mistake]:
+    problem = ""
     try:
-        key_file.stat()
-        problem = "is a directory" if key_file.is_dir() else None
+        checked(key_file)
+    except NoKey as error:
+        problem = str(error)
     except OSError as error:
         problem = f"cannot be used ({error.strerror})"
     if problem:

@@ -1,6 +1,7 @@
 """Logging in: connections made as hosts.toml, Fabric's flags and ~/.ssh/config say."""
 
 import getpass
+import os
 import socket
 from collections.abc import Callable
 from functools import cached_property
@@ -14,9 +15,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from fabric import Config, Connection
+from fabric import Config
 
+from . import key_file
 from .cluster import Cluster, Machine
+from .connection import Bounded, Connection, JumpHost
 from .exits import Stop
 from .hostkeys import KnownHosts
 from .terminal import somebody_there
@@ -28,13 +31,20 @@ class Login:
     """Makes the connections to a cluster's machines; keys are read and jump hosts made once."""
 
     def __init__(self, cluster: Cluster, config: Config) -> None:
+        try:
+            getpass.getuser()  # as Fabric and paramiko do for every host
+        except (KeyError, OSError):
+            raise Stop(
+                f"no user here has the number {os.getuid()}: give a name, for example with"
+                " `LOGNAME=ops fab plan`"
+            ) from None
         self._ssh = cluster.ssh
         self._config = config
         self._known_hosts = KnownHosts(
             cluster.ssh.host_keys, _operators_known_hosts(cluster), cluster.ssh.known_hosts
         )
         self._keys: dict[str, paramiko.PKey | None] = {}
-        self._gateways: dict[str, Connection] = {}
+        self._gateways: dict[str, JumpHost] = {}
 
     @cached_property
     def _timeout(self) -> int:
@@ -42,7 +52,7 @@ class Login:
         return int(asked or CONNECT_TIMEOUT)
 
     @property
-    def gateways(self) -> list[Connection]:
+    def gateways(self) -> list[JumpHost]:
         """The jump hosts of the connections made so far, first hops first."""
         return list(self._gateways.values())
 
@@ -83,16 +93,18 @@ class Login:
             "channel_timeout": timeout,
             "transport_factory": self._transport_factory(connection),
         }
-        connection.client.set_missing_host_key_policy(self._known_hosts.policy())
+        connection.client.set_missing_host_key_policy(
+            self._known_hosts.policy(connection.ssh_config.get("stricthostkeychecking", ""))
+        )
 
     def _transport_factory(self, connection: Connection) -> Callable[..., paramiko.Transport]:
         host, port = connection.host, connection.port
         types = self._known_hosts.types(host if port == 22 else f"[{host}]:{port}")
 
         def transport(sock: Any, **kwargs: Any) -> paramiko.Transport:
-            if isinstance(sock, socket.socket):
+            if isinstance(sock, socket.socket) and sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            made = paramiko.Transport(sock, **kwargs)
+            made = paramiko.Transport(sock, packetizer_class=Bounded, **kwargs)
             options = made.get_security_options()
             wanted = {"ssh-rsa": ["rsa-sha2-512", "rsa-sha2-256"]}
             first = [
@@ -131,7 +143,7 @@ class Login:
         except _Encrypted:
             raise Stop(f"{file}: that is not its passphrase") from None
 
-    def _gateway(self, jump: str) -> Connection | None:
+    def _gateway(self, jump: str) -> JumpHost | None:
         """The jump host of a ProxyJump in ssh_config(5); one connection serves all."""
         if jump.lower() == "none":
             return None
@@ -140,7 +152,7 @@ class Login:
         for number, hop in enumerate(hops, 1):
             way = ",".join(hops[:number])
             if way not in self._gateways:
-                made = Connection(
+                made = JumpHost(
                     hop,
                     config=self._config,
                     gateway=gateway or False,
@@ -158,21 +170,23 @@ class _Encrypted(Exception):
 
 def _load(file: Path, passphrase: str | None) -> paramiko.PKey:
     try:
-        key = _own_key(file.read_bytes(), passphrase.encode() if passphrase else None)
+        key = _own_key(key_file.read(file), passphrase.encode() if passphrase else None)
         certificate = file.with_name(f"{file.name}-cert.pub")
-        if certificate.exists():
+        if certificate.is_file():
             key.load_certificate(str(certificate))
         return key
     except FileNotFoundError:
         raise
     except OSError as error:
         raise Stop(f"{file}: cannot read the key: {error.strerror}") from error
+    except key_file.NoKey as error:
+        raise Stop(f"{file} {error}") from error
     except (TypeError, paramiko.PasswordRequiredException) as error:
         raise _Encrypted from error
     except (ValueError, UnsupportedAlgorithm, paramiko.SSHException) as error:
         if passphrase:
             raise _Encrypted from error
-        raise Stop(f"{file}: this is not a private key that can be read") from error
+        raise Stop(f"{file} is not a private key that can be read") from error
 
 
 def _own_key(data: bytes, passphrase: bytes | None) -> paramiko.PKey:

@@ -18,15 +18,20 @@ from time import monotonic, sleep
 import paramiko
 from fabric import Connection
 
+from .values import lines, shown
+
 SESSION_TRIES = (0.1, 0.3, 1.0)  # seconds to wait where sshd's MaxSessions are all in use
 TIMEOUT = 60  # seconds for one answer; Fabric's own --command-timeout sets another
-
-# Nothing that a machine says may speak to the operator's terminal (ECMA-48, C0 and C1).
-_CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\t"), ord("\n")}, " ")
+MAX_ANSWER = 1 << 24  # bytes that a machine may say to one script, or before a shell answers
+MAX_TROUBLE = 1000  # characters
 
 
 class Trouble(Exception):
     """A machine that cannot be asked: one plain line, what is wrong and what to do."""
+
+    def __init__(self, message: str) -> None:
+        """The message may hold the machine's own words."""
+        super().__init__(shown(message, MAX_TROUBLE))
 
 
 class Shell:
@@ -71,15 +76,15 @@ class Shell:
         nonce = secrets.token_hex(8)
         sudo = self.connection.user != "root"
         password = self.connection.config.sudo.password
-        prompt = f"{nonce}-password" if sudo and password else None
+        prompt = f"{nonce}%password" if sudo and password else None
         ready = f"{nonce}-ready\n"
         words = [ready, *([prompt] if prompt else [])]
         wire = _Wire(self._session())
         try:
-            wire.execute(_command(nonce, prompt, sudo), timeout)
+            wire.execute(_command(nonce, sudo, bool(prompt)), timeout)
             found = wire.wait_for(words, timeout)
             if prompt and found == prompt:
-                wire.send(f"{password}\n")
+                wire.send(f"{password}\n", timeout)
                 found = wire.wait_for(words, timeout)
             if prompt and found == prompt:
                 raise Trouble("sudo does not accept the password")
@@ -87,7 +92,8 @@ class Shell:
                 raise Trouble(_why_no_shell(wire.text, sudo))
             wire.send(
                 "unset TMOUT\n"  # where sh is bash, it would end what waits to be spoken to
-                "PATH=$PATH:/usr/sbin:/sbin LC_ALL=C SSH_CONNECTION=$1\nexport PATH LC_ALL\n"
+                "PATH=$PATH:/usr/sbin:/sbin LC_ALL=C SSH_CONNECTION=$1\nexport PATH LC_ALL\n",
+                timeout,
             )
         except BaseException:
             wire.close()
@@ -121,8 +127,10 @@ class Talk(AbstractContextManager["Talk"]):
         wire.forget()
         try:
             wire.send(
-                f"(\n{script}\necho; echo {nonce}-begin; main 3<&0 </dev/null 2>/dev/null\n"
-                f"echo; echo {nonce}-end\n) || exit\n"
+                f"(\n{script}\n"
+                f"printf '\\n%s-begin\\n' {nonce}; main 3<&0 </dev/null 2>/dev/null\n"
+                f"printf '\\n%s-end\\n' {nonce}\n) || exit\n",
+                timeout,
             )
         except BaseException:
             self.close()
@@ -142,7 +150,7 @@ class Talk(AbstractContextManager["Talk"]):
 
     def say(self, line: str) -> None:
         """Send the script a line."""
-        self.wire.send(f"{line}\n")
+        self.wire.send(f"{line}\n", self._timeout)
 
     def ask(self, line: str, marker: str) -> str:
         """Send a line; what the script prints then until a line that begins so, or its end.
@@ -158,7 +166,7 @@ class Talk(AbstractContextManager["Talk"]):
             self.close()
             raise
         said = self.wire.heard[start : self.wire.at].decode("utf-8", "replace")
-        return said.rpartition("\n")[0].translate(_CONTROLS)
+        return _plain(said.rpartition("\n")[0])
 
     def answer(self) -> str:
         """All that the script prints; waits until it has ended."""
@@ -168,7 +176,7 @@ class Talk(AbstractContextManager["Talk"]):
         answer, ended, _ = rest.partition(self._end)
         if not (begun and ended):
             raise Trouble("the answer broke off; ask again with `fab plan`")
-        return answer.translate(_CONTROLS)
+        return _plain(answer)
 
 
 class _Wire:
@@ -198,13 +206,22 @@ class _Wire:
         with suppress(OSError, EOFError, paramiko.SSHException):  # it is gone already
             self._channel.close()
 
-    def send(self, text: str) -> None:
-        self._channel.sendall(text.encode())
+    def send(self, text: str, timeout: float) -> None:
+        """Say something; raises Trouble where it is not taken in time."""
+        deadline = monotonic() + timeout
+        data = text.encode()
+        while data:
+            self._wait_until(deadline, timeout)
+            try:
+                data = data[self._channel.send(data) :]
+            except TimeoutError:
+                continue
 
     def execute(self, command: str, timeout: float) -> None:
         """Have sshd start a command; paramiko would wait for its word on that for ever."""
         started = monotonic()
         silence = Timer(timeout, self.close)
+        silence.daemon = True
         silence.start()
         try:
             self._channel.exec_command(command)
@@ -227,27 +244,50 @@ class _Wire:
                 self.at = at + len(word.rstrip(b"\n"))  # the end of a line begins the next
                 return word.decode()
             self.at = max(self.at, len(self.heard) - longest)
-            self._channel.settimeout(max(0.001, deadline - monotonic()))
+            self._wait_until(deadline, timeout)
             try:
                 data = self._channel.recv(1 << 16)
-            except TimeoutError as error:
-                raise Trouble(f"no answer within {timeout} seconds") from error
+            except TimeoutError:
+                continue
             if not data:
                 return ""
             self.heard += data
+            if len(self.heard) > MAX_ANSWER:
+                self._channel.get_transport().close()  # it may go on for ever
+                raise Trouble(f"it says more than {MAX_ANSWER >> 20} MiB, which is no answer")
+
+    def _wait_until(self, deadline: float, timeout: float) -> None:
+        """Have the channel wait that long; raises Trouble where it has."""
+        left = deadline - monotonic()
+        if left <= 0:
+            raise Trouble(f"no answer within {timeout} seconds")
+        self._channel.settimeout(left)
 
 
-def _command(nonce: str, prompt: str | None, sudo: bool) -> str:
-    """The command line for the login shell; it means the same to sh, fish and tcsh."""
+def _plain(answer: str) -> str:
+    """An answer in printable lines; raises Trouble where one of them has no end."""
+    try:
+        return "\n".join(lines(answer))
+    except ValueError as error:
+        raise Trouble(str(error)) from error
+
+
+def _command(nonce: str, sudo: bool, password: bool) -> str:
+    """The command line for the login shell; it means the same to sh, fish and tcsh.
+
+    Where that echoes it, as `set -x` does in an rc file, nothing in it looks like what is waited
+    for: neither the line that says that sh is there nor sudo's prompt, where %% stands for %.
+    """
+    ready = f"printf '%s-ready\\n' {nonce}"
     if not sudo:
-        return f'echo {nonce}-ready; exec sh -s -- "$SSH_CONNECTION"'
-    inner = f'echo {nonce}-ready; exec sh -s -- "$@"'
-    with_password = "-n" if prompt is None else f"-S -p {prompt}"
+        return f'{ready}; exec sh -s -- "$SSH_CONNECTION"'
+    inner = f'{ready}; exec sh -s -- "$@"'
+    with_password = f"-S -p {nonce}%%password" if password else "-n"
     return f'exec sudo {with_password} sh -c {shlex.quote(inner)} sh "$SSH_CONNECTION"'
 
 
 def _why_no_shell(output: str, sudo: bool) -> str:
-    words = " ".join(output.split())
+    words = " ".join(output[-4000:].split())
     if sudo and "not in the sudoers" in words:
         return "this user may not use sudo there: log in as root, or as a user who may"
     if "Sorry, try again" in words or "not accepted" in words.lower():

@@ -92,11 +92,10 @@ class _Watch:
         self._script = question(
             cluster.pod_networks, known, False, armed.settle(new_run(cluster.pod_networks, 0))
         )
-        self._connections = {name: fleet.connection(name) for name in names}
+        self._connections = fleet.connections(names)
         for connection in self._connections.values():  # also while one is mended: others wait
             timeouts = connection.config.timeouts
             timeouts.command = timeouts.command or LOOK
-        self._jump = threading.Lock()
         self._answers: queue.Queue[tuple[str, str | Trouble]] = queue.Queue()
         self._asked: set[str] = set()
         self._facts: dict[str, Facts] = {}
@@ -110,18 +109,11 @@ class _Watch:
             threading.Thread(target=self._ask, args=(name,), daemon=True).start()
 
     def _ask(self, name: str) -> None:
-        connection = self._connections[name]
         try:
-            if connection.gateway:
-                with self._jump:  # two threads cannot open the same jump host
-                    self._fleet.open(connection)
             answer: str | Trouble = self._fleet.run(name, self._script)
         except Trouble as trouble:
-            connection.close()  # the next look makes a new one
+            self._connections[name].close()  # the next look makes a new one
             answer = trouble
-        except Exception as error:
-            connection.close()
-            answer = Trouble(str(error))
         self._answers.put((name, answer))
 
     def answer(self, seconds: float) -> bool:

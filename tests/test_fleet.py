@@ -13,7 +13,7 @@ from tasks.fleet import make_room
 soft, hard, machines = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 try:
-    make_room(machines)
+    make_room(machines, machines)
 except Stop as stop:
     print(stop.message)
 print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])

@@ -126,3 +126,39 @@ def test_all_lines_that_a_changed_key_makes_old_are_named(tmp_path: Path) -> Non
     said = str(refused.value)
     assert "theirs:2 has ssh-ed25519 SHA256:" in said
     assert said.index("delete that line, and ") < said.index("theirs:1")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        ("accept-new", "yes", "ssh_config: StrictHostKeyChecking yes"),
+        ("off", "ask", "ssh_config: StrictHostKeyChecking ask"),
+        ("accept-new", "whatever", "ssh_config: StrictHostKeyChecking whatever"),
+        ("strict", "no", "host_keys is strict in hosts.toml"),
+        ("strict", "yes", "host_keys is strict in hosts.toml"),
+    ],
+)
+def test_the_stricter_of_both_files_counts_and_is_named(
+    tmp_path: Path, ours: HostKeys, theirs: str, said: str
+) -> None:
+    with pytest.raises(HostKeyRefused, match="not known") as refused:
+        known(tmp_path, mode=ours).check("host", GOOD, theirs)
+    assert said in str(refused.value)
+    known(tmp_path, line("host"), mode=ours).check("host", GOOD, theirs)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "learned"),
+    [
+        ("off", "accept-new", True),
+        ("accept-new", "OFF", True),
+        ("accept-new", "", True),
+        ("off", "no", False),
+        ("off", "", False),
+    ],
+)
+def test_what_neither_file_has_strict(
+    tmp_path: Path, ours: HostKeys, theirs: str, learned: bool
+) -> None:
+    known(tmp_path, mode=ours).check("host", GOOD, theirs)
+    assert (tmp_path / "known_hosts").exists() == learned

@@ -604,6 +604,10 @@ SSH = [
         + KEY_ADVICE.format("keys/id"),
     ),
     ('key_file = "."', "key_file: . is a directory; " + KEY_ADVICE.format(".")),
+    (
+        'key_file = "/dev/zero"',
+        "key_file: /dev/zero is not a regular file; " + KEY_ADVICE.format("/dev/zero"),
+    ),
 ]
 
 

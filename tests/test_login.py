@@ -1,16 +1,21 @@
 """Keys of the operator's, as ssh-keygen(1) makes them."""
 
+import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import paramiko
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from fabric import Config
+from fabric import Config, Connection
 
 from tasks import login
+from tasks.cluster import Ssh
+from tasks.connection import PROXY_FILES
 from tasks.exits import Stop
+from tasks.hostkeys import HostKeyRefused
 
 from .builders import cluster
 
@@ -84,3 +89,66 @@ def test_a_machine_that_wants_no_jump_host_has_none() -> None:
     assert not made.connection(one).gateway
     assert [gateway.host for gateway in made.gateways] == []
     assert made.connection(two).gateway.host == "bastion"
+
+
+def configured(text: str, **options: object) -> Config:
+    """Fabric's configuration with an ssh_config."""
+    return Config(ssh_config=paramiko.SSHConfig.from_text(text), **options)
+
+
+def test_the_identity_file_of_one_host_is_none_of_the_next(tmp_path: Path) -> None:
+    one, two, _ = cluster(3).machines
+    file = made(tmp_path / "key", "ed25519", "")
+    config = configured(f"Host {one.public_ip}\n  IdentityFile {file}\n")
+    login_ = login.Login(cluster(3), config)
+    assert login_.connection(one).connect_kwargs["pkey"]
+    assert login_.connection(two).connect_kwargs["pkey"] is None
+    assert "key_filename" not in config.connect_kwargs
+
+
+@pytest.mark.parametrize("kind", ["device", "fifo", "huge", "directory", "text"])
+def test_what_is_no_key_is_said_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "key"
+    if kind == "device":
+        file.symlink_to("/dev/zero")
+    elif kind == "fifo":
+        os.mkfifo(file)
+    elif kind == "huge":
+        with file.open("wb") as huge:
+            huge.truncate(1 << 40)
+    elif kind == "directory":
+        file.mkdir()
+    else:
+        file.write_text("[cluster]\n")
+    (machine, *_) = cluster(1).machines
+    with pytest.raises(Stop, match=f"{file} is "):
+        login.Login(cluster(1), configured(f"Host *\n  IdentityFile {file}\n")).connection(machine)
+
+
+def test_strict_checking_counts_for_the_hosts_it_is_said_of(tmp_path: Path) -> None:
+    one, two, _ = (machines := replace(cluster(3), ssh=Ssh(known_hosts=tmp_path / "new"))).machines
+    text = f"""Host {one.public_ip} bastion
+  StrictHostKeyChecking yes
+Host {two.public_ip}
+  ProxyJump bastion
+"""
+    made_ = login.Login(machines, configured(text))
+    first, second = made_.connection(one), made_.connection(two)
+    key = paramiko.Ed25519Key(data=b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32))
+
+    def shows(connection: Connection) -> None:
+        connection.client._policy.missing_host_key(connection.client, connection.host, key)
+
+    for strict in (first, *made_.gateways):
+        with pytest.raises(HostKeyRefused, match="ssh_config: StrictHostKeyChecking yes"):
+            shows(strict)
+    shows(second)
+    assert (tmp_path / "new").read_text().startswith(f"{two.public_ip} ")
+
+
+def test_a_proxy_command_takes_more_files_than_a_socket() -> None:
+    one, two, _ = cluster(3).machines
+    text = f"Host {one.public_ip}\n  ProxyCommand nc %h %p\n"
+    made_ = login.Login(cluster(3), configured(text))
+    more = made_.connection(one).files - made_.connection(two).files
+    assert more == PROXY_FILES - 1

@@ -73,8 +73,12 @@ class Local:
                 env={"PATH": os.environ["PATH"], "SSH_CONNECTION": "198.51.100.7 1 127.0.0.1 22"},
             )
 
-    def sendall(self, data: bytes) -> None:
-        self._ours.sendall(data)
+    def send(self, data: bytes) -> int:
+        self._ours.settimeout(self._seconds)
+        return self._ours.send(data)
+
+    def get_transport(self) -> "Local":
+        return self  # closes with it
 
     def recv(self, size: int) -> bytes:
         self._ours.settimeout(self._seconds)
@@ -164,7 +168,7 @@ def test_a_script_that_arrives_torn_runs_nothing(
 ) -> None:
     shell, channels = local
     shell.run("main() { :; }")
-    channels[0].sendall(f"(\ntouch {tmp_path}/harm\nmain() {{ :; }}\n".encode())
+    channels[0].send(f"(\ntouch {tmp_path}/harm\nmain() {{ :; }}\n".encode())
     channels[0].close()
     assert not (tmp_path / "harm").exists()
 

@@ -82,3 +82,48 @@ def plan(home: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize("task", [["apply-routes"], ["rehearse", "plan"], ["plan"], ["lab.status"]])
+@pytest.mark.parametrize("there", [True, False])
+def test_an_identity_that_is_an_inventory_is_refused_before_anything_runs(
+    tmp_path: Path, task: list[str], there: bool
+) -> None:
+    if there:
+        (tmp_path / "staging.toml").write_text("[cluster]\n")
+    done = subprocess.run(
+        [FAB, "--search-root", PROJECT, "-i", "staging.toml", *task],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    why = "is not a private key" if there else "cannot be read (No such file or directory)"
+    assert done.stderr.startswith(f"-i staging.toml {why}")
+    assert f"fab {task[0]} --inventory staging.toml" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without a name")
+def test_a_user_without_a_name_is_asked_for_one(tmp_path: Path) -> None:
+    """A container that runs as any number at all has such users."""
+    inventory = (PROJECT / "hosts.toml").read_text().replace("key_file", "# key_file")
+    (tmp_path / "hosts.toml").write_text(inventory)
+    capable = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]  # to read the project
+    nobody = ["unshare", "--net", "setpriv", "--reuid=4123456", "--clear-groups", *capable]
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    for name, said in ({}, "no user here has the number 4123456"), ({"LOGNAME": "ops"}, "worker-0"):
+        done = subprocess.run(
+            [*nobody, FAB, "--search-root", PROJECT, "plan"],
+            cwd=tmp_path,
+            env={**env, **name},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr

@@ -149,6 +149,38 @@ def test_sudo_with_a_password(users_lab: Lab) -> None:
     assert "a-wrong-one" not in said
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_that_echoes_commands_is_not_told_the_password(users_lab: Lab, shell: str) -> None:
+    """Where sudo wants none, what looks like its prompt is an echo, and whoever listens is root."""
+    listening = '#!/bin/sh\ntee -a /var/tmp/received | /usr/bin/sudo "$@"\n'
+    rc = {"bash": ".bashrc", "zsh": ".zshenv"}[shell]
+    on(
+        users_lab,
+        "worker-1",
+        f"usermod --shell $(command -v {shell}) ops; printf 'set -xv\n' >~ops/{rc};"
+        f"printf '%s' '{listening}' >/usr/local/bin/sudo; chmod 755 /usr/local/bin/sudo;"
+        "touch /var/tmp/received; chmod 666 /var/tmp/received",
+    )
+    echoed = ["runuser", "-u", "ops", "--", "env", "SSH_CLIENT=1 1 1", "HOME=/home/ops", shell]
+    assert "echo" in users_lab.twin.run("worker-1", [*echoed, "-c", "echo one"]).stderr
+    asking = ("--prompt-for-sudo-password", "plan")
+    status, said = prompted(users_lab, "sudo.password", "fa1rly-secret", *asking)
+    assert status == 0, said
+    received = on(users_lab, "worker-1", "cat /var/tmp/received")
+    assert "main()" in received
+    assert "fa1rly-secret" not in received + said
+
+
+def test_strict_checking_in_ssh_config_counts(lab: Lab) -> None:
+    (lab.home / ".ssh").mkdir()
+    config = "Host 203.0.113.11\n  StrictHostKeyChecking yes\n"
+    (lab.home / ".ssh/config").write_text(config)
+    done = lab.fab("plan")
+    ok(done, status=1)
+    assert "1 of 3 machines cannot be asked" in done.stderr
+    assert "is not known (ssh_config: StrictHostKeyChecking yes)" in done.stderr
+
+
 def test_stdin_closed_as_under_cron(users_lab: Lab) -> None:
     done = subprocess.run(
         [*users_lab.inside, "sh", "-c", 'exec "$@" <&-', "sh", *FAB, *ALL],

@@ -1,0 +1,66 @@
+"""What went wrong while a machine was spoken to, in one line: what, where, what to do.
+
+What paramiko says may hold the machine's own words; Trouble makes a line of it.
+"""
+
+import os
+import socket
+
+import paramiko
+from fabric import Connection
+from paramiko.ssh_exception import NoValidConnectionsError
+
+from .hostkeys import HostKeyRefused
+from .shell import Trouble
+
+
+def trouble(connection: Connection, error: Exception) -> Trouble:
+    """Whatever was raised while that machine was spoken to, as its trouble."""
+    return error if isinstance(error, Trouble) else Trouble(_explain(connection, error))
+
+
+def turned_away(error: Exception) -> bool:
+    """Whether sshd closed the connection before it said who it is (MaxStartups)."""
+    ended = (EOFError, ConnectionResetError)
+    if isinstance(error, ended) or "No existing session" in str(error):
+        return True
+    no_banner = str(error).startswith("Error reading SSH protocol banner")
+    return no_banner and isinstance(error.__context__, (*ended, TimeoutError))
+
+
+def _explain(connection: Connection, error: Exception) -> str:  # noqa: PLR0911
+    via = ", over its ProxyCommand," if isinstance(connection.gateway, str) else ""
+    where = f"{connection.host} port {connection.port}{via}"
+    said = str(error)
+    if isinstance(error, HostKeyRefused):
+        return said
+    if isinstance(error, TimeoutError) or "timed out" in said or "imeout" in said:
+        return f"{where} does not answer within {connection.connect_timeout} s: is it up?"
+    if isinstance(error, paramiko.AuthenticationException):
+        return (
+            f"{where} refuses the key for user {connection.user}:"
+            " check [ssh] user and key_file, and authorized_keys there"
+        )
+    if isinstance(error, socket.gaierror) or _is_no_name(connection.host):
+        return f"the name {connection.host} has no address: check public_ip"
+    if isinstance(error, NoValidConnectionsError):
+        number = getattr(next(iter(error.errors.values())), "errno", None) or 0
+        return f"{where}: {os.strerror(number).lower()}: is it up, is sshd running?"
+    if isinstance(error, paramiko.ChannelException):
+        return f"the jump host cannot reach {where}: {error.text.lower()}"
+    if isinstance(error, paramiko.SSHException) and "No authentication methods" in said:
+        return f"there is no key to log in with on {where}: set [ssh] key_file, or use ssh-agent"
+    if turned_away(error):
+        return f"{where} closes the connection before it says anything: is that sshd, is it busy?"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{where}: {error.strerror.lower()}"
+    return f"{where} does not speak SSH as it should: {said or type(error).__name__}"
+
+
+def _is_no_name(host: str) -> bool:
+    """Whether DNS has no way to write a name."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return True
+    return False
