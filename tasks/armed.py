@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from .armed_library import PATIENCE, library
 from .batch import batch
 from .cluster import Address
-from .facts import LOG, Displaced
+from .facts import LOG, RUNS, Displaced
 from .persist_script import persist_script
 from .readback import joined, look_function, touched_function
 from .route import UNSAVED
@@ -34,6 +34,8 @@ def carry_out(
     what: str,
     lifelines: Collection[Address] = (),
     forgets: Sequence[Displaced] = (),
+    earlier: Collection[str] = (),
+    full: bool = False,
 ) -> str:
     """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
 
@@ -44,7 +46,8 @@ def carry_out(
 
     `changes` is what `rollback --last` will read: None where it is to mean the run before, whose
     routes this one puts back. `what` is a summary for the history. The ways to the `lifelines` have
-    to be the same afterwards.
+    to be the same afterwards. The machine notes the run after those armed there before, and beside
+    it `earlier` ones of other machines; `full` says that its note has to be cut first.
     """
     keeps = "\n".join(map(_kept, steps.keeps))
     restores = "\n".join(
@@ -74,7 +77,8 @@ arm() {{
     printf '%s\\n' "$undo" >undo &&
     printf '%s\\n' "$persist" >persist &&
     printf '%s\\n' "$watch" >watch && due_in $timeout >deadline || return
-  cd .. && mv pending.new pending && start_watch
+  cd .. && mv pending.new pending && start_watch || return
+{":" if changes is None else _run_noted(earlier, full)}
 }}
 note() {{
   {{ {_quoted_lines(_noted(steps)) if steps.noted else ":"}; printf %s "$owned"; }} >pending/owned
@@ -86,6 +90,15 @@ go() {{
 {restores}
 }}
 """
+
+
+def _run_noted(earlier: Iterable[str], full: bool) -> str:
+    """Lines that note a run after those armed there before; a disk that is full stops no change."""
+    trim = f'  tail -n {RUNS // 2} "$log/runs" >"$log/runs.new" && mv "$log/runs.new" "$log/runs"\n'
+    return f"""  {{
+  [ -d "$log" ] || mkdir -p "$log"
+{trim if full else ""}  echo "== run $run" {" ".join(map(shlex.quote, earlier))} >>"$log/runs"
+  }} 2>/dev/null || :"""
 
 
 def _kept(keep: Keep) -> str:
