@@ -10,7 +10,7 @@ whether it worked. What others do elsewhere meanwhile (a pod that starts) is the
 
 from collections.abc import Collection, Sequence
 
-from .facts import LOG, STATE, Displaced
+from .facts import LOG, RUNS, STATE, Displaced
 from .persist_script import persist_script
 from .readback import asked_around, asked_of_prefixes
 from .route import UNSAVED
@@ -32,6 +32,8 @@ def carry_out(
     what: str,
     lifelines: Collection[Address] = (),
     forgets: Sequence[Displaced] = (),
+    earlier: Collection[str] = (),
+    full: bool = False,
 ) -> Script:
     """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
 
@@ -42,7 +44,8 @@ def carry_out(
 
     `changes` is what `rollback --last` will read: None where it is to mean the run before, whose
     routes this one puts back. `what` is a summary for the history. The ways to the `lifelines` have
-    to be the same afterwards.
+    to be the same afterwards. The machine notes the run after those armed there before, and beside
+    it `earlier` ones of other machines; `full` says that its note has to be cut first.
     """
     around = script(
         "readback.sh",
@@ -59,6 +62,8 @@ def carry_out(
         planned_on=snapshot,
         changes=changes or (),
         repair="yes" if changes is None else "",
+        earlier=" ".join(earlier),
+        keep_runs=RUNS // 2 if full else "",
         missing=_still_missing(steps),
         keeps=[f"{k.prefix.version} {k.prefix} {k.protocol} {k.file}" for k in steps.keeps],
         lines=steps.do,

@@ -4,6 +4,7 @@
 # who, since, what, machines: for those who find it here
 # planned_on: the table that the plan was made on
 # changes: what `rollback --last` is to know; repair: "yes" where it is to know the run before
+# earlier: runs of other machines that came before     keep_runs: how many, where its note is full
 # missing: records of our routes that were missing before, and stay so
 # keeps: a line "FAMILY PREFIX PROTOCOL FILE" for what is displaced
 # lines: for `ip -batch`     restores: a line "FAMILY FILE" for what comes back
@@ -40,8 +41,17 @@ arm() {
     echo "$self" >holder && { [ "$repair" ] || printf '%s\n' "$changes" >changes; } &&
     printf '%s\n' "$undo" >undo && printf '%s\n' "$persist" >persist &&
     printf '%s\n' "$watch" >./watch && due_in "$timeout" >deadline || return
-  cd .. && mv pending.new pending && start_watch
+  cd .. && mv pending.new pending && start_watch || return
+  [ "$repair" ] || note_run || :
 }
+
+# note_run: note the run after those armed here before. A disk that is full stops no change.
+note_run() {
+  [ -d "$log" ] || mkdir -p "$log"
+  [ ! "$keep_runs" ] ||
+    { tail -n "$keep_runs" "$log/runs" >"$log/runs.new" && mv "$log/runs.new" "$log/runs"; }
+  echo "== run $run${earlier:+ $earlier}" >>"$log/runs"
+} 2>/dev/null
 
 # keep_route FAMILY PREFIX PROTOCOL FILE: keep foreign routes before they are taken away, as text
 # and as the kernel's bytes, where those bring them back as they were.

@@ -7,7 +7,9 @@ from itertools import pairwise
 
 from .cluster import Address, Cluster, Machine, Network, within
 from .facts import Facts
+from .persistence import Way, ways_in
 from .values import Interface
+from .words import listed
 
 
 def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, list[str]]:
@@ -27,7 +29,66 @@ def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, lis
         mistakes += [f"  {machine.name}: {line}" for line in (*wrong, *lacking)]
         machines.append(replace(machine, pod_cidrs=pod_cidrs, internal_ips=internal_ips))
     mistakes += [f"  {line}" for line in _shared(machines)]
+    mistakes += [
+        f"  {name}: {line}"
+        for name, lines in _usurped(cluster, machines, facts).items()
+        for line in lines
+    ]
     return replace(cluster, machines=tuple(machines)), mistakes
+
+
+def usurpers(cluster: Cluster, facts: Mapping[str, Facts]) -> list[str]:
+    """The workers that name as their own a pod CIDR that may be an absent worker's."""
+    if not _unheard(cluster, facts):
+        return []
+    return list(_usurped(cluster, complete(cluster, facts)[0].machines, facts))
+
+
+def _unheard(cluster: Cluster, facts: Mapping[str, Facts]) -> list[str]:
+    """The workers whose pod CIDR neither hosts.toml says nor they themselves."""
+    return [w.name for w in cluster.workers if w.name not in facts and not w.pod_cidrs]
+
+
+def _usurped(
+    cluster: Cluster, machines: Collection[Machine], facts: Mapping[str, Facts]
+) -> dict[str, list[str]]:
+    """Workers that name as their own what others have routes to by no machine that was asked.
+
+    `machines` are the completed ones. An absent worker cannot speak for itself, where hosts.toml
+    does not say its pod CIDR either: the routes that lead to it do.
+    """
+    absent = _unheard(cluster, facts)
+    unsaid = {w.name for w in cluster.workers if not w.pod_cidrs}
+    claims = [
+        (m.name, cidr)
+        for m in machines
+        if m.name in unsaid and m.internal_ips
+        for cidr in m.pod_cidrs
+    ]
+    if not (absent and claims):
+        return {}
+    here = {ip for m in machines if m.name in facts for ip in m.internal_ips}
+    ways: dict[Way, list[str]] = {}
+    for name, found in facts.items():
+        for way in _ways(found):
+            if way[1] not in here:
+                ways.setdefault(way, []).append(name)
+    usurped: dict[str, list[str]] = {}
+    for name, cidr in claims:
+        usurped.setdefault(name, []).extend(
+            f"names pod CIDR {cidr} as its own, but {listed(where)} routes {prefix} via {via},"
+            f" which may be {listed(absent)}, not asked: write pod_cidr in hosts.toml"
+            for (prefix, via), where in ways.items()
+            if within(prefix, (cidr,)) or within(cidr, (prefix,))
+        )
+    return {name: lines for name, lines in usurped.items() if lines}
+
+
+def _ways(facts: Facts) -> set[Way]:
+    """Where a machine's routes of ours lead, and led: those there, those lost, those in files."""
+    routes = {id(r): r for r in (*facts.owned, *facts.kept)}.values()  # a line is read once
+    held = {(r.prefix, hop.via) for r in routes for hop in r.hops if hop.via is not None}
+    return held | ways_in(facts.files)
 
 
 def _pod_cidrs(machine: Machine, facts: Facts) -> tuple[tuple[Network, ...], list[str]]:

@@ -36,7 +36,10 @@ def status(c: Context, inventory: str = "", skip_unreachable: bool = False) -> N
 
 @task(
     klass=Command,
-    help={**help_for("inventory", "skip-unreachable"), "number": "how many runs (default: 20)"},
+    help={
+        **help_for("inventory", "skip-unreachable"),
+        "number": "how many runs of each machine (default: 20)",
+    },
 )
 def history(
     c: Context, inventory: str = "", skip_unreachable: bool = False, number: int = 20

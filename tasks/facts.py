@@ -13,10 +13,14 @@ from .claim import DEFAULT_BRIDGE, Claim, read_cni, read_kubelet
 from .persistence import Manager, read_managers
 from .route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
 from .rule import Rule, read_rules
+from .run import is_run, run_id
 from .values import Address, Interface, address, device, interface, number, quoted, shown
+from .values import name as machine_name
 
 STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
 LOG = "/var/lib/pod-routes"  # where it keeps what is to outlive a reboot
+RUNS = 200  # runs whose order a machine keeps
+LATEST = 24 * 3600  # seconds; no change waits as long
 
 MAX_MTU = 1 << 20  # bytes; that of lo is 65536
 
@@ -32,7 +36,7 @@ class Displaced:
 
     @property
     def run(self) -> str:
-        """The run that took them away; runs sort by time."""
+        """The run that took them away."""
         return self.file.partition("_")[0]
 
 
@@ -42,7 +46,7 @@ class Pending:
 
     run: str
     who: str
-    since: str  # HH:MM:SS on the machine
+    since: str  # HH:MM:SS by the clock of its operator
     what: str
     seconds: int  # until it takes itself back; negative when it should have
     machines: tuple[str, ...] = ()  # all that its run changes
@@ -61,6 +65,7 @@ class Last:
     run: str
     puts: tuple[Route, ...] = ()
     takes: tuple[Route, ...] = ()
+    machines: tuple[str, ...] = ()  # all that the run changed
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,8 @@ class Facts:
     maker: str = ""  # of the machine, virtual or not, by its DMI
     pending: Pending | None = None
     last: Last | None = None
+    # The runs armed there, in that order; beside each, those that were known elsewhere before it.
+    runs: tuple[tuple[str, ...], ...] = ()
     kept: tuple[Route, ...] = ()  # ours, as they were when the last change was confirmed
     files: Mapping[str, str] = field(default_factory=dict)  # ours that bring routes back, by path
     managers: Mapping[str, Manager] = field(default_factory=dict)  # by device
@@ -121,6 +128,7 @@ def read(answer: str) -> Facts:
     displaced: dict[str, Displaced] = {}
     files: dict[str, str] = {}
     configs: dict[str, str] = {}
+    runs: list[tuple[str, ...]] = []
     for (name, detail), lines in found.items():
         if name == "route":
             routes += parse_all(lines, _family(detail))
@@ -132,10 +140,13 @@ def read(answer: str) -> Facts:
             configs[detail] = "\n".join(line.removeprefix("|") for line in lines)
         elif name == "displaced":
             file = detail.rpartition("/")[2].removesuffix(".text")
-            if file.count("_") >= 3:  # as tasks/steps.py names them; else another hand's
-                displaced[file] = _displaced(file, lines)
+            if file.count("_") >= 3 and is_run(file.partition("_")[0]):
+                displaced[file] = _displaced(file, lines)  # else another hand's: see tasks/steps.py
         elif name == "file":
             files[detail] = "".join(f"{line[1:]}\n" for line in lines)
+        elif name == "run":
+            words = tuple(detail.split())
+            runs += [words] if words and all(map(is_run, words)) else []
     cni = read_cni(configs)
     claims += cni.claims
     addresses = tuple(_address(line) for line in found.get(("address", ""), []))
@@ -163,6 +174,7 @@ def read(answer: str) -> Facts:
         maker=shown(" ".join(found.get(("maker", ""), []))),
         pending=_pending(found.get(("pending", ""), [])),
         last=_last(found.get(("last", ""), [])),
+        runs=tuple(runs[-RUNS:]),
         kept=_kept(found),
         files=files,
         managers=read_managers(
@@ -245,24 +257,39 @@ def _pending(lines: list[str]) -> Pending | None:
         return None  # it ended while it was asked for
     times, run, since, who, what, machines, *_ = [*lines, "", "", "", ""]
     place, _, seconds = times.partition(" ")
-    return Pending(
-        run, who, since, what, int(seconds), tuple(machines.split()), failed=place == "undoing"
-    )
+    try:
+        return Pending(
+            run_id(run),
+            shown(who),
+            shown(since),
+            shown(what),
+            number(seconds, -(1 << 31), LATEST),
+            tuple(map(machine_name, machines.split())),
+            failed=place == "undoing",
+        )
+    except ValueError as error:
+        file = "undoing" if place == "undoing" else "pending"
+        raise ValueError(f"cannot read the change in {STATE}/{file} on it: {error}") from None
 
 
 def _last(lines: list[str]) -> Last | None:
-    """What `last_lines` wrote, under the name of its run."""
+    """What `last_lines` wrote, after its run and the machines of it; none where it is no such."""
     if not lines:
         return None
-    words = [line.partition(" ") for line in lines[1:]]
-    routes = [
-        (kind, parse(text, 6 if ":" in text.partition(" ")[0] else 4)) for kind, _, text in words
-    ]
-    return Last(
-        lines[0],
-        tuple(route for kind, route in routes if kind == "put"),
-        tuple(route for kind, route in routes if kind == "took"),
-    )
+    run, machines, *rest = [*lines, ""]
+    try:
+        routes = [
+            (kind, parse(text, 6 if ":" in text.partition(" ")[0] else 4))
+            for kind, _, text in (line.partition(" ") for line in rest if line)
+        ]
+        return Last(
+            run_id(run),
+            tuple(route for kind, route in routes if kind == "put"),
+            tuple(route for kind, route in routes if kind == "took"),
+            tuple(map(machine_name, machines.split())),
+        )
+    except ValueError:
+        return None
 
 
 def last_lines(puts: Iterable[Route], takes: Iterable[Route]) -> list[str]:

@@ -98,9 +98,9 @@ main() {
   for place in pending undoing; do
     [ ! -d "$state/$place" ] || waiting "$place"
   done
-  if [ -r "$state/last/changes" ] || [ -r "$log/owned" ]; then
+  if [ -r "$state/last/changes" ] || [ -r "$log/owned" ] || [ -r "$log/runs" ]; then
     echo "== last"
-    cat "$state/last/run" "$state/last/changes" "$log/owned"
+    cat "$state/last/run" "$state/last/machines" "$state/last/changes" "$log/owned" "$log/runs"
   fi
   echo "== networkd"
   [ ! -d /run/systemd/netif/links ] ||

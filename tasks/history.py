@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 from .facts import LOG, Facts
 from .fleet import Fleet
+from .order import Row, merged
+from .run import is_run
+from .script import script
 from .shell import Trouble
 from .survey import cannot_ask, tell_skipped
-from .tables import counted, table
+from .tables import FEW, counted, table
+from .values import shown
 from .words import listed
 
 
@@ -21,14 +25,19 @@ class Entry:
     what: str
     ending: str
 
+    @property
+    def row(self) -> Row:
+        """What is the same on all machines that fared alike."""
+        return self.run, self.who, self.what, self.ending
 
-_QUESTION = f"main() {{ tail -n 500 {LOG}/history 2>/dev/null; }}"
+
+_QUESTION = script("history.sh", log=LOG)
 
 
 def _entries(answer: str) -> list[Entry]:
-    """A machine's history: a line a run, its fields separated by tabs."""
-    fields = [line.split("\t") for line in answer.splitlines()]
-    return [Entry(*field) for field in fields if len(field) == 5]
+    """A machine's history: a line a run, its fields separated by tabs. What is none is left out."""
+    fields = [list(map(shown, line.split("\t"))) for line in answer.split("\n")]
+    return [Entry(*field) for field in fields if len(field) == 5 and is_run(field[1])]
 
 
 @dataclass(frozen=True)
@@ -58,33 +67,41 @@ def _read(answers: Mapping[str, str | Trouble]) -> dict[str, list[Entry]]:
 
 
 def ending_of_the_last(fleet: Fleet) -> str:
-    """How the last run ended, in one line; machines that fared alike together."""
-    every = {name: entries for name, entries in _read(_ask(fleet)).items() if entries}
-    if not every:
+    """How the last run on each machine ended; machines that fared alike share a line."""
+    lasts = {name: entries[-1] for name, entries in _read(_ask(fleet)).items() if entries}
+    where: dict[Row, list[str]] = {}
+    for name, entry in lasts.items():
+        where.setdefault(entry.row, []).append(name)
+    if not where:
         return "no run has changed anything yet"
-    last = max((e for entries in every.values() for e in entries), key=lambda e: (e.run, e.time))
-    ends: dict[str, list[str]] = {}
-    for name, entries in every.items():
-        if entries[-1].run == last.run:
-            ends.setdefault(entries[-1].ending, []).append(name)
-    how = "; ".join(f"{ending} on {listed(names)}" for ending, names in sorted(ends.items()))
-    return f"the last change, of {last.who}, ended at {last.time}: {how}"
+    lines = [
+        f"the last change on {listed(names)}, of {lasts[names[0]].who}, ended at"
+        f" {lasts[names[0]].time}: {lasts[names[0]].ending}"
+        for names in where.values()
+    ]
+    more = ["`fab history` shows all"] if len(lines) > FEW else []
+    return "\n".join([*lines[:FEW], *more])
 
 
 def history_report(found: Mapping[str, list[Entry]], number: int) -> str:
-    """The last runs as one table for the cluster: machines that fared alike share a row."""
-    rows: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
+    """The last runs of each machine as one table: machines that fared alike share a row."""
+    chosen: set[str] = set()
+    where: dict[Row, list[tuple[str, str]]] = {}
+    rows: dict[str, dict[str, list[Row]]] = {}  # of each run, by machine
     for name, entries in found.items():
+        chosen.update(list(dict.fromkeys(e.run for e in reversed(entries)))[:number])
         for e in entries:
-            rows.setdefault((e.run, e.who, e.what, e.ending), []).append((e.time, name))
-    if not rows:
+            where.setdefault(e.row, []).append((e.time, name))
+            rows.setdefault(e.run, {}).setdefault(name, []).append(e.row)
+    if not where:
         return "no run has changed anything yet"
-    shown = sorted(rows.items())[-number:]
+    runs = merged([(e.run,) for e in es if e.run in chosen] for es in found.values())
     return table(
         ["ended (UTC)", "who", "what", "ended", "on"],
         [
-            [max(time for time, _ in where), who, what, ending, listed(n for _, n in where)]
-            for (_, who, what, ending), where in shown
+            [max(time for time, _ in where[row]), *row[1:], listed(n for _, n in where[row])]
+            for (run,) in runs
+            for row in merged(rows[run].values())
         ],
     )
 

@@ -32,6 +32,7 @@ def rollback(
     """Delete our routes everywhere and put back what they displaced; does not ask."""
     from .complete import complete
     from .history import status_report
+    from .order import last_run
     from .pending import drop
     from .planning import check_name, check_timeout
     from .rollout import roll_out
@@ -55,12 +56,16 @@ def rollback(
         if skipped:
             raise Stop(status=Status.NOT_WHOLE)
         return
-    plan = (plan_last if last else plan_rollback)(machines.cluster, chosen, skipped)
+    latest = last_run(chosen) if last else ""
+    if last:
+        plan = plan_last(machines.cluster, chosen, latest, skipped)
+    else:
+        plan = plan_rollback(machines.cluster, chosen, skipped)
     if plan.refused:
         report(c, plan_report(plan))
         raise Stop("refused: nothing was changed anywhere")
     if last and not plan.empty:
-        print(of_the_last(chosen, skipped), file=sys.stderr)
+        print(of_the_last(latest, skipped), file=sys.stderr)
     if dry_run:
         report(c, dry_run_report(plan))
         return

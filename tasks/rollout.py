@@ -9,9 +9,10 @@ from time import monotonic
 from . import armed
 from .changes import MachinePlan, Plan
 from .endings import Ending, Rollout, ending_of, explained, gone_back, not_kept, not_ready, state_of
-from .facts import Facts, last_lines
+from .facts import RUNS, Facts, last_lines
 from .fleet import Fleet
 from .interrupts import Interrupts
+from .order import earlier, last_runs
 from .progress import progress
 from .run import Run
 from .shell import Talk, Trouble
@@ -41,6 +42,7 @@ class _Rollout:
     def arm(self) -> None:
         """Have every machine arm its undo, and wait; where one cannot, none is changed."""
         scripts = {}
+        lasts = last_runs(self._facts)
         for name, (machine, lines) in self._todo.items():
             facts = self._facts[name]
             scripts[name] = armed.carry_out(
@@ -51,6 +53,8 @@ class _Rollout:
                 _what(machine),
                 facts.lifelines,
                 machine.forgets,
+                earlier(facts, lasts),
+                len(facts.runs) >= RUNS,
             )
         for name, talk in self._fleet.talks(scripts, armed.READY, "arming").items():
             if isinstance(talk, (str, Trouble)):

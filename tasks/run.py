@@ -2,18 +2,22 @@
 
 import getpass
 import os
+import re
 import socket
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from .cluster import Network
+from .values import quoted
+
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{1,6}")
 
 
 @dataclass(frozen=True)
 class Run:
     """What all machines are told of one run."""
 
-    id: str  # sorts by time
+    id: str  # a name that no other run has; its order is kept by the machines: tasks/order.py
     who: str  # user@host
     timeout: int  # seconds until a change that nobody confirms takes itself back
     pod_networks: tuple[Network, ...]
@@ -31,6 +35,23 @@ def new_run(pod_networks: tuple[Network, ...], timeout: int) -> Run:
         pod_networks,
         since=now.astimezone().strftime("%H:%M:%S"),
     )
+
+
+def is_run(text: str) -> bool:
+    """Whether a text is the id of a run, as a machine gives it back."""
+    return bool(_ID.fullmatch(text))
+
+
+def run_id(text: str) -> str:
+    """The id of a run; ValueError for any other text."""
+    if is_run(text):
+        return text
+    raise ValueError(f"not the name of a run: {quoted(text)}")
+
+
+def when(run: str) -> str:
+    """When a run began by the clock of its operator, for a sentence."""
+    return f"{run[:4]}-{run[4:6]}-{run[6:8]} {run[9:11]}:{run[11:13]}:{run[13:15]} UTC"
 
 
 def _user() -> str:

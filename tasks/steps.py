@@ -44,7 +44,7 @@ class Steps:
 
 
 def steps(plan: MachinePlan, run: str) -> Steps:
-    """The lines that carry out a machine's plan; `run` names the run, and sorts by time."""
+    """The lines that carry out a machine's plan; `run` names the run."""
     do = [line for change in plan.changes for line in _do(change)]
     undo = [f"route del {route.selector}" for d in plan.restores for route in d.routes]
     undo += [line for change in reversed(plan.changes) for line in _undo(change)]

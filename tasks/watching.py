@@ -14,7 +14,7 @@ from time import monotonic
 from . import armed
 from .changes import Allowed, MachinePlan, Plan
 from .cluster import Network
-from .complete import complete
+from .complete import complete, usurpers
 from .facts import Facts, read
 from .fleet import Fleet
 from .interrupts import Interrupts
@@ -138,6 +138,9 @@ class _Watch:
             self._tell(name, [f"cannot be asked: {trouble}"])
             return False
         facts = {**self._facts, name: found}
+        for usurper in usurpers(self._fleet.cluster, facts):
+            if usurper != name:  # not believed any more; it is told so when it answers next
+                del facts[usurper]
         cluster, mistakes = complete(self._fleet.cluster, facts)
         if mistakes:  # those of the others count on, as they were before
             self._tell(name, [f"is not as in {cluster.path}: {line.strip()}" for line in mistakes])

@@ -11,6 +11,7 @@ from .guards import waiting
 from .persistence import files_to
 from .reconcile import besides, staying
 from .route import Route
+from .run import when
 from .words import listed
 
 
@@ -23,8 +24,9 @@ def plan_rollback(
         if machine.name not in facts:
             continue
         found = facts[machine.name]
+        order = {line[0]: place for place, line in enumerate(found.runs)}
         first: dict[str, Displaced] = {}
-        for kept in sorted(found.displaced, key=lambda d: d.run):
+        for kept in sorted(found.displaced, key=lambda d: (order.get(d.run, -1), d.file)):
             first.setdefault(kept.file.partition("_")[2], kept)
         here = set(found.routes)
         restores = tuple(_gone(k, here) for k in first.values() if not here.issuperset(k.routes))
@@ -44,14 +46,16 @@ def plan_rollback(
 
 
 def plan_last(
-    cluster: Cluster, facts: Mapping[str, Facts], skipped: Mapping[str, str] | None = None
+    cluster: Cluster,
+    facts: Mapping[str, Facts],
+    latest: str,
+    skipped: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Plan the way back to before the last run that changed something, wherever it did.
+    """Plan the way back to before the latest run, wherever it changed something and was kept.
 
     Files that bring routes back hold those that there are afterwards.
     """
     kept = {name: found.last for name, found in facts.items() if found.last is not None}
-    latest = _latest(facts)
     plans = []
     for machine in cluster.machines:
         last = kept.get(machine.name)
@@ -89,17 +93,10 @@ def plan_last(
     return Plan(tuple(plans), skipped or {})
 
 
-def of_the_last(facts: Mapping[str, Facts], skipped: Collection[str]) -> str:
+def of_the_last(latest: str, skipped: Collection[str]) -> str:
     """Which run it is that is taken back, in a line."""
-    run = _latest(facts)
-    when = f"{run[:4]}-{run[4:6]}-{run[6:8]} {run[9:11]}:{run[11:13]}:{run[13:15]} UTC"
     doubt = f"; a later one on {listed(skipped)} would not be known" if skipped else ""
-    return f"the last run that changed something, of {when}, is taken back{doubt}"
-
-
-def _latest(facts: Mapping[str, Facts]) -> str:
-    """The last run that changed something anywhere; empty where there was none."""
-    return max((found.last.run for found in facts.values() if found.last), default="")
+    return f"the last run that changed something, of {when(latest)}, is taken back{doubt}"
 
 
 def _keys(facts: Facts) -> set[tuple[Network, int, str, str]]:

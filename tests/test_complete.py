@@ -6,10 +6,11 @@ import pytest
 
 from tasks.claim import Claim
 from tasks.cluster import Cluster
-from tasks.complete import complete
+from tasks.complete import complete, usurpers
 from tasks.facts import Facts, read
+from tasks.persistence import Manager, files_to
 
-from .builders import cluster, facts, node, pods
+from .builders import DEV, cluster, facts, node, pods, route, wanted
 
 
 def bare(of: Cluster, *, ips: bool = True, cidrs: bool = True) -> Cluster:
@@ -166,6 +167,59 @@ def test_workers_that_turn_out_to_have_the_same_are_both_named() -> None:
     assert len(mistakes) == 2
     for words, line in zip(([node(0)], ["10.200.0.0/23", pods(1)]), mistakes, strict=True):
         assert all(word in line for word in ["worker-0", "worker-1", *words])
+
+
+ROUTE = route(wanted(2))  # to worker-2, by its own address
+ON_DISK = files_to((ROUTE,), {DEV: Manager("ifupdown")}, {}).write
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        facts(0, wanted(2)),
+        facts(0, f"10.200.2.128/25 via {node(2)} dev {DEV} proto 214"),
+        facts(0, kept=(ROUTE,)),
+        facts(0, files={file.path: file.text for file in ON_DISK}),
+    ],
+    ids=["in the kernel", "a part of it", "lost", "in a file"],
+)
+@pytest.mark.parametrize("ips", [True, False], ids=["internal_ip in the file", "left out"])
+def test_an_absent_workers_pod_cidr_is_nobody_elses(known: Facts, ips: bool) -> None:
+    """Nor where worker-1 says that it has the address of worker-2, beside its own."""
+    of = bare(cluster(3), ips=ips)
+    asked = {
+        "worker-0": replace(known, claims=(claim(pods(0)),)),
+        "worker-1": facts(1, claims=(claim(pods(2)),)),
+    }
+    _, (mistake,) = complete(of, asked)
+    for word in ("worker-1", pods(2), node(2), "worker-0", "worker-2", "write pod_cidr"):
+        assert word in mistake
+    assert usurpers(of, asked) == ["worker-1"]
+    posing = replace(asked["worker-1"], addresses=((DEV, ip_interface(f"{node(2)}/24")),))
+    both = replace(posing, addresses=(*posing.addresses, *asked["worker-1"].addresses))
+    assert complete(of, {**asked, "worker-1": both})[1]
+
+
+def test_who_is_asked_may_have_another_pod_cidr_than_before() -> None:
+    """All are asked; or the routes lead to machines that are; or hosts.toml says the absent's."""
+    of = bare(cluster(3), ips=True)
+    swapped = {
+        "worker-0": facts(0, wanted(1), wanted(2), claims=(claim(pods(0)),)),
+        "worker-1": facts(1, claims=(claim(pods(2)),)),
+        "worker-2": facts(2, claims=(claim(pods(1)),)),
+    }
+    assert complete(of, swapped)[1] == []
+    four = bare(cluster(4), ips=True)
+    assert complete(four, swapped)[1] == []
+    said = replace(four, machines=(*four.machines[:3], cluster(4).machines[3]))
+    stale = f"{pods(9)} via {node(9)} dev {DEV} proto 214"
+    renumbered = {
+        "worker-0": facts(0, stale, claims=(claim(pods(0)),)),
+        "worker-1": facts(1, claims=(claim(pods(9)),)),
+        "worker-2": facts(2, claims=(claim(pods(2)),)),
+    }
+    assert complete(said, renumbered)[1] == []
+    assert len(complete(four, renumbered)[1]) == 1
 
 
 def test_a_contradiction_names_the_place_that_each_family_came_from() -> None:

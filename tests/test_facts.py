@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.claim import Claim
-from tasks.facts import Facts, Last, last_lines, read
+from tasks.facts import Facts, last_lines, read
 from tasks.route import parse
 
 ANSWER = """\
@@ -58,8 +58,11 @@ ann@desk from 198.51.100.7
 worker-0 worker-1
 == last
 20260101T000000.1
+worker-0 worker-1
 put 10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214
 took 10.200.1.0/24 via 10.240.0.99 dev enp6s0 proto 214
+== run 20260101T000000.1
+== run 20260102T000000.1 20260101T120000.1 20260101T110000.1
 == answering
 10.240.0.15
 """
@@ -87,6 +90,11 @@ def test_a_whole_answer() -> None:
     assert (facts.pending.machines, facts.pending.failed) == (("worker-0", "worker-1"), False)
     assert facts.last is not None
     assert [len(facts.last.puts), len(facts.last.takes)] == [1, 1]
+    assert facts.last.machines == ("worker-0", "worker-1")
+    assert facts.runs == (
+        ("20260101T000000.1",),
+        ("20260102T000000.1", "20260101T120000.1", "20260101T110000.1"),
+    )
     assert facts.client == ip_address("198.51.100.7")
     assert facts.answering == {ip_address("10.240.0.15")}
     assert facts.snapshot == (
@@ -150,15 +158,59 @@ def test_what_a_run_changed_is_read_as_it_was_written() -> None:
     puts = (parse("10.200.1.0/24 via 10.240.0.7 dev e0 proto 214", 4),)
     takes = (parse("fd00:200:1::/64 via fd00::9 dev e0 proto 214 metric 1024", 6),)
     lines = "\n".join(last_lines(puts, takes))
-    facts = read(f"== last\nrun-1\n{lines}\n== answering\n")
+    facts = read(f"== last\n{RUN}\nworker-0\n{lines}\n== answering\n")
     assert facts.last is not None
-    bare = Last("run-1", *(tuple(replace(r, text="") for r in rs) for rs in (puts, takes)))
-    found = facts.last
-    assert bare == Last(
-        found.run,
-        tuple(replace(r, text="") for r in found.puts),
-        tuple(replace(r, text="") for r in found.takes),
-    )
+    assert facts.last.run == RUN
+    for found, written in ((facts.last.puts, puts), (facts.last.takes, takes)):
+        assert [replace(r, text="") for r in found] == [replace(r, text="") for r in written]
+
+
+RUN = "20260101T000000.000001"
+
+
+@pytest.mark.parametrize(
+    ("section", "lines"),
+    [
+        ("last", ["99991231T000000", "worker-0"]),
+        ("last", [f"{RUN} ", "worker-0"]),
+        ("last", ["\u0662\u0660260101T000000.1", "worker-0"]),
+        ("last", [RUN, "worker-0 $(reboot)"]),
+        ("last", [RUN, "worker-0", "put 10.200.1.0/33 via 10.240.0.7 dev e0 proto 214"]),
+        ("run", []),
+        (f"run {RUN}; reboot", []),
+        (f"run {RUN} {RUN[:8]}", []),
+        (f"displaced /x/{RUN};reboot_4_10.200.1.0-24_static.text", []),
+    ],
+)
+def test_a_record_of_a_run_that_cannot_be_read_is_none(section: str, lines: list[str]) -> None:
+    found = read("\n".join([f"== {section}", *lines, "== answering\n"]))
+    assert (found.last, found.runs, found.displaced) == (None, (), ())
+
+
+@pytest.mark.parametrize(
+    ("times", "run", "machines", "said"),
+    [
+        ("pending 42", "run", "worker-0", "/run/pod-routes/pending on it: not the name of a run"),
+        ("undoing 42", "run\x1b[2J", "worker-0", '/run/pod-routes/undoing on it: .* "run\\?\\[2J"'),
+        ("pending 99999999999999", RUN, "worker-0", "not a number"),
+        ("pending ", RUN, "worker-0", "not a number"),
+        ("pending 42", RUN, "worker-0 %", "not the name of a machine"),
+    ],
+)
+def test_a_change_that_waits_and_cannot_be_read_is_said_where(
+    times: str, run: str, machines: str, said: str
+) -> None:
+    answer = "\n".join(["== pending", times, run, "12:00:00", "ann", "1 add", machines])
+    with pytest.raises(ValueError, match=said):
+        read(f"{answer}\n== answering\n")
+
+
+def test_what_is_said_of_a_change_that_waits_can_be_printed() -> None:
+    lines = ["pending -5", RUN, "\x1b]0;12:00\x07", "an\u202en" * 999, "1\x9badd", "worker-0"]
+    found = read("\n".join(["== pending", *lines, "== answering\n"])).pending
+    assert found is not None
+    assert found.seconds == -5
+    assert all(t.isprintable() and len(t) <= 200 for t in (found.since, found.who, found.what))
 
 
 SECTIONS = st.sampled_from(

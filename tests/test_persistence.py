@@ -219,7 +219,7 @@ def test_the_way_back_leaves_no_file_and_half_the_way_leaves_half() -> None:
     found = asked(wanted(1), wanted(2), files=on_disk(1, 2))
     assert of(plan_rollback(STAY, found)).files.remove == (IF_UP,)
     last = {"worker-0": replace(found["worker-0"], last=Last("run", (route(wanted(2)),)))}
-    assert ways_in(texts(of(plan_last(STAY, last)).files.write)) == ways_in(on_disk(1))
+    assert ways_in(texts(of(plan_last(STAY, last, "run")).files.write)) == ways_in(on_disk(1))
 
 
 def test_the_documented_unit_of_the_watch_is_one_that_systemd_takes(tmp_path: Path) -> None:

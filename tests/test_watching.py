@@ -1,11 +1,15 @@
 """What `fab watch` puts back, what it leaves alone, and when it gives up."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import ip_network
 from types import SimpleNamespace
 
 import pytest
 
 from tasks import watching
 from tasks.changes import Allowed, MachinePlan
+from tasks.claim import Claim
 from tasks.endings import Ending, Rollout
 from tasks.facts import Facts, Pending
 from tasks.reconcile import plan_routes
@@ -68,8 +72,9 @@ class NoFleet:
 
     cluster = cluster(4)
 
-    def connection(self, _name: str) -> SimpleNamespace:
-        return SimpleNamespace(config=SimpleNamespace(timeouts=SimpleNamespace(command=None)))
+    def connections(self, names: Iterable[str]) -> dict[str, SimpleNamespace]:
+        timeouts = SimpleNamespace(command=None)
+        return {n: SimpleNamespace(config=SimpleNamespace(timeouts=timeouts)) for n in names}
 
 
 def test_what_cannot_be_put_back_is_said_once_and_tried_again(
@@ -92,3 +97,27 @@ def test_what_cannot_be_put_back_is_said_once_and_tried_again(
         f"put back: {KEPT[0]}",
         "all is well again",
     ]
+
+
+def test_who_names_an_absent_workers_pod_cidr_is_not_believed_and_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """worker-1 says it has the pods of worker-2, which is down, and whose route worker-0 lost."""
+    own = Claim("kubelet", (ip_network(pods(0)),))
+    lie = Claim("kubelet", (ip_network(pods(2)),))
+    answers = {
+        "worker-0": facts(0, wanted(1), kept=KEPT, claims=(own,)),
+        "worker-1": facts(1, claims=(lie,)),
+    }
+    fleet = NoFleet()
+    fleet.cluster = replace(
+        cluster(3), machines=tuple(replace(m, pod_cidrs=()) for m in cluster(3).machines)
+    )
+    said: list[str] = []
+    monkeypatch.setattr(watching, "read", answers.__getitem__)
+    monkeypatch.setattr(watching, "roll_out", lambda *_: pytest.fail("something was put back"))
+    watch = watching._Watch(fleet, lambda name, what: said.append(f"{name}: {what}"))  # type: ignore[arg-type]
+    for name in ("worker-1", "worker-0", "worker-1", "worker-0"):
+        watch._answered(name, name)
+    (line,) = said
+    assert line.startswith("worker-1: is not as in hosts.toml: worker-1: names pod CIDR")

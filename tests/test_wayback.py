@@ -9,6 +9,7 @@ from tasks.wayback import plan_last, plan_rollback
 
 from .builders import cluster, facts, node, pods, route, wanted
 
+OTHER = route(f"{pods(1)} via {node(8)} dev enp6s0 proto static")
 GONE = route(f"{pods(1)} via {node(9)} dev enp6s0 proto static")
 STAYED = route(f"{pods(1)} tos 0x10 via {node(1)} dev enp6s0 proto static")
 
@@ -25,6 +26,25 @@ def test_undoing_a_rollback_takes_away_only_what_it_put_back() -> None:
         assert sum("proto static" in line for line in made.undo) == taken
 
 
+def test_the_route_that_was_displaced_first_comes_back_whatever_the_clocks_said() -> None:
+    """The operator of the first run had a clock that was an hour ahead; of two, none is known."""
+    early, late = "20260101T130000.1", "20260101T120000.1"
+    first, second = (
+        Displaced(f"{run}_4_10.200.1.0-24_static", (kept,))
+        for run, kept in ((early, GONE), (late, OTHER))
+    )
+    orders: list[tuple[tuple[tuple[str, ...], ...], Displaced]] = [
+        (((early,), (late,)), first),
+        (((late,), (early,)), second),
+        (((late,),), first),  # it was before all that are noted
+        ((), second),
+    ]
+    for runs, back in orders:
+        found = facts(0, displaced=(second, first), runs=runs)
+        (plan,) = plan_rollback(cluster(2), {"worker-0": found}).machines
+        assert [d.file for d in plan.restores] == [back.file]
+
+
 def test_what_was_lost_is_noted_as_ours_no_longer() -> None:
     """Else the watch would put it back after the rollback."""
     lost = facts(0, kept=(route(wanted(1)),))
@@ -39,10 +59,12 @@ def test_half_the_way_back_leaves_what_the_last_run_was_not_about() -> None:
     here = {"enp6s0": Manager("ifupdown")}
     files = {f.path: f.text for f in files_to((one, two), here, {}).write}
     found = facts(0, wanted(2), kept=(one, two), files=files, managers=here)
-    (plan,) = plan_last(cluster(3), {"worker-0": replace(found, last=Last("run", (two,)))}).machines
+    (plan,) = plan_last(
+        cluster(3), {"worker-0": replace(found, last=Last("run", (two,)))}, "run"
+    ).machines
     assert ways_in({f.path: f.text for f in plan.files.write}) == {(one.prefix, one.next_hop)}
     assert plan.noted == (one,)
     lost = replace(found, last=Last("run", (one,)))
-    (plan,) = plan_last(cluster(3), {"worker-0": lost}).machines
+    (plan,) = plan_last(cluster(3), {"worker-0": lost}, "run").machines
     assert ways_in({f.path: f.text for f in plan.files.write}) == {(two.prefix, two.next_hop)}
     assert plan.noted == ()

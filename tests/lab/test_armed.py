@@ -353,7 +353,7 @@ def test_the_trail_outlives_rollback(lab: Lab) -> None:
     assert "2 add" in out
     assert "2 delete" in out
     assert "from 203.0.113.1" in out
-    forged = r"2026-01-01T00:00:00Z\trun\tann\t2 add\t\033[2Jkept"
+    forged = r"2026-01-01T00:00:00Z\t20260101T000000.1\tann\t2 add\t\033[2Jkept"
     on(lab, "worker-1", f"printf '{forged}\\n' >>/var/lib/pod-routes/history")
     out = ok(lab.fab("history"))
     assert "[2Jkept" in out

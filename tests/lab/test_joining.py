@@ -7,6 +7,7 @@ from tasks.cluster import Cluster
 
 from .conftest import Lab, MakeLab, hosts_toml, tutorial
 from .kit import monitor, ok, on
+from .test_watch import watch
 
 
 def write(lab: Lab, cluster: Cluster) -> None:
@@ -67,3 +68,39 @@ def test_a_worker_that_is_dead_is_drained_from_the_others(make_lab: MakeLab) -> 
     drained = lab.fab("-t", "1", "drain", "worker-2", "--skip-unreachable", "--yes")
     assert "2 deleted on 2 machines" in ok(drained, status=4)
     assert ours(lab, "worker-0") == ["10.200.1.0/24 via 10.240.0.7"]
+
+
+def test_an_absent_workers_pods_stay_its_own(make_lab: MakeLab) -> None:
+    """worker-1 says in all places that it has the pod CIDR of worker-2, which cannot be asked."""
+    everyone = tutorial(3)
+    lab = make_lab(everyone)
+    bare = tuple(replace(m, pod_cidrs=()) for m in everyone.machines)
+    write(lab, replace(everyone, machines=bare))
+    ok(lab.fab("apply-routes", "--no-ping"))
+    on(
+        lab,
+        "worker-1",
+        "rm /var/lib/pod-routes/owned; cd /; sed -i 's/10[.]200[.]1[.]/10.200.2./g'"
+        " etc/cni/net.d/10-bridge.conf var/lib/kubelet/kubelet-config.yaml;"
+        " ip addr flush dev cnio0; ip addr add 10.200.2.1/24 dev cnio0; ip route flush proto 214",
+    )
+    before = lab.tables()
+    on(lab, "worker-2", "iptables -I INPUT -p tcp --dport 22 -j REJECT")
+    skip = ("--skip-unreachable", "--yes", "--no-ping")
+    for verb in (("apply-routes", "--replace"), ("apply-routes", "--prune", "--force")):
+        done = lab.fab(*verb, *skip)
+        ok(done, status=1)
+        said = (
+            "worker-1: names pod CIDR 10.200.2.0/24 as its own, but worker-0 routes 10.200.2.0/24"
+        )
+        assert said in done.stderr
+        assert "via 10.240.0.8, which may be worker-2, not asked: write pod_cidr" in done.stderr
+        assert lab.tables() == before
+    on(lab, "worker-0", "ip route del 10.200.2.0/24 proto 214")
+    with_loss = lab.tables()
+    with watch(lab) as watching:
+        watching.until("worker-1", "is not as in", "names pod CIDR 10.200.2.0/24 as its own")
+    assert not any(line.startswith("worker-0") for line in watching.said)
+    assert lab.tables() == with_loss
+    on(lab, "worker-2", "iptables -F INPUT")
+    assert "pod CIDRs overlap: 10.200.2.0/24 of" in lab.fab("plan").stderr

@@ -105,7 +105,7 @@ def test_what_was_displaced_outlives_a_reboot_with_the_routes(lab: Lab) -> None:
     on(lab, "worker-0", "rm -rf /run/pod-routes")
     ok(lab.fab("rollback", "--no-ping"))
     assert lab.tables() == before
-    assert on(lab, "worker-0", "ls /var/lib/pod-routes").split() == ["history", "owned"]
+    assert on(lab, "worker-0", "ls /var/lib/pod-routes").split() == ["history", "owned", "runs"]
 
 
 def test_what_was_displaced_does_not_come_back_on_another_link(lab: Lab) -> None:

@@ -1,0 +1,136 @@
+"""The order of runs: that in which machines were armed for them, whatever clocks said. Pure.
+
+A run is named after the clock of its operator, and clocks differ. Each machine keeps the order of
+its own runs instead. A machine may say what is not so: then others contradict it, or know nothing
+of it, and a person has to decide.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
+
+from .exits import Stop
+from .facts import Facts
+from .run import when
+from .words import listed
+
+TOLD = 100  # runs that a machine is told of at once
+
+Row = tuple[str, ...]
+
+
+def last_runs(facts: Mapping[str, Facts]) -> set[str]:
+    """The last run of each machine that was kept there."""
+    return {found.last.run for found in facts.values() if found.last}
+
+
+def earlier(found: Facts, lasts: Iterable[str]) -> list[str]:
+    """The last runs of others that a machine does not know: it is told that its next comes later.
+
+    So runs that share no machine have an order too, where the operator of the later asked all.
+    """
+    known = {run for line in found.runs for run in line}
+    return sorted(run for run in lasts if run not in known)[:TOLD]
+
+
+def last_run(facts: Mapping[str, Facts]) -> str:
+    """The last run that was kept, by the machines asked; empty where none remembers one.
+
+    It counts where every machine that it changed knows of it. Raises Stop where the machines do
+    not settle which run it is.
+    """
+    named = _named(facts)
+    unknown = {
+        run: [name for name in names if not _knows(facts[name], run)]
+        for run, names in named.items()
+    }
+    says = _says(facts, named)
+    outdone = {one for one, other in says if (other, one) not in says and not unknown[other]}
+    latest = [run for run in named if run not in outdone]
+    if not named:
+        return ""
+    if len(latest) == 1 and not unknown[latest[0]]:
+        return latest[0]
+    lines = []
+    for run in latest or named:
+        holders = [name for name, found in facts.items() if found.last and found.last.run == run]
+        line = f"  that of {when(run)} is the last one on {listed(holders)}"
+        if unknown[run]:
+            line += f", which say{'s' * (len(holders) == 1)} that it was on {listed(unknown[run])}"
+            line += " too; there it is not known"
+        lines.append(line)
+    lines += [
+        f"  that of {when(one)} was before that of {when(other)} on {listed(names)}, but after it"
+        f" on {listed(says[other, one])}"
+        for (one, other), names in says.items()
+        if one < other and (other, one) in says
+    ]
+    head = "it is not known which run was the last one; nothing was changed:"
+    way_out = "`fab rollback --last --limit NAME` takes back the last run of one machine"
+    raise Stop("\n".join([head, *lines, way_out]))
+
+
+def _named(facts: Mapping[str, Facts]) -> dict[str, list[str]]:
+    """Each machine's last run, with the machines that it changed, as far as these were asked."""
+    named: dict[str, set[str]] = {}
+    for name, found in facts.items():
+        if found.last:
+            named.setdefault(found.last.run, set()).update((name, *found.last.machines))
+    return {run: [name for name in facts if name in names] for run, names in named.items()}
+
+
+def _knows(found: Facts, run: str) -> bool:
+    """Whether a machine was armed for a run."""
+    return (found.last is not None and found.last.run == run) or any(
+        line[0] == run for line in found.runs
+    )
+
+
+def _says(
+    facts: Mapping[str, Facts], named: Mapping[str, Collection[str]]
+) -> dict[tuple[str, str], list[str]]:
+    """Of two runs, an earlier and a later: who says so, of the machines that the later changed."""
+    says: dict[tuple[str, str], list[str]] = {}
+    for name, found in facts.items():
+        before: dict[str, None] = {}
+        for run, *told in found.runs:
+            before.update((one, None) for one in told if one in named)
+            if run not in named:
+                continue
+            if name in named[run]:
+                for one in before:
+                    if one != run:
+                        says.setdefault((one, run), []).append(name)
+            before[run] = None
+    return says
+
+
+def merged(trails: Iterable[Sequence[Row]]) -> list[Row]:
+    """Rows of several trails as one that keeps the order of each, as far as they agree on one.
+
+    Where no trail says which comes first, the lesser row does.
+    """
+    after: dict[Row, set[Row]] = {}
+    waits: Counter[Row] = Counter()
+    for trail in trails:
+        rows = list(dict.fromkeys(reversed(trail)))[::-1]  # each where it stands last
+        after.update((row, set()) for row in rows if row not in after)
+        for one, other in pairwise(rows):
+            if other not in after[one]:
+                after[one].add(other)
+                waits[other] += 1
+    free = [row for row in after if not waits[row]]
+    heapify(free)
+    all_rows = iter(sorted(after))
+    order: dict[Row, None] = {}
+    while len(order) < len(after):
+        row = heappop(free) if free else next(all_rows)  # the trails contradict each other
+        if row in order:
+            continue
+        order[row] = None
+        for other in after[row]:
+            waits[other] -= 1
+            if not waits[other]:
+                heappush(free, other)
+    return list(order)
