@@ -169,9 +169,11 @@ class Fleet:
 
     def connections(self, names: Iterable[str]) -> dict[str, Connection]:
         """The connections to some machines; raises Stop where there is no room for them all."""
+        before = len(self._connections)
         found = {name: self.connection(name) for name in names}
-        held = [*self._connections.values(), *self._login.gateways]
-        make_room(len(self._connections), sum(connection.files for connection in held))
+        if len(self._connections) > before:
+            held = [*self._connections.values(), *self._login.gateways]
+            make_room(len(self._connections), sum(connection.files for connection in held))
         return found
 
     def connection(self, name: str) -> Connection:

@@ -215,6 +215,26 @@ def test_a_proxy_command_that_there_is_not_is_told_of(key: Path) -> None:
     assert "127.0.0.1 port 22, over its ProxyCommand, closes the connection" in str(answer)
 
 
+def test_many_proxy_commands_have_room_or_nothing_is_begun(
+    tmp_path: Path, inventory: Callable[..., None]
+) -> None:
+    inventory(22, 200)
+    (tmp_path / "ssh_config").write_text(PROXY.format(f"touch {tmp_path}/begun"))
+    limited = ["sh", "-c", 'ulimit -n 400; exec "$@"', "sh", str(FAB), "--search-root"]
+    done = subprocess.run(
+        [*limited, str(PROJECT), "-S", "ssh_config", "plan"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("200 machines take ")
+    assert "400 are allowed here: `ulimit -n " in done.stderr
+    assert not (tmp_path / "begun").exists()
+
+
 MANY = 50
 
 
