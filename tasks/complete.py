@@ -103,10 +103,11 @@ def own_addresses(
 
     Nor those of services, which kube-proxy in IPVS mode gives every node on a link of its own.
     """
+    others = {*pods, "kube-ipvs0"}
     return [
         (dev, i)
         for dev, i in facts.addresses
-        if dev not in (*pods, "kube-ipvs0")
+        if dev not in others
         and not (i.is_loopback or i.is_link_local or within(ip_network(i.ip), cluster.pod_networks))
     ]
 

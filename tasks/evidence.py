@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from . import values
 from .answer import sections
 from .firewall import LISTING, Drop, read_drops
 
@@ -75,8 +76,8 @@ def read_evidence(answer: str) -> Evidence:
 
 def _link(line: str) -> tuple[str, Link]:
     """One line of `ip -oneline link`: "2: eth0@if7: <BROADCAST,UP,LOWER_UP> mtu 1500 ..."."""
-    match = re.match(r"\d+: ([^:@ ]+)[^<]*<([^>]*)>.* mtu (\d+)", line)
+    match = re.match(r"\d+: ([^:@ <]+)[:@ ][^<]*<([^>]*)> mtu (\d+)", line)
     if match is None:
         return "", Link(on=True, carrier=True, mtu=1500)
     flags = match[2].split(",")
-    return match[1], Link("UP" in flags, "NO-CARRIER" not in flags, int(match[3]))
+    return match[1], Link("UP" in flags, "NO-CARRIER" not in flags, values.number(match[3]))

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from .changes import Change, MachinePlan, Plan
-from .cluster import Cluster, Network
+from .cluster import Cluster
 from .drift import vanished
 from .facts import Displaced, Facts
 from .guards import waiting
@@ -60,6 +60,7 @@ def plan_last(
         found = facts[machine.name]
         displaced = tuple(d for d in found.displaced if d.run == latest)
         here = set(found.routes)
+        keys = {r.key for r in found.routes}
         there = {(r.key, r.hops, r.protocol): r for r in found.owned}
         back = {r.prefix: r for r in last.takes}
         changes = [
@@ -67,7 +68,7 @@ def plan_last(
             for put in last.puts
             if (put.key, put.hops, put.protocol) in there
         ]
-        changes += [Change(route) for route in back.values() if route.key not in _keys(found)]
+        changes += [Change(route) for route in back.values() if route.key not in keys]
         about = {r.prefix for r in (*last.puts, *last.takes)}
         others = besides(found, about)
         plans.append(
@@ -100,10 +101,6 @@ def of_the_last(facts: Mapping[str, Facts], skipped: Collection[str]) -> str:
 def _latest(facts: Mapping[str, Facts]) -> str:
     """The last run that changed something anywhere; empty where there was none."""
     return max((found.last.run for found in facts.values() if found.last), default="")
-
-
-def _keys(facts: Facts) -> set[tuple[Network, int, str, str]]:
-    return {r.key for r in facts.routes}
 
 
 def _gone(kept: Displaced, here: set[Route]) -> Displaced:
