@@ -7,6 +7,9 @@ from itertools import pairwise
 
 from .cluster import Address, Cluster, Machine, Network, within
 from .facts import Facts, Interface
+from .words import first, listed
+
+MOST = 10  # values, or mistakes of one machine, past which they are counted
 
 
 def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, list[str]]:
@@ -36,11 +39,12 @@ def _pod_cidrs(machine: Machine, facts: Facts) -> tuple[tuple[Network, ...], lis
         return (), [
             "pod_cidr is not in hosts.toml, and neither kubelet nor a CNI config on it names one"
         ]
-    return tuple(cidr for _, cidr in named), [
+    wrong = [
         f"pod CIDR is {mine} in {source}, but {network} in {place}"
         for source, mine in named
         for place, network in contradictions(facts, mine)
     ]
+    return tuple(cidr for _, cidr in named), first(wrong, MOST)
 
 
 def claimed(facts: Facts) -> list[tuple[str, Network]]:
@@ -113,7 +117,7 @@ def own_addresses(
 
 
 def _listed(values: Iterable[object]) -> str:
-    return ", ".join(map(str, values))
+    return listed(map(str, values), MOST)
 
 
 def _shared(machines: list[Machine]) -> list[str]:
