@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Literal
 
 from .cluster import Cluster, Machine, Network
@@ -25,9 +26,13 @@ class Selection:
     match: tuple[str, ...] = ()
     tag: str = ""
 
+    @cached_property
+    def _named(self) -> frozenset[str]:
+        return frozenset(m.name for m in self.cluster.machines) if self.cluster else frozenset()
+
     def takes(self, found: Found) -> bool:
         """Whether this machine is meant."""
-        if self.cluster and any(found.name == machine.name for machine in self.cluster.machines):
+        if found.name in self._named:
             return True
         if not (self.match or self.tag):
             return found.member

@@ -9,7 +9,9 @@ from .cluster import Address, Cluster, Machine, Network, within
 from .facts import Facts
 from .persistence import Way, ways_in
 from .values import Interface
-from .words import listed
+from .words import first, listed
+
+MOST = 10  # values, or mistakes of one machine, past which they are counted
 
 
 def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, list[str]]:
@@ -98,11 +100,12 @@ def _pod_cidrs(machine: Machine, facts: Facts) -> tuple[tuple[Network, ...], lis
         return (), [
             "pod_cidr is not in hosts.toml, and neither kubelet nor a CNI config on it names one"
         ]
-    return tuple(cidr for _, cidr in named), [
+    wrong = [
         f"pod CIDR is {mine} in {source}, but {network} in {place}"
         for source, mine in named
         for place, network in contradictions(facts, mine)
     ]
+    return tuple(cidr for _, cidr in named), first(wrong, MOST)
 
 
 def claimed(facts: Facts) -> list[tuple[str, Network]]:
@@ -165,16 +168,17 @@ def own_addresses(
 
     Nor those of services, which kube-proxy in IPVS mode gives every node on a link of its own.
     """
+    others = {*pods, "kube-ipvs0"}
     return [
         (dev, i)
         for dev, i in facts.addresses
-        if dev not in (*pods, "kube-ipvs0")
+        if dev not in others
         and not (i.is_loopback or i.is_link_local or within(ip_network(i.ip), cluster.pod_networks))
     ]
 
 
 def _listed(values: Iterable[object]) -> str:
-    return ", ".join(map(str, values))
+    return listed(map(str, values), MOST)
 
 
 def _shared(machines: list[Machine]) -> list[str]:

@@ -1,7 +1,9 @@
 """Diagnosis: why pairs do not answer, each cause named once however many pairs it silences."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from .cluster import Cluster, Network
 from .evidence import Evidence, Link
@@ -28,23 +30,31 @@ class Scene:
     evidence: Mapping[str, Evidence]
     pairs: Sequence[Pair]  # all of them, those that answered too
 
-    @property
+    @cached_property
     def silent(self) -> list[Pair]:
         """The pairs of which no packet came back."""
         return [p for p in self.pairs if p.verdict in ("silent", "masqueraded", "no forwarding")]
 
-    @property
+    @cached_property
     def large(self) -> list[Pair]:
         """The pairs of which only small packets came back."""
         return [p for p in self.pairs if p.verdict == "large lost"]
+
+    @cached_property
+    def silent_by_end(self) -> Mapping[str, list[Pair]]:
+        """The silent pairs of each machine, by its name."""
+        ends: dict[str, list[Pair]] = defaultdict(list)
+        for pair in self.silent:
+            ends[pair.source].append(pair)
+            ends[pair.target].append(pair)
+        return ends
 
     def silent_at(self, name: str, family: int = 0) -> tuple[Pair, ...]:
         """Those whose packets a machine has to forward to or from its pods; 0: both families."""
         return tuple(
             pair
-            for pair in self.silent
-            if (pair.target == name or (pair.source == name and pair.from_pod))
-            and family in (0, pair.family)
+            for pair in self.silent_by_end.get(name, ())
+            if (pair.target == name or pair.from_pod) and family in (0, pair.family)
         )
 
     def pods(self, pairs: Iterable[Pair]) -> list[Network]:

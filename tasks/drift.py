@@ -9,6 +9,7 @@ from .facts import Facts
 from .lookup import Lookup
 from .persistence import ways_in
 from .route import Route
+from .words import listed
 
 Kind = Literal["lost", "changed by another hand", "not in the file", "only in the file"]
 
@@ -46,10 +47,10 @@ def vanished(facts: Facts) -> list[Route]:
 def _in_the_kernel(facts: Facts, wanted: Collection[Network]) -> Iterator[Drift]:
     gone = [route for route in vanished(facts) if route.prefix in wanted]
     lookup = Lookup(facts.routes if gone else ())
+    now = {place: listed(map(str, lookup.at(place))) for place in {r.place for r in gone}}
     for route in gone:
-        if others := lookup.at(route.place):
-            now = ", ".join(map(str, others))
-            yield Drift("changed by another hand", route.prefix, f"{route} is now {now}")
+        if others := now[route.place]:
+            yield Drift("changed by another hand", route.prefix, f"{route} is now {others}")
         else:
             yield Drift("lost", route.prefix, f"{route} was put here and is gone")
 

@@ -7,9 +7,9 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 
-from .cluster import Network
+from . import values
+from .values import Network
 from .words import typed_on
 
 LONGEST = 90  # characters of a rule that a line has room for
@@ -23,6 +23,7 @@ _HOOKS = {
     "OUTPUT": "output",
     "POSTROUTING": "postrouting",
 }
+_NFT_HOOKS = frozenset({*_HOOKS.values(), "ingress", "egress"})  # nft(8), ADDRESS FAMILIES
 _OWNERS = {"DOCKER": "Docker", "ufw": "ufw", "firewalld": "firewalld"}
 
 
@@ -72,11 +73,11 @@ def _iptables(lines: Sequence[str]) -> tuple[set[str], _Chains]:
             chain = chains[table, match[1]]
             chain.hook = _HOOKS.get(match[1], "")
             if chain.hook and match[2] == "DROP":
-                chain.policy = (f"policy DROP of {match[1]}", int(match[3]))
+                chain.policy = (f"policy DROP of {match[1]}", _counted(match[3]))
         elif match := re.fullmatch(r"\[(\d+):\d+\] (-A (\S+) .*-[jg] (\S+).*)", line.strip()):
             chain = chains[table, match[3]]
             if match[4] in ("DROP", "REJECT"):
-                chain.drops.append((match[2], int(match[1])))
+                chain.drops.append((match[2], _counted(match[1])))
             else:
                 chain.jumps.append(match[4])
     return tables, chains
@@ -107,52 +108,56 @@ def _rule(chain: _Chain, line: str, where: str) -> None:
     counted = re.search(r"counter packets (\d+)", line)
     jumps = re.findall(r"\b(?:jump|goto) ([^\s,}]+)", line)
     if hook:
-        chain.hook = hook[1]
+        chain.hook = hook[1] if hook[1] in _NFT_HOOKS else ""
         if "policy drop" in line:
             chain.policy = (f"policy drop of {where}", None)
     elif jumps:
         chain.jumps += jumps
     elif re.search(r"\b(drop|reject)\b", line):
         rule = re.sub(r"counter packets \d+ bytes \d+ ", "", line)
-        chain.drops.append((f"{where}: {rule}", int(counted[1]) if counted else None))
+        chain.drops.append((f"{where}: {rule}", _counted(counted[1]) if counted else None))
+
+
+def _counted(digits: str) -> int | None:
+    """A counter; what no kernel counts up to is none."""
+    try:
+        return values.number(digits)
+    except ValueError:
+        return None
 
 
 def _drops(chains: _Chains, program: str) -> Iterable[Drop]:
     names = {word for table, chain in chains for word in (*table.split(), chain)}
     everyone = tuple(who for mark, who in _OWNERS.items() if any(n.startswith(mark) for n in names))
+    hooks = _hooks(chains)
     for (table, name), chain in chains.items():
-        hooks = frozenset(
-            start.hook
-            for (one, first), start in chains.items()
-            if start.hook and one == table and name in _reached(chains, table, first)
-        )
+        reached = frozenset(hooks[table, name])
         marks = (*table.split(), name)
         mine = tuple(w for mark, w in _OWNERS.items() if any(m.startswith(mark) for m in marks))
         for text, packets in chain.drops:
-            yield Drop(_shown(program, text), hooks, packets, mine, policy=False)
+            yield Drop(_shown(program, text), reached, packets, mine, policy=False)
         if chain.policy:
             text, packets = chain.policy
             owners = mine if program == "nft" else everyone
-            yield Drop(_shown(program, text), hooks, packets, owners, policy=True)
+            yield Drop(_shown(program, text), reached, packets, owners, policy=True)
 
 
-def _reached(chains: _Chains, table: str, first: str) -> set[str]:
-    """A chain, and all that are jumped to from it."""
-    seen: set[str] = set()
-    left = [first]
+def _hooks(chains: _Chains) -> dict[tuple[str, str], set[str]]:
+    """The hooks that each chain is reached from: its own, and those of what jumps to it."""
+    hooks: dict[tuple[str, str], set[str]] = {place: set() for place in chains}
+    left = [(place, chain.hook) for place, chain in chains.items() if chain.hook]
     while left:
-        name = left.pop()
-        if name not in seen and (table, name) in chains:
-            seen.add(name)
-            left += chains[table, name].jumps
-    return seen
+        place, hook = left.pop()
+        if place in chains and hook not in hooks[place]:
+            hooks[place].add(hook)
+            left += [((place[0], jump), hook) for jump in chains[place].jumps]
+    return hooks
 
 
 def _shown(program: str, text: str) -> str:
     """A place in words, printable and on one line."""
     words = re.sub(r" ?(--reject-with|with) \S+( \S+)?$", "", text)
-    plain = "".join(char if char.isprintable() else "?" for char in f"{program}, {words}")
-    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 3]}..."
+    return values.shown(f"{program}, {words}", LONGEST)
 
 
 _HANDLES = {
@@ -191,7 +196,7 @@ def concerns(drop: Drop, packets: Packets) -> bool:
 def _meets(prefix: str, networks: Iterable[Network]) -> bool:
     """Whether a prefix that a rule names shares an address with one of some networks."""
     try:
-        named = ip_network(prefix, strict=False)
+        named = values.network(prefix)
     except ValueError:
         return True
     return any(

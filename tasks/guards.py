@@ -1,5 +1,6 @@
 """Guards: what stands in the way of a wanted route, and what must never be done. Pure."""
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -63,35 +64,55 @@ def rule_in_the_way(wanted: Route, rule: Rule) -> Obstacle:
     )
 
 
-def rules_over(wanted: Route, facts: Facts, cluster: Cluster) -> list[Rule]:
-    """The policy rules that would send packets from pods for a wanted route elsewhere."""
-    prefix = wanted.prefix
-    pods = [n for n in cluster.pod_networks if n.version == prefix.version]
-    over = []
-    for rule in facts.rules:
-        if rule.family != prefix.version:
-            continue
+class Policy:
+    """The policy rules of one machine, held against the routes that are wanted there.
+
+    `pods` is an index of the pod CIDRs that these routes lead to.
+    """
+
+    def __init__(self, facts: Facts, cluster: Cluster, pods: Prefixes) -> None:
+        self._cluster = cluster
+        self._pods = pods
+        self._routes: dict[str, list[Route]] = defaultdict(list)
+        for route in facts.routes if facts.rules else ():
+            self._routes[route.table].append(route)
+        self._tables: dict[str, tuple[Lookup, dict[Network, list[Route]]]] = {}
+        self._rules = {v: [r for r in facts.rules if self._meant(r, v)] for v in (4, 6)}
+
+    def _meant(self, rule: Rule, version: int) -> bool:
+        """Whether a rule is about what pods send: about any of it, or for an exemption all."""
+        if rule.family != version:
+            return False
+        pods = [n for n in self._cluster.pod_networks if n.version == version]
+        if rule.source is None:
+            return True
         if rule.exempts:
-            to_all = rule.destination is None or within(prefix, (rule.destination,))
-            if to_all and (rule.source is None or all(within(n, (rule.source,)) for n in pods)):
-                break
-        elif (
-            (rule.destination is None or _overlap(rule.destination, prefix))
-            and (rule.source is None or any(_overlap(rule.source, n) for n in pods))
-            and (not rule.table or _leads_away(wanted, facts, rule.table))
-        ):
-            over.append(rule)
-    return over
+            return all(within(n, (rule.source,)) for n in pods)
+        return any(_overlap(rule.source, n) for n in pods)
 
+    def over(self, wanted: Route) -> list[Rule]:
+        """The rules that would send packets from pods for a wanted route elsewhere."""
+        prefix = wanted.prefix
+        away: dict[str, bool] = {"": True}  # by table; without one the lookup ends
+        over = []
+        for rule in self._rules[prefix.version]:
+            if rule.exempts:
+                if rule.destination is None or within(prefix, (rule.destination,)):
+                    break
+            elif rule.destination is None or _overlap(rule.destination, prefix):
+                if rule.table not in away:
+                    away[rule.table] = self._leads_away(wanted, rule.table)
+                over += [rule] if away[rule.table] else []
+        return over
 
-def _leads_away(wanted: Route, facts: Facts, table: str) -> bool:
-    """Whether another table has a way for some of a prefix; `throw` goes back to the rules."""
-    prefix = wanted.prefix
-    there = [r for r in facts.routes if r.table == table and _overlap(r.prefix, prefix)]
-    over = [r for r in there if r.prefix.prefixlen <= prefix.prefixlen]
-    inside = [r for r in there if r.prefix.prefixlen > prefix.prefixlen]
-    best = max(over, key=lambda r: r.prefix.prefixlen, default=None)
-    return any(r.type != "throw" and not says(r, wanted) for r in (best, *inside) if r)
+    def _leads_away(self, wanted: Route, table: str) -> bool:
+        """Whether another table has a way for some of a prefix; `throw` goes back to the rules."""
+        if table not in self._tables:
+            lookup = Lookup(self._routes[table], table)
+            self._tables[table] = lookup, lookup.inside(self._pods)
+        lookup, inside = self._tables[table]
+        ways = [*lookup.over(wanted.place)[:1], *inside.get(wanted.prefix, [])]
+        return any(r.type != "throw" and not says(r, wanted) for r in ways)
 
 
 def _overlap(one: Network, other: Network) -> bool:

@@ -46,6 +46,10 @@ class Lookup:
             if route.table == table:
                 length, first = route.place
                 self._held.setdefault(length, {}).setdefault(first, []).append(route)
+        for held in self._held.values():
+            for there in held.values():
+                if len(there) > 1:
+                    there.sort(key=lambda r: r.metric)
         self._longest_first = {
             version: [
                 (bits - length, held)
@@ -58,8 +62,15 @@ class Lookup:
     def at(self, place: Place) -> list[Route]:
         """The routes to exactly the prefix of a place, of any TOS, in order of their metrics."""
         length, first = place
-        found = self._held.get(length, {}).get(first, [])
-        return found if len(found) < 2 else sorted(found, key=lambda r: r.metric)
+        return self._held.get(length, {}).get(first, [])
+
+    def over(self, place: Place) -> list[Route]:
+        """The routes to the longest prefix that holds all of this one's, in the same order."""
+        (version, length), first = place
+        for shift, held in self._longest_first[version]:
+            if shift >= _BITS[version] - length and (found := held.get(first >> shift << shift)):
+                return found
+        return []
 
     def inside(self, prefixes: Prefixes) -> dict[Network, list[Route]]:
         """The routes more specific than each prefix; they would win over a route to it."""
@@ -87,9 +98,9 @@ class Lookup:
     def _route_to(self, number: Number) -> Route | None:
         version, value = number
         for shift, held in self._longest_first[version]:
-            there = held.get(value >> shift << shift)
-            if there is not None and (usual := [r for r in there if r.tos == "0"]):
-                return usual[0] if len(usual) == 1 else min(usual, key=lambda r: r.metric)
+            for route in held.get(value >> shift << shift, ()):
+                if route.tos == "0":
+                    return route
         return None
 
 

@@ -1,5 +1,6 @@
 """Causes that stand in the machines' routing tables and policy rules. Pure."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -26,7 +27,12 @@ class _Lack:
 
 def route_causes(scene: Scene, names: Sequence[str]) -> Iterator[Cause]:
     """What some machines lack; where every worker lacks every route, that is one cause."""
-    lacking = {name: _lacking(scene, name) for name in names}
+    probed = {
+        w.name: _probed(w, scene.facts[w.name])
+        for w in scene.cluster.machines
+        if w.name in scene.facts
+    }
+    lacking = {name: _lacking(scene, name, probed) for name in names}
     workers = {w.name for w in scene.cluster.workers if w.name in scene.facts}
     missing = {
         name: [lack for lack in lacks if lack.instead is None] for name, lacks in lacking.items()
@@ -53,16 +59,20 @@ def route_causes(scene: Scene, names: Sequence[str]) -> Iterator[Cause]:
                 yield Cause(name, f"{words}, not via {via}", _replacing(lack.instead), pairs)
     for name in names:
         yield from _own_pods(scene, name)
-        yield from _ruled(scene, name)
+        yield from _ruled(scene, name, probed)
 
 
 def part_causes(cluster: Cluster, facts: Mapping[str, Facts]) -> list[Cause]:
-    """Routes that lead a part of a worker's pods elsewhere: a part that no probe is in."""
+    """Routes that lead parts of a worker's pods elsewhere: parts that no probe is in.
+
+    Those that lead one way are one cause.
+    """
     owners = {cidr: worker for worker in cluster.workers for cidr in worker.pod_cidrs}
     lengths = {(cidr.version, cidr.prefixlen) for cidr in owners}
     probed = {name: _probed(cluster.machine(name), found) for name, found in facts.items()}
     causes = []
     for name, found in facts.items():
+        parts: dict[tuple[str, str, str], list[Network]] = defaultdict(list)
         for route in found.routes:
             prefix = route.prefix
             if route.table != "main" or route.tos != "0":
@@ -76,9 +86,19 @@ def part_causes(cluster: Cluster, facts: Mapping[str, Facts]) -> list[Cause]:
                 seen = probed[worker.name].get(version)
                 unseen = seen is None or seen not in prefix
                 if unseen and route.next_hop != worker.internal_ip(version):
-                    words = f"{name} sends packets for {prefix}, a part of {worker.name}'s pods"
-                    causes.append(Cause(name, f"{words}, {_way(route)}", _replacing(route), ()))
+                    lost = route.type != "unicast"
+                    way = f"nowhere ({route.type})" if lost else _way(route)
+                    parts[worker.name, way, _replacing(route)].append(prefix)
+        for (owner, way, remedy), prefixes in parts.items():
+            part = "a part" if len(prefixes) == 1 else "parts"
+            words = (
+                f"{name} sends packets for {listed(map(str, prefixes))}, {part} of {owner}'s pods"
+            )
+            causes.append(Cause(name, f"{words}, {way}", remedy, ()))
     return causes
+
+
+_Probed = Mapping[str, Mapping[int, Address]]  # where pods are pinged, by machine and IP version
 
 
 def _probed(machine: Machine, facts: Facts) -> dict[int, Address]:
@@ -86,14 +106,14 @@ def _probed(machine: Machine, facts: Facts) -> dict[int, Address]:
     return {probe.address.version: probe.address for probe in probes(machine, facts)}
 
 
-def _lacking(scene: Scene, name: str) -> list[_Lack]:
+def _lacking(scene: Scene, name: str, probed: _Probed) -> list[_Lack]:
     """The workers whose pods a machine has no route to, or a wrong one."""
     lookup = Lookup(scene.facts[name].routes)
     found = []
     for worker in scene.cluster.workers:
         if worker.name == name or worker.name not in scene.facts:
             continue
-        for family, address in _probed(worker, scene.facts[worker.name]).items():
+        for family, address in probed[worker.name].items():
             route = lookup.route_to(address)
             if route is None or route.prefix.prefixlen == 0:
                 found.append(_Lack(worker.name, family, None))
@@ -120,7 +140,7 @@ def _over(scene: Scene, name: str, lacks: Iterable[_Lack]) -> tuple[Pair, ...]:
     ways = {(lack.to, lack.family) for lack in lacks}
     return tuple(
         pair
-        for pair in scene.silent
+        for pair in scene.silent_by_end.get(name, ())
         if (pair.source == name and (pair.target, pair.family) in ways)
         or (pair.target == name and pair.from_pod and (pair.source, pair.family) in ways)
     )
@@ -153,35 +173,45 @@ def _own_pods(scene: Scene, name: str) -> Iterator[Cause]:
             yield Cause(name, words, mend, pairs)
 
 
-def _ruled(scene: Scene, name: str) -> Iterator[Cause]:
+def _ruled(scene: Scene, name: str, probed: _Probed) -> Iterator[Cause]:
     """Policy rules that take packets away before the main table is asked for their way."""
     facts = scene.facts[name]
-    for number, rule in enumerate(facts.rules):
-        devices = {scene.device(name, rule.family), facts.pod_bridge}
-        if rule.exempts or "not" in rule.text.split() or not _comes_in(rule, devices):
-            continue
-        exempting = [r for r in facts.rules[:number] if r.exempts and r.family == rule.family]
-        taken: list[Pair] = []
-        goals: list[Address] = []
-        for pair in scene.silent:
-            ways = _passing(scene, name, pair) if pair.family == rule.family else []
-            away = [
-                to
-                for source, to in ways
-                if to
-                and _takes(rule, source, to, facts)
-                and not any(_matches(r, source, to) for r in exempting)
-            ]
-            taken += [pair] if away else []
-            goals += away
+    devices = {v: {scene.device(name, v), facts.pod_bridge} for v in (4, 6)}
+    rules = {v: [r for r in facts.rules if r.family == v and _meant(r, devices[v])] for v in (4, 6)}
+    tables = _Tables(facts.routes)
+    taken: dict[Rule, dict[Pair, list[Address]]] = defaultdict(dict)  # with where they go
+    for pair in scene.silent_by_end.get(name, ()) if facts.rules else ():
+        for source, to in _passing(scene, name, pair, probed):
+            if to is not None:
+                for rule in _taking(rules[pair.family], tables, source, to):
+                    taken[rule].setdefault(pair, []).append(to)
+    for rule in (r for r in dict.fromkeys(facts.rules) if r in taken):
+        goals = [to for away in taken[rule].values() for to in away]
         ip = "ip rule" if rule.family == 4 else "ip -6 rule"
         exempt = [f"{ip} add to {goal} lookup main" for goal in _networks(scene.cluster, goals)]
         yield Cause(
             name,
             f"{name} does not ask its main table for their way: policy rule {rule.text}",
             typed_on(f"{name}, and where that rule is set", *exempt),
-            tuple(taken),
+            tuple(taken[rule]),
         )
+
+
+def _taking(
+    rules: Iterable[Rule], tables: "_Tables", source: Address | None, target: Address
+) -> Iterator[Rule]:
+    """The rules that take packets with these ends off their way, until one exempts them."""
+    for rule in rules:
+        if _matches(rule, source, target):
+            if rule.exempts:
+                return
+            if tables.leads_away(rule.table, target):
+                yield rule
+
+
+def _meant(rule: Rule, devices: Collection[str]) -> bool:
+    """Whether a rule exempts packets, or is about what comes in by these devices."""
+    return rule.exempts or ("not" not in rule.text.split() and _comes_in(rule, devices))
 
 
 def _comes_in(rule: Rule, devices: Collection[str]) -> bool:
@@ -193,12 +223,10 @@ def _comes_in(rule: Rule, devices: Collection[str]) -> bool:
 _Ends = tuple[Address | None, Address | None]  # from, to
 
 
-def _passing(scene: Scene, name: str, pair: Pair) -> list[_Ends]:
-    """The packets of a pair that a machine sends on: the requests, the answers."""
-    if name not in (pair.source, pair.target):
-        return []
+def _passing(scene: Scene, name: str, pair: Pair, probed: _Probed) -> list[_Ends]:
+    """The packets of a pair that one of its ends sends on: the requests, the answers."""
     ends = [scene.cluster.machine(end) for end in (pair.source, pair.target)]
-    from_pod, to_pod = (_probed(end, scene.facts[end.name]).get(pair.family) for end in ends)
+    from_pod, to_pod = (probed[end.name].get(pair.family) for end in ends)
     if pair.from_pod:
         return [(from_pod, to_pod), (to_pod, from_pod)]
     # A machine's own packets have no source address yet when their way is looked up.
@@ -215,17 +243,28 @@ def _matches(rule: Rule, source: Address | None, target: Address) -> bool:
     return rule.source is None or (source is not None and source in rule.source)
 
 
-def _takes(rule: Rule, source: Address | None, target: Address, facts: Facts) -> bool:
-    """Whether a rule takes packets off the way that the main table has for them."""
-    if not _matches(rule, source, target):
-        return False
-    if not rule.table:
-        return True
-    there = Lookup(facts.routes, rule.table).route_to(target)
-    if there is None or there.type == "throw":
-        return False
-    main = Lookup(facts.routes).route_to(target)
-    return main is None or (main.type, main.hops) != (there.type, there.hops)
+class _Tables:
+    """The tables of one machine, each made ready once."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes: dict[str, list[Route]] = defaultdict(list)
+        for route in routes:
+            self._routes[route.table].append(route)
+        self._lookups: dict[str, Lookup] = {}
+
+    def route_to(self, table: str, target: Address) -> Route | None:
+        """The route that a table has to an address."""
+        if table not in self._lookups:
+            self._lookups[table] = Lookup(self._routes[table], table)
+        return self._lookups[table].route_to(target)
+
+    def leads_away(self, table: str, target: Address) -> bool:
+        """Whether a table has another way to an address than the main one; "" ends the lookup."""
+        there = self.route_to(table, target) if table else None
+        if there is None or there.type == "throw":
+            return not table
+        main = self.route_to("main", target)
+        return main is None or (main.type, main.hops) != (there.type, there.hops)
 
 
 def _networks(cluster: Cluster, addresses: Iterable[Address]) -> list[Network]:

@@ -43,10 +43,13 @@ def trial_causes(scene: Scene, tried: Trials, unexplained: Sequence[Pair]) -> li
     rest = [pair for pair in unexplained if pair not in seen]
     causes = []
     for point, pairs in _joined(found).items():
-        general = point.kind != "answers"
-        alike = [p for p in rest if general and point.between(p.source, p.target)]
+        alike: list[Pair] = []
+        others: list[Pair] = []
+        for pair in rest:
+            like = point.kind != "answers" and point.between(pair.source, pair.target)
+            (alike if like else others).append(pair)
         causes.append(Cause(point.machine, *_told(scene, point, pairs), (*pairs, *alike)))
-        rest = [pair for pair in rest if pair not in alike]
+        rest = others
     if rest:
         words = "not looked at one by one: there was not time for all"
         causes.append(Cause("", words, "mend the others, then fab verify again", tuple(rest)))

@@ -11,11 +11,11 @@ from .drift import drift, vanished
 from .facts import Facts
 from .guards import (
     Obstacle,
+    Policy,
     is_ours,
     no_manager,
     refusal,
     rule_in_the_way,
-    rules_over,
     shadows,
     waiting,
 )
@@ -143,6 +143,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     lookup = Lookup(facts.routes)
     inside = lookup.inside(scope.everyone.index)
     itself = {number_of(a.ip) for _, a in facts.addresses}
+    policy = Policy(facts, scope.cluster, scope.everyone.index)
 
     changes: list[Change] = []
     right: list[Route] = []
@@ -160,7 +161,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         there = [*there, *inside.get(prefix, [])]
         wanted = own_route(prefix, via, dev)
         change, kept, blocks = settle(wanted, there, allowed)
-        blocks += [rule_in_the_way(wanted, r) for r in rules_over(wanted, facts, scope.cluster)]
+        blocks += [rule_in_the_way(wanted, r) for r in policy.over(wanted)]
         right += kept
         obstacles += blocks
         if change is not None and not blocks:
@@ -177,9 +178,13 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         obstacles += blocks
 
     strays = _strays(facts.owned, scope, right, changes)
-    outside = [r for r in strays if not within(r.prefix, scope.cluster.pod_networks)]
-    hidden = scope.hidden
-    stale = [r for r in strays if r not in outside and r.prefix not in hidden and not scope.only]
+    networks, hidden = scope.cluster.pod_networks, scope.hidden
+    outside = [r for r in strays if not within(r.prefix, networks)]
+    stale = [
+        r
+        for r in ([] if scope.only else strays)
+        if within(r.prefix, networks) and r.prefix not in hidden
+    ]
     if allowed.prune:
         refusals += _prune_refusals(stale, scope, facts, allowed)
         changes += [Change(None, (r,)) for r in stale]

@@ -157,14 +157,14 @@ def parse_all(lines: Iterable[str], family: int) -> list[Route]:
     Since iproute2 6.1 a line that starts with a blank tells more of the next hop object of the
     route before: of a single one what that line has too, of a group the next hops.
     """
-    whole: list[str] = []
+    whole: list[list[str]] = []
     for line in lines:
         if not line[:1].isspace():
-            whole.append(line)
+            whole.append([line])
         elif whole and " group " in line:
             _, hop, hops = line.partition("\\\tnexthop")
-            whole[-1] += hop + hops
-    return [parse(line, family) for line in whole]
+            whole[-1].append(hop + hops)
+    return [parse("".join(parts), family) for parts in whole]
 
 
 def _parse(line: str, family: int) -> Route:

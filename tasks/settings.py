@@ -41,8 +41,8 @@ def _links(scene: Scene, name: str) -> Iterator[Cause]:
             if link.on
             else (f"{name}: {device} is switched off", typed_on(name, f"ip link set {device} up"))
         )
-        both = [pair for pair in scene.silent if name in (pair.source, pair.target)]
-        yield Cause(name, words, f"{remedy}; then, from here: fab apply-routes", tuple(both))
+        both = tuple(scene.silent_by_end[name])
+        yield Cause(name, words, f"{remedy}; then, from here: fab apply-routes", both)
 
 
 def _bridge_off(scene: Scene, name: str) -> Iterator[Cause]:

@@ -1,5 +1,7 @@
 """One prefix settled: what is wanted there against what stands there. Pure."""
 
+from collections import Counter
+
 from .changes import Allowed, Change
 from .cluster import Network
 from .guards import Obstacle, cannot_come_back, route_in_the_way, says, twin_in_the_way
@@ -13,25 +15,30 @@ def settle(
 
     Gives the change, the route that is right, and what stands in the way.
     """
-    exact = [r for r in there if r.prefix == wanted.prefix and r.tos == "0"]
+
+    def at_it(r: Route) -> bool:
+        return r.prefix == wanted.prefix and r.tos == "0"
+
+    def is_right(r: Route) -> bool:
+        return at_it(r) and says(r, wanted)
+
+    exact = [r for r in there if at_it(r)]
     right = [r for r in exact if says(r, wanted)]
-    wrong = [r for r in exact if r not in right]
-    take: list[Route] = []
-    if not _good_enough(exact, wrong, right, allowed):
-        adopted = [r for r in right if allowed.adopt and not r.owned and r.protocol != "kernel"]
-        take = [r for r in exact if r in wrong or r in adopted]  # the kernel replaces the first
-    take += [r for r in there if r not in exact and (r.owned or not says(r, wanted))]
-    kept = [r for r in right if r not in take][:1]
+    wrong = [r for r in exact if not says(r, wanted)]
+    good = _good_enough(exact, wrong, right, allowed)
+    # The kernel replaces the first one.
+    take = [] if good else [r for r in exact if not says(r, wanted) or _adopted(r, allowed)]
+    take += [r for r in there if not at_it(r) and (r.owned or not says(r, wanted))]
+    kept = [r for r in right if good or not _adopted(r, allowed)][:1]
+    foreign = [r for r in take if not r.owned]
     blocks = [
         route_in_the_way(wanted, r)
-        for r in take
-        if not r.owned and r not in right and not _may_take(r, allowed)
+        for r in foreign
+        if not is_right(r) and not _may_take(r, allowed)
     ]
-    twins = [
-        r for r in take if not r.owned and sum(t.key == r.key for t in there if not t.owned) > 1
-    ]
-    blocks += [twin_in_the_way(wanted, r) for r in twins if _may_take(r, allowed) or r in right]
-    displaced = [r for r in take if not r.owned and (_may_take(r, allowed) or r in right)]
+    displaced = [r for r in foreign if _may_take(r, allowed) or is_right(r)]
+    keys = Counter(r.key for r in there if not r.owned) if displaced else Counter()
+    blocks += [twin_in_the_way(wanted, r) for r in displaced if keys[r.key] > 1]
     blocks += _lost(wanted.prefix, displaced, there)
     if blocks and exact[:1] != kept:
         kept = []  # the kernel uses another one
@@ -55,9 +62,14 @@ def _good_enough(
     """
     if not right or exact[0] is not right[0]:
         return False
-    if right[0].owned or right[0].protocol == "kernel" or not allowed.adopt:
+    if not _adopted(right[0], allowed):
         return True
     return any(not r.owned and not _may_take(r, allowed) for r in wrong)
+
+
+def _adopted(route: Route, allowed: Allowed) -> bool:
+    """Whether a right route is made ours."""
+    return allowed.adopt and not route.owned and route.protocol != "kernel"
 
 
 def _may_take(route: Route, allowed: Allowed) -> bool:

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 from .changes import Change, MachinePlan, Plan
 from .cluster import Cluster
 from .endings import Rollout
+from .guards import Obstacle
 from .route import Route
 from .steps import steps
-from .words import listed
+from .words import first, listed
 
 VERBS = ("add", "replace", "delete")
 DONE = ("added", "replaced", "deleted")
 MANY = 40  # rows past which adds, and what a rollback does, are counted instead of listed
+ALL_OF_THEM = ": `fab plan --format json` lists them"
 FEW = 5  # routes of one machine, gone or changed, past which they are counted
 
 
@@ -102,7 +104,7 @@ def _change_rows(name: str, change: Change) -> list[list[object]]:
     if change.put is None:
         return [[name, "delete", route] for route in change.take]
     rows: list[list[object]] = [[name, change.verb, change.put]]
-    return rows + [["", "instead of", r] for r in change.take]
+    return rows + [["", "instead of", r] for r in first([*map(str, change.take)], MANY)]
 
 
 def _file_rows(machine: MachinePlan) -> list[list[object]]:
@@ -112,31 +114,43 @@ def _file_rows(machine: MachinePlan) -> list[list[object]]:
 
 def _notes(plan: Plan) -> Iterable[str]:
     for machine in plan.machines:
-        lines = [f"{machine.name}: {refusal}" for refusal in machine.refusals]
-        for obstacle in machine.obstacles:
-            lines.append(f"{machine.name}: in the way of {obstacle.prefix}: {obstacle.what}")
-            lines.append(f"    {obstacle.remedy}")
-        lines += _drift_lines(machine)
-        lines += [
-            f"{machine.name}: left: {route}, to no worker in hosts.toml: forgotten there?"
-            " --prune deletes it"
-            for route in machine.left
+        lines = [
+            *first(machine.refusals, MANY, ALL_OF_THEM),
+            *first([*_obstacles(machine)], MANY, ALL_OF_THEM),
+            *_drift_lines(machine),
         ]
         lines += [
-            f"{machine.name}: left: {route}, outside pod_networks; rollback takes it back"
-            for route in machine.outside
+            f"left: {route}, to no worker in hosts.toml: forgotten there? --prune deletes it"
+            for route in few([*map(str, machine.left)])
+        ]
+        lines += [
+            f"left: {route}, outside pod_networks; rollback takes it back"
+            for route in few([*map(str, machine.outside)])
         ]
         if lines:
-            yield "\n".join(lines)
+            yield "\n".join(f"{machine.name}: {line}" for line in lines)
+
+
+def _obstacles(machine: MachinePlan) -> Iterable[str]:
+    """What stands in the way on a machine; where that is much, what is mended alike together."""
+    by_remedy: dict[str, list[Obstacle]] = {}
+    for obstacle in machine.obstacles:
+        by_remedy.setdefault(obstacle.remedy, []).append(obstacle)
+    for remedy, those in by_remedy.items():
+        if len(those) <= FEW:
+            for one in those:
+                yield f"in the way of {one.prefix}: {one.what}\n    {remedy}"
+        else:
+            prefixes = listed(str(one.prefix) for one in those)
+            what = f"{len(those)} such: {those[0].what}, …"
+            yield f"in the way of {prefixes}: {what}\n    {remedy}"
 
 
 def _drift_lines(machine: MachinePlan) -> list[str]:
     kinds: dict[str, list[str]] = {}
     for drift in machine.drift:
         kinds.setdefault(drift.kind, []).append(drift.what)
-    return [
-        f"{machine.name}: {kind}: {what}" for kind, whats in kinds.items() for what in few(whats)
-    ]
+    return [f"{kind}: {what}" for kind, whats in kinds.items() for what in few(whats)]
 
 
 def totals(plan: Plan) -> str:

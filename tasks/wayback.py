@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from .changes import Change, MachinePlan, Plan
-from .cluster import Cluster, Network
+from .cluster import Cluster
 from .drift import vanished
 from .facts import Displaced, Facts
 from .guards import waiting
@@ -64,6 +64,7 @@ def plan_last(
         found = facts[machine.name]
         displaced = tuple(d for d in found.displaced if d.run == latest)
         here = set(found.routes)
+        keys = {r.key for r in found.routes}
         there = {(r.key, r.hops, r.protocol): r for r in found.owned}
         back = {r.prefix: r for r in last.takes}
         changes = [
@@ -71,7 +72,7 @@ def plan_last(
             for put in last.puts
             if (put.key, put.hops, put.protocol) in there
         ]
-        changes += [Change(route) for route in back.values() if route.key not in _keys(found)]
+        changes += [Change(route) for route in back.values() if route.key not in keys]
         about = {r.prefix for r in (*last.puts, *last.takes)}
         others = besides(found, about)
         plans.append(
@@ -97,10 +98,6 @@ def of_the_last(latest: str, skipped: Collection[str]) -> str:
     """Which run it is that is taken back, in a line."""
     doubt = f"; a later one on {listed(skipped)} would not be known" if skipped else ""
     return f"the last run that changed something, of {when(latest)}, is taken back{doubt}"
-
-
-def _keys(facts: Facts) -> set[tuple[Network, int, str, str]]:
-    return {r.key for r in facts.routes}
 
 
 def _gone(kept: Displaced, here: set[Route]) -> Displaced:

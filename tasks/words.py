@@ -1,7 +1,7 @@
 """Names in a sentence, and commands that a person is to type."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def listed(names: Iterable[str], most: int = 3) -> str:
@@ -9,6 +9,12 @@ def listed(names: Iterable[str], most: int = 3) -> str:
     every = list(dict.fromkeys(names))
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more
+
+
+def first(lines: Sequence[str], most: int, more: str = "") -> list[str]:
+    """Some lines: the first ones, and one that says how many more there are."""
+    rest = len(lines) - most
+    return [*lines[:most], f"and {rest} more{more}"] if rest > 0 else list(lines)
 
 
 def typed_on(where: str, *commands: str) -> str:

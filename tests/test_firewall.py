@@ -164,3 +164,33 @@ WORDS = st.sampled_from(
 @given(st.lists(st.lists(WORDS, max_size=7).map(" ".join), max_size=12))
 def test_nonsense_is_read_as_far_as_it_goes(lines: list[str]) -> None:
     assert isinstance(read_drops(lines, 4), tuple)
+
+
+def test_a_counter_that_no_kernel_counts_up_to_is_none() -> None:
+    most = "9" * 4400
+    drops = read_drops(
+        [
+            "*filter",
+            f":FORWARD DROP [{most}:1]",
+            f"[{most}:1] -A FORWARD -j DROP",
+            "nft",
+            "table inet f {",
+            "\tchain c {",
+            f"\t\tcounter packets {most} bytes 1 drop",
+        ],
+        4,
+    )
+    assert [drop.packets for drop in drops] == [None] * 3
+
+
+def test_a_hook_that_no_kernel_has_is_none() -> None:
+    lines = ["nft", "table inet f {", "\tchain c {", "\t\ttype filter hook moon;", "\t\tdrop"]
+    (found,) = read_drops(lines, 4)
+    assert found.hooks == frozenset()
+
+
+def test_chains_that_jump_in_a_ring_are_reached_from_every_hook_before_it() -> None:
+    rules = ["INPUT -j A", "FORWARD -j B", "A -j B", "B -j C", "C -j A", "C -j DROP"]
+    heads = [":INPUT ACCEPT [0:0]", ":FORWARD ACCEPT [0:0]"]
+    (found,) = read_drops(["*filter", *heads, *(f"[0:0] -A {rule}" for rule in rules)], 4)
+    assert found.hooks == {"input", "forward"}

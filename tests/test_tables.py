@@ -102,3 +102,34 @@ def test_a_dry_run_prints_the_very_lines() -> None:
     assert f"ip route add {wanted(0)}" in lines
     assert [line for line in lines if "route save" in line and "proto static" in line]
     assert lines.index("# worker-0") < lines.index("# worker-1")
+
+
+def test_much_in_the_way_of_one_machine_is_said_in_a_few_lines_and_listed_for_programs() -> None:
+    inside = [f"10.200.1.{n} via {node(9)} dev {DEV} proto static metric {n}" for n in range(200)]
+    stale = [f"10.200.77.{n} via {node(9)} dev {DEV} proto 214" for n in range(50)]
+    plan = planned(2, *inside, *stale, allowed=Allowed())
+    lines = [line for line in plan_report(plan).splitlines() if "worker-0:" in line]
+    assert lines == [
+        f"worker-0: in the way of {pods(1)}: 200 such:"
+        f" 10.200.1.0/32 via {node(9)} dev {DEV} proto static, …",
+        f"worker-0: left: 50 routes: 10.200.77.0/32 via {node(9)} dev {DEV}, …,"
+        " to no worker in hosts.toml: forgotten there? --prune deletes it",
+    ]
+    assert plan_report(plan).splitlines()[-1].endswith("200 in the way")
+    document = json.loads(plan_json(plan, cluster(2)))
+    assert len(document["machines"][0]["in_the_way"]) == 200
+    assert len(document["machines"][0]["left"]) == 50
+
+
+def test_what_is_mended_in_many_ways_is_counted_past_what_a_screen_holds() -> None:
+    inside = [f"10.200.1.{n} dev eth{n} proto kernel" for n in range(200)]
+    lines = plan_report(planned(2, *inside, allowed=Allowed())).splitlines()
+    assert "worker-0: and 160 more: `fab plan --format json` lists them" in lines
+    assert len(lines) < 100
+
+
+def test_a_route_instead_of_very_many_names_the_first_of_them() -> None:
+    inside = [f"10.200.1.{n} via {node(9)} dev {DEV} proto static" for n in range(200)]
+    lines = plan_report(planned(2, *inside)).splitlines()
+    assert sum("instead of" in line for line in lines) == 41
+    assert [line for line in lines if line.endswith("and 160 more")]

@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.lab.conftest import FAB, Directories, Lab, MakeLab, hosts_toml, labs, tutorial
 from tests.lab.kit import QUIET, on
 
+from .growth import growths
 from .peers import BIN, Peer, peers
 from .planning import plan_costs
 from .report import AGAIN, APPLY, BY_HAND, PARALLEL, PINGED, VERIFY, page
@@ -186,7 +187,7 @@ def main() -> int:
                     print(f"it breaks off: {error}", file=sys.stderr)
     if not {3, KEYS_AT} <= set(tables):
         return 1
-    text = page(tables, listing, plan_costs(), versions(), ROUNDS)
+    text = page(tables, listing, plan_costs(), growths(), versions(), ROUNDS)
     if given.write:
         given.write.write_text(text)
     else:

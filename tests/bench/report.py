@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .growth import Growth, section
 from .peers import NAMES, TUTORIAL
 from .planning import Cost
 from .timing import Table
@@ -40,6 +41,7 @@ def page(
     tables: Mapping[int, Table],
     listing: Table,
     costs: Sequence[Cost],
+    growths: Sequence[Growth],
     versions: Sequence[str],
     rounds: Mapping[int, int],
 ) -> str:
@@ -48,7 +50,8 @@ def page(
         HEAD,
         *(_size(workers, table, rounds[workers]) for workers, table in tables.items()),
         _planning(costs),
-        _marks(tables, listing, costs),
+        section(growths),
+        _marks(tables, listing, costs, growths),
         "## On what\n\n" + "\n".join(f"- {line}" for line in versions),
     ]
     return "\n\n".join(parts) + "\n"
@@ -109,7 +112,12 @@ def _planning(costs: Sequence[Cost]) -> str:
     return "\n".join(lines)
 
 
-def _marks(tables: Mapping[int, Table], listing: Table, costs: Sequence[Cost]) -> str:
+def _marks(
+    tables: Mapping[int, Table],
+    listing: Table,
+    costs: Sequence[Cost],
+    growths: Sequence[Growth],
+) -> str:
     at_50, at_3, last = tables[50], tables[3], tables[max(tables)]
     base = fastest(at_50)
     pings = at_50.median(PINGED) - at_50.median(APPLY)
@@ -145,6 +153,7 @@ def _marks(tables: Mapping[int, Table], listing: Table, costs: Sequence[Cost]) -
             by_workers[2000].microseconds / by_workers[100].microseconds,
             1.2,
         ),
+        Mark("time for four times as much of one machine", max(g.ratio for g in growths), 8),
     ]
     head = ["## Marks", "", "| | found | aimed at | held |", "|---|--:|--:|---|"]
     return "\n".join([*head, *(mark.row for mark in marks)])

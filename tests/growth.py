@@ -1,0 +1,292 @@
+"""What is read, planned and looked into of what one machine says, at any size: by name, as jobs.
+
+tests/test_linear.py counts what they do, tests/bench/growth.py times them.
+"""
+
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from itertools import permutations
+from typing import cast
+
+from tasks.answer import sections
+from tasks.changes import Allowed
+from tasks.combine import Selection, combine
+from tasks.complete import complete
+from tasks.diagnosis import Scene
+from tasks.evidence import read_evidence
+from tasks.facts import Facts, read
+from tasks.fleet import Fleet
+from tasks.found import Found, internal_ips
+from tasks.history import histories, history_report
+from tasks.misrouted import part_causes
+from tasks.order import last_run
+from tasks.pairs import Pair
+from tasks.pings import Target, read_report
+from tasks.points import mtu_causes, trial_causes
+from tasks.reconcile import plan_routes
+from tasks.settings import settings_causes
+from tasks.tables import dry_run_report, plan_json, plan_report
+from tasks.trials import Trials, read_trials
+from tasks.wayback import plan_last, plan_rollback
+
+from .builders import DEV, cluster, facts, node, pods, wanted
+from .large import answer, iptables_of_services, nft_of_services, routes_inside
+
+Job = Callable[[], object]
+OF = cluster(3)
+
+STRAY = f"via {node(9)} dev {DEV} table main proto"
+
+
+def _owned_elsewhere(n: int) -> list[str]:
+    return [f"unicast 10.200.{100 + k // 256}.{k % 256} {STRAY} 214" for k in range(n)]
+
+
+def _rules(n: int) -> list[str]:
+    return [f"100:\tfrom all to 10.200.1.{k % 256} lookup {7 + k}" for k in range(n)]
+
+
+# The whole answer of worker-0, with so much of one kind in it.
+SAID: dict[str, Callable[[int], str]] = {
+    "foreign inside": lambda n: answer(0, *routes_inside(1, n, f"{STRAY} static")),
+    "owned inside": lambda n: answer(0, *routes_inside(1, n, f"{STRAY} 214")),
+    "kernel's inside": lambda n: answer(0, *routes_inside(1, n, f"{STRAY} kernel")),
+    "inside its own": lambda n: answer(0, *routes_inside(0, n, f"{STRAY} static")),
+    "at one prefix": lambda n: answer(
+        0, *(f"unicast {pods(1)} {STRAY} static metric {k}" for k in range(n))
+    ),
+    "alike": lambda n: answer(0, *[f"unicast {pods(1)} {STRAY} static"] * n),
+    "right, at one prefix": lambda n: answer(
+        0,
+        *(
+            f"unicast {pods(1)} via {node(1)} dev {DEV} table main proto static metric {k}"
+            for k in range(n)
+        ),
+    ),
+    "stale": lambda n: answer(0, *_owned_elsewhere(n)),
+    "outside": lambda n: answer(
+        0, *(f"unicast 10.9.{k // 256}.{k % 256} {STRAY} 214" for k in range(n))
+    ),
+    "rules to one table": lambda n: answer(
+        0,
+        *(f"100:\tfrom all to 10.200.1.{k % 256} lookup 7" for k in range(n)),
+        *(
+            f"unicast 10.200.1.{k % 256} via 10.240.0.9 dev {DEV} table 7 metric {k}"
+            for k in range(n)
+        ),
+    ),
+    "rules to tables": lambda n: answer(
+        0,
+        *_rules(n),
+        *(f"unicast 10.200.1.0/24 via 10.240.0.9 dev {DEV} table {7 + k}" for k in range(n)),
+    ),
+    "exempting rules": lambda n: answer(
+        0, *(f"100:\tfrom all to 10.200.1.{k % 256} lookup main" for k in range(n)), *_rules(n)
+    ),
+    "addresses": lambda n: answer(
+        0, *(f"2: {DEV}    inet 10.241.{k // 256}.{k % 256}/16 scope global" for k in range(n))
+    ),
+    "bridges": lambda n: answer(
+        0,
+        *(f"{k}: br{k}: <BROADCAST> mtu 1500 qdisc" for k in range(9, n + 9)),
+        *(f"{k}: br{k}    inet 10.241.{k // 256}.{k % 256}/32 scope global" for k in range(n)),
+    ),
+    "kept": lambda n: answer(0, kept_4=_owned_elsewhere(n)),
+    "kept, and others there": lambda n: answer(
+        0,
+        *(f"unicast {pods(1)} {STRAY} static metric {k}" for k in range(n)),
+        kept_4=[f"unicast {pods(1)} {STRAY} 214 metric {k}" for k in range(n)],
+    ),
+    "CNI ranges": lambda n: answer(
+        0,
+        **{
+            "cni_/etc/cni/net.d/10.conf": [
+                '{"type": "bridge", "ipam": {"type": "host-local", "ranges": [',
+                ",".join(f'[{{"subnet": "10.200.0.{k % 256}/32"}}]' for k in range(n)),
+                "]}}",
+            ]
+        },
+    ),
+    "kubelet's": lambda n: answer(
+        0, **{"kubelet_/var/lib/kubelet/config.yaml": [f"podCIDR: {pods(0)}"] * n}
+    ),
+    "displaced": lambda n: answer(
+        0,
+        **{
+            f"displaced_/run/d/20250101T0{k % 8}_4_{pods(1).replace('/', '-')}_{k}.text": [
+                f"unicast {pods(1)} via {node(9)} dev {DEV} table main proto {k}"
+            ]
+            for k in range(n)
+        },
+    ),
+    "last": lambda n: answer(
+        0,
+        last=[
+            "20250101T000000",
+            *(f"put 10.200.1.{k % 256} via {node(1)} dev {DEV} metric {k}" for k in range(n)),
+            *(f"took 10.200.2.{k % 256} via {node(1)} dev {DEV} metric {k}" for k in range(n)),
+        ],
+    ),
+    "next hop groups": lambda n: answer(
+        0,
+        f"unicast {pods(1)} nhid 7 table main proto static",
+        *(f" \tnexthop group \\\tnexthop via {node(9)} dev {DEV} weight 1" for _ in range(n)),
+    ),
+    "files": lambda n: answer(
+        0,
+        **{
+            "file_/etc/network/if-up.d/pod-routes": [
+                f"|route add 10.200.{100 + k // 256}.{k % 256} via {node(1)} dev {DEV}"
+                for k in range(n)
+            ]
+        },
+    ),
+    "networkd's links": lambda n: answer(
+        0,
+        *(f"{k}: veth{k}    inet 10.241.{k // 256}.{k % 256}/32 scope link" for k in range(n)),
+        networkd=[
+            f"/run/systemd/netif/links/{k}:NETWORK_FILE=/etc/systemd/network/{k}.network"
+            for k in range(n)
+        ],
+    ),
+}
+
+
+def _asked(text: str) -> dict[str, Facts]:
+    """The facts of all machines, of which the first says this; the others have all routes."""
+    routes = {k: [f"unicast {wanted(to)} table main" for to in range(3) if to != k] for k in (1, 2)}
+    return {"worker-0": read(text), **{f"worker-{k}": read(answer(k, *routes[k])) for k in routes}}
+
+
+def _planning(of: Callable[[int], str], allowed: Allowed) -> Callable[[int], Job]:
+    def job(number: int) -> Job:
+        text = of(number)
+
+        def planned() -> None:
+            whole, _ = complete(OF, found := _asked(text))
+            ways_back = plan_rollback(whole, found), plan_last(whole, found, last_run(found))
+            for plan in (plan_routes(whole, found, allowed), *ways_back):
+                plan_report(plan)
+                plan_json(plan, whole)
+                dry_run_report(plan)
+
+        return planned
+
+    return job
+
+
+def _examining(of: Callable[[int], str]) -> Callable[[int], Job]:
+    pairs = [Pair(a.name, b.name, 4, True, "silent") for a, b in permutations(OF.machines, 2)]
+
+    def job(number: int) -> Job:
+        found = _asked(of(number))
+        listing = ["== link", *_links(number), "== firewall 4", *nft_of_services(number), "== end"]
+        evidence = dict.fromkeys(found, read_evidence("\n".join(listing)))
+
+        def examined() -> None:
+            scene = Scene(OF, found, evidence, pairs)
+            settings_causes(scene)
+            trial_causes(scene, Trials(), pairs)
+            mtu_causes(scene, Trials())
+            part_causes(OF, found)
+
+        return examined
+
+    return job
+
+
+def _links(number: int) -> list[str]:
+    return [f"{k}: veth{k}@if2: <BROADCAST,UP,LOWER_UP> mtu 1500 qdisc" for k in range(number)]
+
+
+def _evidence(listing: Callable[[int], list[str]]) -> Callable[[int], Job]:
+    def job(services: int) -> Job:
+        lines = ["== link", *_links(services), "== firewall 4", *listing(services), "== end"]
+        text = "\n".join(lines)
+        return lambda: read_evidence(text)
+
+    return job
+
+
+def _trials(services: int) -> Job:
+    listing = nft_of_services(services)
+    text = "\n".join(["== before-firewall 0", *listing, "== after-firewall 0", *listing])
+    pair = Pair("worker-0", "worker-1", 4, True, "silent")
+    asked = {m.name: facts(k) for k, m in enumerate(OF.machines)}
+
+    def job() -> object:
+        said = sections(text)
+        return read_trials([pair], [], {"worker-0": said, "worker-1": said}, asked)
+
+    return job
+
+
+def _pings(number: int) -> Job:
+    targets = [Target(f"w{k}", ip_address(0x0AC80000 + k), None) for k in range(number)]
+    summary = "3 packets transmitted, 3 received, 0% packet loss, time 401ms"
+    lines = [
+        line
+        for target in targets
+        for line in (f"--- {target.address} ping statistics ---", summary, "rtt = 0.1/0.2/0.3/0 ms")
+    ]
+    text = "\n".join(["== ready bridge", "== large host", *lines, "== sent"])
+    return lambda: read_report(text, targets)
+
+
+class _Historian:
+    """Stands for a fleet whose machines all keep the same trail."""
+
+    cluster = OF
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def ask(self, scripts: Mapping[str, str]) -> dict[str, str]:
+        return dict.fromkeys(scripts, self._text)
+
+
+def _history(runs: int) -> Job:
+    lines = (f"2025-01-01T00:00:00\t{k:08}T000000-ab\tan\tapply\tkept" for k in range(runs))
+    fleet = cast(Fleet, _Historian("\n".join(lines)))
+    return lambda: history_report(histories(fleet, skip_unreachable=False).entries, 20)
+
+
+def _discovering(number: int) -> Job:
+    texts = [str(ip_address(0x0AF00000 + k)) for k in range(number)]
+
+    def job() -> None:
+        found = [Found(f"worker-{k}", "ssh", tuple(internal_ips("ssh", *texts))) for k in range(2)]
+        found += [Found(f"other-{k}", "hcloud") for k in range(number)]
+        Selection(OF).unmet(found)
+        combine([one for one in found if Selection(OF).takes(one)], OF, {})
+
+    return job
+
+
+def _reading(of: Callable[[int], str]) -> Callable[[int], Job]:
+    def job(number: int) -> Job:
+        text = of(number)
+        return lambda: read(text)
+
+    return job
+
+
+READING: dict[str, Callable[[int], Job]] = {
+    "facts, by routes": _reading(SAID["foreign inside"]),
+    "facts, by policy rules": _reading(SAID["rules to tables"]),
+    "facts, by addresses": _reading(SAID["addresses"]),
+    "facts, by files' routes": _reading(SAID["files"]),
+    "facts, by links that networkd manages": _reading(SAID["networkd's links"]),
+    "evidence, by services in nftables": _evidence(nft_of_services),
+    "evidence, by services in iptables": _evidence(iptables_of_services),
+    "trials, by services in nftables": _trials,
+    "pings, by targets": _pings,
+    "history, by runs": _history,
+    "discovery, by addresses and machines": _discovering,
+}
+# What verify does not look at where pairs fail.
+UNSEEN = "kept", "CNI ranges", "kubelet's", "displaced", "last", "next hop groups", "files"
+ALL = Allowed(adopt=True, replace=True, prune=True)
+PLANNING = {name: _planning(of, Allowed()) for name, of in SAID.items()}
+REPLACING = {name: _planning(of, ALL) for name, of in SAID.items()}
+EXAMINING = {name: _examining(of) for name, of in SAID.items() if name not in UNSEEN}
