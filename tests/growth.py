@@ -102,7 +102,8 @@ SAID: dict[str, Callable[[int], str]] = {
         **{
             "cni_/etc/cni/net.d/10.conf": [
                 '{"type": "bridge", "ipam": {"type": "host-local", "ranges": [',
-                ",".join(f'[{{"subnet": "10.200.0.{k % 256}/32"}}]' for k in range(n)),
+                *(f'[{{"subnet": "10.200.0.{k % 256}/32"}}],' for k in range(n)),
+                "[]",
                 "]}}",
             ]
         },

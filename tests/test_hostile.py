@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,7 +150,8 @@ def test_what_nobody_reads_may_not_pile_up(key: Path) -> None:
         connection = there.connection("worker-0")
         there.open(connection)
         channel = connection.create_session()
-        channel.exec_command("anything")
+        with suppress(paramiko.SSHException):  # it may say too much before it says yes
+            channel.exec_command("anything")
         assert ended.wait(30)
         assert len(channel.in_buffer) <= channel.in_window_size
         there.close()
