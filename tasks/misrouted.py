@@ -72,7 +72,7 @@ def part_causes(cluster: Cluster, facts: Mapping[str, Facts]) -> list[Cause]:
     probed = {name: _probed(cluster.machine(name), found) for name, found in facts.items()}
     causes = []
     for name, found in facts.items():
-        parts: dict[tuple[str, str, str], list[Network]] = defaultdict(list)
+        parts: dict[tuple[str, str, str], list[Route]] = defaultdict(list)
         for route in found.routes:
             prefix = route.prefix
             if route.table != "main" or route.tos != "0":
@@ -86,14 +86,13 @@ def part_causes(cluster: Cluster, facts: Mapping[str, Facts]) -> list[Cause]:
                 seen = probed[worker.name].get(version)
                 unseen = seen is None or seen not in prefix
                 if unseen and route.next_hop != worker.internal_ip(version):
-                    lost = route.type != "unicast"
-                    way = f"nowhere ({route.type})" if lost else _way(route)
-                    parts[worker.name, way, _replacing(route)].append(prefix)
-        for (owner, way, remedy), prefixes in parts.items():
-            part = "a part" if len(prefixes) == 1 else "parts"
-            words = (
-                f"{name} sends packets for {listed(map(str, prefixes))}, {part} of {owner}'s pods"
-            )
+                    way = _way(route) if route.type == "unicast" else f"nowhere ({route.type})"
+                    parts[worker.name, way, _replacing(route)].append(route)
+        for (owner, common, remedy), routes in parts.items():
+            prefixes = listed(str(route.prefix) for route in routes)
+            alone = len(routes) == 1
+            part, way = ("a part", _way(routes[0])) if alone else ("parts", common)
+            words = f"{name} sends packets for {prefixes}, {part} of {owner}'s pods"
             causes.append(Cause(name, f"{words}, {way}", remedy, ()))
     return causes
 
