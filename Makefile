@@ -2,17 +2,21 @@
 # make test: set up, then everything that says whether a change is sound.
 # make bench: set up, then what it costs, next to what others cost: docs/benchmarks.md.
 # make soak: set up, then faults by the hundred, counted in docs/reliability.md.
+# make fuzz: set up, then hostile answers, read and used for so many SECONDS.
+# make canary: set up, then a machine that lies in every field, through every verb: hours.
 
 PYTHON = python3
 BIN = .venv/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI="$(CI)"
+FUZZ = $(AS_ROOT) $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 PACKAGES =
 ROUNDS = 220
 SEED = 1
+SECONDS = 30
 AT_ONCE = 4
 
-.PHONY: demo test bench soak setup system clean
+.PHONY: demo test bench soak fuzz canary setup system clean
 
 demo: setup
 	$(AS_ROOT) $(BIN)/fab rehearse apply-routes verify rollback
@@ -23,6 +27,15 @@ test: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(AS_ROOT) $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --benchmark-disable
+	$(FUZZ)
+
+fuzz: PACKAGES = test
+fuzz: setup
+	$(FUZZ)
+
+canary: PACKAGES = test
+canary: setup
+	$(AS_ROOT) $(BIN)/python -m tests.hostile.canary
 
 soak: PACKAGES = test
 soak: setup

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 MARKER = "c4n4ry"  # in all that is hostile
+LONGEST = 30  # characters of a field that tell its shape
 COMMAND = f"id>{MARKER}"
 
-_IPV6 = re.compile(r"[0-9a-f]*:[0-9a-f]*:[0-9a-f:]*", re.IGNORECASE)
-_DIGITS = re.compile(r"[0-9a-f]*\d[0-9a-f.]*", re.IGNORECASE)
+_HEX = re.compile(r"[0-9a-f.:]+", re.IGNORECASE)
 _HEAD = re.compile(r"== (\S+)")
 _WORD = re.compile(r"\S+")
 _PIECE = re.compile(r"[^\s\"',;={}\[\]()<>|]+")
@@ -39,13 +39,20 @@ def fields(said: str) -> Iterator[Field]:
         spans = {m.span() for pattern in (_WORD, _PIECE) for m in pattern.finditer(line)}
         before = ""
         for start, end in [(0, len(line)), *sorted(spans)]:
-            here = _DIGITS.sub("0", _IPV6.sub("::", line[start:end]))
-            shape = f"{section}: {before} [{here[:30]}]"
+            here = _HEX.sub(_folded, line[start : min(end, start + LONGEST)])
+            shape = f"{section}: {before} [{here}]"
             if shape not in seen and end > start:
                 seen.add(shape)
                 yield Field(section, shape, at + start, at + end)
-            before = here[:30] if end < len(line) else ""
+            before = here if end < len(line) else ""
         at += len(line) + 1
+
+
+def _folded(found: re.Match[str]) -> str:
+    """What stands for all addresses of a family, and for all numbers."""
+    if found[0].count(":") > 1:
+        return "::"
+    return "0" if re.search("[0-9]", found[0]) else found[0]
 
 
 def replaced(said: str, field: Field, payload: Payload) -> str:

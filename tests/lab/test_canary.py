@@ -14,7 +14,7 @@ from tests.hostile.replay import Step
 
 from .conftest import KEY, labs
 
-SAMPLE = 800  # of about half a million; `python -m tests.hostile.canary` plays them all
+SAMPLE = 600  # of about half a million; `python -m tests.hostile.canary` plays them all
 
 pytestmark = pytest.mark.timeout(400)
 
