@@ -2,6 +2,8 @@
 # make test: set up, then everything that says whether a change is sound.
 # make bench: set up, then what it costs, next to what others cost: docs/benchmarks.md.
 # make soak: set up, then faults by the hundred, counted in docs/reliability.md.
+# make fuzz: set up, then hostile answers, read and used for so many SECONDS.
+# make canary: set up, then a machine that lies in every field, through every verb: hours.
 # make lock: the newest releases that the ranges allow, with their hashes, into the lock files.
 
 PYTHON = python3
@@ -11,12 +13,14 @@ AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI="$(CI)"
 INSTALL = pip install --quiet --disable-pip-version-check
 LOCK = .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
 	--generate-hashes --custom-compile-command "make lock"
+FUZZ = $(AS_ROOT) $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 PACKAGES =
 ROUNDS = 220
 SEED = 1
+SECONDS = 30
 AT_ONCE = 4
 
-.PHONY: demo test bench soak lock setup setup-test system clean
+.PHONY: demo test bench soak fuzz canary lock setup setup-test system clean
 
 demo: setup
 	$(AS_ROOT) $(BIN)/fab rehearse apply-routes verify rollback
@@ -26,6 +30,13 @@ test: setup-test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(AS_ROOT) $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --benchmark-disable
+	$(FUZZ)
+
+fuzz: setup-test
+	$(FUZZ)
+
+canary: setup-test
+	$(AS_ROOT) $(BIN)/python -m tests.hostile.canary
 
 soak: setup-test
 	$(AS_ROOT) $(BIN)/python -m tests.lab.soak --rounds $(ROUNDS) --seed $(SEED) \

@@ -18,6 +18,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.pages import with_head
+
 from .conftest import Directories, MakeLab, labs, tutorial
 from .faults import FAULTS, Fault, Round
 from .kit import QUIET, ok, on
@@ -259,7 +261,8 @@ def main() -> int:
         results = soak(make, kinds, given.seed, min(given.twins, given.rounds))
     text = page(results, given.rounds, given.seed)
     if given.write:
-        given.write.write_text(text)
+        held = given.write.read_text() if given.write.exists() else ""
+        given.write.write_text(with_head(held, text))
     else:
         print(text)
     return 1 if any(result.complaints for result in results) else 0

@@ -1,0 +1,99 @@
+"""Machines that are asked nothing: what they would be sent is kept, to be judged."""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+from tasks.cluster import Cluster
+from tasks.fleet import Fleet
+from tasks.shell import Shell
+from tests.hostile.wiretap import Conversation, Played
+
+
+def heard(said: str) -> str:
+    """What is heard of what a machine says, by the shell that all scripts run in."""
+    script = "main() { :; }"
+    played = Played([Conversation("", script, [], [said])])
+    connection: Any = SimpleNamespace(
+        user="root",
+        config=SimpleNamespace(
+            timeouts=SimpleNamespace(command=1), sudo=SimpleNamespace(password=None)
+        ),
+        create_session=lambda: played.channel(""),
+    )
+    return str(Shell(connection).run(script))
+
+
+class Deaf:
+    """Stands for the fleet of a cluster; every script ends at once with the same answer."""
+
+    def __init__(self, cluster: Cluster, answers: Mapping[str, str] | None = None) -> None:
+        self.cluster = cluster
+        self.parallel = 32
+        self.sent: list[tuple[str, str]] = []  # machine, script
+        self._answers = answers or {}
+
+    @property
+    def fleet(self) -> Fleet:
+        """This, as those take it who ask a fleet."""
+        return cast(Fleet, self)
+
+    def ask(self, scripts: Mapping[str, str], _doing: str = "") -> dict[str, str]:
+        """Keep the scripts."""
+        self.sent += scripts.items()
+        return {name: self._answers.get(name, "") for name in scripts}
+
+    def talks(self, scripts: Mapping[str, str], _marker: str, _doing: str) -> dict[str, str]:
+        """The same: none of them comes as far as its marker."""
+        return self.ask(scripts)
+
+    def tell(self, talks: Mapping[str, Any], _line: str, _marker: str) -> dict[str, str]:
+        """Nobody is there to be told."""
+        return dict.fromkeys(talks, "")
+
+    def meet(self, jobs: Mapping[str, Callable[[Shell], str]], _doing: str) -> dict[str, str]:
+        """Keep the scripts of jobs."""
+        return {name: job(cast(Shell, _Ear(self, name))) for name, job in jobs.items()}
+
+    def group(self, names: Iterable[str]) -> list[Any]:
+        """Connections that only have a name."""
+        return [SimpleNamespace(name=name) for name in names]
+
+    def name_of(self, connection: Any) -> str:
+        """The name of such a connection."""
+        return str(connection.name)
+
+
+class _Ear:
+    """Stands for a shell."""
+
+    def __init__(self, deaf: Deaf, name: str) -> None:
+        self._deaf = deaf
+        self._name = name
+
+    def talk(self, script: str, _timeout: int = 0) -> "_Silence":
+        self._deaf.sent.append((self._name, script))
+        return _Silence()
+
+    def run(self, script: str, _timeout: int = 0) -> str:
+        self._deaf.sent.append((self._name, script))
+        return ""
+
+
+class _Silence:
+    """Stands for a talk that has ended."""
+
+    def __enter__(self) -> "_Silence":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def hear(self, _marker: str) -> bool:
+        return False
+
+    def answer(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        pass

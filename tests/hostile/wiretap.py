@@ -1,0 +1,210 @@
+"""What a run of fab says to its machines and hears from them: recorded, and played again.
+
+Both stand where paramiko's channels are, below all that reads what a machine says. A recorded run
+is a real one: `python -m tests.hostile.wiretap FILE ARGUMENT...` is `fab ARGUMENT...`, and writes
+what was said into the file.
+"""
+
+import json
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fabric import Connection
+
+# How tasks/shell.py puts a script into the shell that waits for one.
+_FRAME = re.compile(
+    r"\(\n(.*)\necho; echo ([0-9a-f]{16})-begin;.*?echo ([0-9a-f]{16})-end\n", re.DOTALL
+)
+_READY = re.compile(r"([0-9a-f]{16})-ready")
+_VALUE = re.compile(r"[0-9A-Fa-f]+(?:[.:]+[0-9A-Fa-f]+)+[:/\d]*|\d+")
+
+PATIENCE = 0.02  # seconds that a machine with nothing to say is silent, before time is up
+
+
+@dataclass
+class Conversation:
+    """One script on one machine: what it said at once, and after each line that it was told."""
+
+    host: str
+    script: str
+    told: list[str]
+    said: list[str]  # the first before any line
+
+
+class _Tap:
+    """A channel, and what goes through it written down."""
+
+    def __init__(self, channel: Any, host: str, log: list[Conversation]) -> None:
+        self._channel = channel
+        self._host = host
+        self._log = log
+        self._nonces: tuple[str, str] | None = None
+        self._heard: list[bytearray] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    def sendall(self, data: bytes) -> None:
+        text = data.decode()
+        if frame := _FRAME.search(text):
+            self._nonces = (frame[2], frame[3])
+            self._heard = [bytearray()]
+            self._log.append(Conversation(self._host, frame[1], [], [""]))
+            self._now = self._log[-1]
+        elif self._nonces:
+            self._now.told.append(text.rstrip("\n"))
+            self._now.said.append("")
+            self._heard.append(bytearray())
+        self._channel.sendall(data)
+
+    def recv(self, size: int) -> bytes:
+        data: bytes = self._channel.recv(size)
+        if self._nonces:
+            self._heard[-1] += data
+            begin, end = (
+                f"\n{nonce}-{word}\n"
+                for nonce, word in zip(self._nonces, ("begin", "end"), strict=True)
+            )
+            every = [part.decode("utf-8", "surrogateescape") for part in self._heard]
+            self._now.said = [part.replace(begin, "").replace(end, "") for part in every]
+        return data
+
+
+def record(arguments: Sequence[str]) -> list[Conversation]:
+    """Run fab in this process, and give what was said; SystemExit is the caller's to see."""
+    from fabric.main import program
+
+    log: list[Conversation] = []
+    real = Connection.create_session
+
+    def tapped(connection: Connection) -> Any:
+        return _Tap(real(connection), connection.host, log)
+
+    Connection.create_session = tapped
+    program.run(["fab", *arguments], exit=False)
+    return log
+
+
+def load(file: Path) -> list[Conversation]:
+    """What `record` gave, from the file it was written to."""
+    return [Conversation(**each) for each in json.loads(file.read_text())]
+
+
+class Played:
+    """The machines of a recorded run, each answering as it did then.
+
+    A script is taken for the recorded one that it resembles most, those not yet answered first.
+    """
+
+    def __init__(self, recorded: Iterable[Conversation]) -> None:
+        self._left: dict[str, list[Conversation]] = {}
+        for each in recorded:
+            self._left.setdefault(each.host, []).append(each)
+        self._used: set[int] = set()
+        self._lock = threading.Lock()
+        self.sent: list[tuple[str, str]] = []  # host, and a script or a line for one
+        self.after: Callable[[str], None] = lambda _: None  # what else is to be done
+
+    def channel(self, host: str) -> "Channel":
+        """What stands for a session on a machine."""
+        return Channel(self, host)
+
+    def answer(self, host: str, script: str) -> Conversation:
+        """The conversation that a script begins."""
+        with self._lock:
+            self.sent.append((host, script))
+            known = self._left.get(host, [])
+            best = max(
+                known,
+                key=lambda c: (_alike(script, c.script), id(c) not in self._used),
+                default=Conversation(host, script, [], [""]),
+            )
+            self._used.add(id(best))
+        self.after(host)
+        return best
+
+    def told(self, host: str, line: str) -> None:
+        """A line for a script under way."""
+        with self._lock:
+            self.sent.append((host, line))
+
+
+@lru_cache(maxsize=4096)
+def _folded(script: str) -> frozenset[str]:
+    return frozenset(_VALUE.sub("0", script).splitlines())
+
+
+def _alike(one: str, other: str) -> float:
+    """How many of the lines of two scripts are the same but for their values: 0 to 1."""
+    if one == other:
+        return 1.0
+    a, b = _folded(one), _folded(other)
+    return round(len(a & b) / len(a | b), 1)
+
+
+class Channel:
+    """What paramiko calls a channel, to a machine of a recorded run."""
+
+    def __init__(self, played: Played, host: str) -> None:
+        self.closed = self.eof_received = False
+        self._played = played
+        self._host = host
+        self._timeout = 0.0
+        self._heard = bytearray()
+        self._parts: list[str] = []
+        self._end = ""
+
+    def set_combine_stderr(self, _combine: bool) -> None:
+        """As paramiko has it."""
+
+    def settimeout(self, seconds: float) -> None:
+        self._timeout = seconds
+
+    def exec_command(self, command: str) -> None:
+        ready = _READY.search(command)
+        assert ready, f"not as a shell is started: {command}"
+        self._heard += f"{ready[1]}-ready\n".encode()
+
+    def sendall(self, data: bytes) -> None:
+        text = data.decode("utf-8", "surrogateescape")
+        if frame := _FRAME.search(text):
+            held = self._played.answer(self._host, frame[1])
+            self._end = f"\n{frame[3]}-end\n"
+            self._parts = list(held.said)
+            self._heard += f"\n{frame[2]}-begin\n".encode()
+            self._say()
+        elif self._end:
+            self._played.told(self._host, text)
+            self._say()
+        else:
+            assert "-begin" not in text, "scripts are framed otherwise than this file knows"
+
+    def _say(self) -> None:
+        """What comes next; once all is said the script ends."""
+        if self._parts:
+            self._heard += self._parts.pop(0).encode("utf-8", "surrogateescape")
+        if not self._parts and self._end:
+            self._heard += self._end.encode()
+            self._end = ""
+
+    def recv(self, size: int) -> bytes:
+        if not self._heard and not self.closed:
+            time.sleep(min(PATIENCE, self._timeout))
+            raise TimeoutError
+        data = bytes(self._heard[:size])
+        del self._heard[:size]
+        return data
+
+    def close(self) -> None:
+        self.closed = True
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(json.dumps([asdict(each) for each in record(sys.argv[2:])]))

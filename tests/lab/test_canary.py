@@ -1,0 +1,70 @@
+"""A worker that lies: nothing of it comes to another machine, into a file, or raw to a terminal.
+
+Its answers are recorded on a twin, through every verb, and played again with one field hostile.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.hostile import canary, stories
+from tests.hostile.replay import Step
+
+from .conftest import KEY, labs
+
+SAMPLE = 600  # of about half a million; `python -m tests.hostile.canary` plays them all
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What was said and heard in every verb, with the operator's key beside it."""
+    root = tmp_path_factory.mktemp("recorded")
+    with labs(tmp_path_factory) as make:
+        stories.save(stories.record(make, root / KEY), root / "steps.json")
+    yield root / "steps.json"
+    shutil.rmtree(root)
+
+
+@pytest.fixture(scope="module")
+def steps(file: Path) -> list[Step]:
+    return stories.read(file)
+
+
+def harm(file: Path, steps: Sequence[Step], chosen: Sequence[canary.Lie]) -> str:
+    """What comes of some lies."""
+    assert chosen
+    return canary.told(canary.play_apart(file, file.with_name(KEY), steps, chosen))
+
+
+def about(steps: Sequence[Step], step: str, section: str, value: str) -> Iterator[canary.Lie]:
+    """Every lie about a value in a section, in one step."""
+    for lie in canary.lies(steps):
+        told = steps[lie.step]
+        there = (told.name, lie.place.field.section, canary.said_at(told, lie.place))
+        if there == (step, section, value):
+            yield lie
+
+
+@pytest.mark.parametrize(
+    ("step", "section", "value"),
+    [
+        ("apply --replace", "cni", "fd00:200:0:1::/64"),
+        ("verify --pods IPv4", "kubelet", "10.200.1.0/24"),
+        ("verify --tcp IPv4", "kubelet", "10.200.1.0/24"),
+        ("verify what is told", "reserved", "fd00:200:0:1::2"),
+    ],
+)
+def test_an_address_with_a_command_in_it_runs_nowhere(
+    file: Path, steps: Sequence[Step], step: str, section: str, value: str
+) -> None:
+    chosen = list(about(steps, step, section, value))
+    assert len(chosen) >= len(canary.PAYLOADS)
+    assert harm(file, steps, chosen) == ""
+
+
+def test_a_sample_of_all_lies_does_no_harm(file: Path, steps: Sequence[Step]) -> None:
+    assert harm(file, steps, canary.sample(steps, SAMPLE, seed=1)) == ""
