@@ -30,7 +30,7 @@ else:
 
 NAME = f"^{values.NAME}$"
 HOST = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_-]{1,63})*\.?$"
-LONGEST = 120  # characters of a line that a message holds
+LONGEST = 120  # characters of a line or a value that a message holds
 LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9_.@\\$+-]*$"  # a directory's are DOMAIN\user or user@domain
 
 
@@ -40,7 +40,7 @@ LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9_.@\\$+-]*$"  # a directory's are DOMAIN\user o
 def _shown(value: object) -> str:
     """A value as a message may quote it: text escaped, tables and lists by kind only."""
     if isinstance(value, str):
-        return json.dumps(value)
+        return json.dumps(value if len(value) <= LONGEST else f"{value[:LONGEST]}...")
     if isinstance(value, int | float) and abs(value) < 1e18:  # longer ones Python may not print
         return json.dumps(value)
     if isinstance(value, list):

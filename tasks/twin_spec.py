@@ -79,7 +79,7 @@ class Spec:
                 values.device(nic.name)
                 for address in nic.addresses:
                     values.interface(address)
-        return replace(spec, made_up=tuple(map(values.printable, spec.made_up)))
+        return replace(spec, made_up=tuple(map(values.shown, spec.made_up)))
 
 
 def design(cluster: Cluster, pods: Collection[str] | None = None) -> Spec:

@@ -20,9 +20,9 @@ from fabric import Connection
 
 # How tasks/shell.py puts a script into the shell that waits for one.
 _FRAME = re.compile(
-    r"\(\n(.*)\necho; echo ([0-9a-f]{16})-begin;.*?echo ([0-9a-f]{16})-end\n", re.DOTALL
+    r"\(\n(.*)\nprintf '\S+-begin\S+' ([0-9a-f]{16});.*?-end\S+' ([0-9a-f]{16})\n", re.DOTALL
 )
-_READY = re.compile(r"([0-9a-f]{16})-ready")
+_READY = re.compile(r"%s-ready\S+ ([0-9a-f]{16})")
 _VALUE = re.compile(r"[0-9A-Fa-f]+(?:[.:]+[0-9A-Fa-f]+)+[:/\d]*|\d+")
 
 PATIENCE = 0.02  # seconds that a machine with nothing to say is silent, before time is up
@@ -51,7 +51,7 @@ class _Tap:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._channel, name)
 
-    def sendall(self, data: bytes) -> None:
+    def send(self, data: bytes) -> int:
         text = data.decode()
         if frame := _FRAME.search(text):
             self._nonces = (frame[2], frame[3])
@@ -63,6 +63,7 @@ class _Tap:
             self._now.said.append("")
             self._heard.append(bytearray())
         self._channel.sendall(data)
+        return len(data)
 
     def recv(self, size: int) -> bytes:
         data: bytes = self._channel.recv(size)
@@ -172,7 +173,7 @@ class Channel:
         assert ready, f"not as a shell is started: {command}"
         self._heard += f"{ready[1]}-ready\n".encode()
 
-    def sendall(self, data: bytes) -> None:
+    def send(self, data: bytes) -> int:
         text = data.decode("utf-8", "surrogateescape")
         if frame := _FRAME.search(text):
             held = self._played.answer(self._host, frame[1])
@@ -185,6 +186,7 @@ class Channel:
             self._say()
         else:
             assert "-begin" not in text, "scripts are framed otherwise than this file knows"
+        return len(data)
 
     def _say(self) -> None:
         """What comes next; once all is said the script ends."""
