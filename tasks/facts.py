@@ -24,6 +24,9 @@ LATEST = 24 * 3600  # seconds; no change waits as long
 
 MAX_MTU = 1 << 20  # bytes; that of lo is 65536
 
+# The name of a file of displaced routes, as tasks/steps.py makes it: the second part is the family.
+_DISPLACED = re.compile(r"[0-9T.]+_[46]_[0-9a-f.:-]{2,50}_[!-.0-~]{1,64}")
+
 _PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux"}
 
 
@@ -140,8 +143,8 @@ def read(answer: str) -> Facts:
             configs[detail] = "\n".join(line.removeprefix("|") for line in lines)
         elif name == "displaced":
             file = detail.rpartition("/")[2].removesuffix(".text")
-            if file.count("_") >= 3 and is_run(file.partition("_")[0]):
-                displaced[file] = _displaced(file, lines)  # else another hand's: see tasks/steps.py
+            if _DISPLACED.fullmatch(file) and is_run(file.partition("_")[0]):
+                displaced[file] = _displaced(file, lines)  # else another hand's
         elif name == "file":
             files[detail] = "".join(f"{line[1:]}\n" for line in lines)
         elif name == "run":
