@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ..cluster import Cluster, within
-from ..complete import claimed, contradictions, own_addresses
+from ..complete import claimed, contradictions, own_addresses, usurpers
 from ..facts import Facts
 from ..found import Found, Request, Value
 from ..providers import provider_of, routed
 from ..survey import ask
 from ..values import host
+
+USURPED = (
+    "names a pod CIDR as its own that others have routes to by a machine that was not asked:"
+    " not taken"
+)
 
 
 def machines(request: Request) -> Iterator[Found]:
@@ -21,6 +26,7 @@ def machines(request: Request) -> Iterator[Found]:
     assert request.fleet is not None
     fleet = request.fleet()
     facts, troubles = ask(fleet, skip_unreachable=request.skip_unreachable)
+    doubtful = set(usurpers(fleet.cluster, facts))
     for machine in fleet.cluster.machines:
         found = facts.get(machine.name)
         if found is None:
@@ -31,10 +37,14 @@ def machines(request: Request) -> Iterator[Found]:
             "ssh",
             (
                 *_internal_ips(fleet.cluster, found),
-                *(() if machine.role == "controller" else _pod_cidrs(found)),
+                *(
+                    ()
+                    if machine.role == "controller" or machine.name in doubtful
+                    else _pod_cidrs(found)
+                ),
             ),
             provider=provider_of(found),
-            notes=tuple(routed(found)),
+            notes=(*routed(found), *([USURPED] if machine.name in doubtful else [])),
         )
 
 
@@ -56,4 +66,4 @@ def _pod_cidrs(facts: Facts) -> Iterator[Value]:
 
 def _short(place: str) -> str:
     """A file by its own name; the address of a bridge by that of the bridge."""
-    return PurePosixPath(place).name if place.startswith("/") else place.rsplit(maxsplit=1)[-1]
+    return PurePosixPath(place).name if place.startswith("/") else place.rpartition(" ")[2]

@@ -96,6 +96,12 @@ def test_an_absent_workers_pods_stay_its_own(make_lab: MakeLab) -> None:
         assert said in done.stderr
         assert "via 10.240.0.8, which may be worker-2, not asked: write pod_cidr" in done.stderr
         assert lab.tables() == before
+    held = lab.cluster.path.read_text()
+    written = ok(lab.fab("discover", "--write", "--skip-unreachable"), status=4)
+    assert "not taken" in written
+    assert "10.200.0.0/24" in lab.cluster.path.read_text()
+    assert "10.200.2.0/24" not in lab.cluster.path.read_text()
+    lab.cluster.path.write_text(held)
     on(lab, "worker-0", "ip route del 10.200.2.0/24 proto 214")
     with_loss = lab.tables()
     with watch(lab) as watching:
