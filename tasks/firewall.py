@@ -14,17 +14,6 @@ from .words import typed_on
 
 LONGEST = 90  # characters of a rule that a line has room for
 
-# A shell function; the names of chains and what a chain does not drop or jump to stay over there.
-LISTING = r"""firewall() {
-  save=iptables-save; [ "$1" = 4 ] || save=ip6tables-save
-  for table in raw mangle filter; do
-    host $save -c -t $table 2>/dev/null | sed -n '/^[*:]/p; / -[jg] /{/ -j ACCEPT$/d; p;}'
-  done
-  echo "nft"
-  host nft list ruleset 2>/dev/null |
-    grep -E '^(table|})|^[[:space:]]*(chain|})|hook|drop|reject|jump|goto'
-}"""
-
 SYSCTLS = "/etc/sysctl.d/99-pod-routes.conf"  # where a remedy puts a setting that has to stay
 
 _HOOKS = {

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
 from typing import Literal
 
+from . import values
 from .cluster import Cluster, Machine
 from .facts import Facts
-from .pings import COUNT, Ping, Report
+from .pings import COUNT, Ping, Report, Source
 
 Verdict = Literal["ok", "large lost", "masqueraded", "no forwarding", "silent", "no probe"]
 
@@ -85,9 +85,9 @@ def _came(ping: Ping, sender: Machine, reports: Mapping[str, Report]) -> bool:
     report = reports.get(ping.worker)
     if report is None or report.callers is None:
         return True
-    addresses = sender.pod_cidrs if ping.from_pod else sender.internal_ips
-    sources = {str(ip_network(a)) for a in addresses if a.version == ping.family}
-    return bool(report.callers & (sources if ping.from_pod else {*sources, ""}))
+    networks = sender.pod_cidrs if ping.from_pod else map(values.host, sender.internal_ips)
+    sources: set[Source] = {network for network in networks if network.version == ping.family}
+    return bool(report.callers & (sources if ping.from_pod else {*sources, None}))
 
 
 def _forwards(report: Report, family: int, among: int) -> bool:

@@ -99,7 +99,7 @@ def test_a_connection_that_a_firewall_turned_down_in_a_probes_name_is_no_answer(
 
     def verdicts(callers: set[str] | None) -> list[str]:
         """Those of the machine's own connection, and of its pod's."""
-        came = None if callers is None else frozenset(callers)
+        came = None if callers is None else frozenset(ip_network(c) if c else None for c in callers)
         reports = {
             "worker-0": Report("bridge", "", both, (ping, own)),
             "worker-1": Report("bridge", "", both, (), came),
@@ -119,7 +119,7 @@ def test_a_pod_whose_connections_a_firewall_turns_down_is_not_said_to_get_throug
     hiding = facts(0, masquerades=True)
     both = {4: True, 6: True}
     pings = tuple(Ping(f"worker-{n}", 4, p, 3, None, True) for n in (1, 2) for p in (True, False))
-    heard = Report("bridge", "", both, (), frozenset({"10.240.0.6/32"}))
+    heard = Report("bridge", "", both, (), frozenset({ip_network("10.240.0.6/32")}))
     reports = {"worker-0": Report("bridge", "", both, pings), "worker-1": heard, "worker-2": heard}
     found = judge(
         cluster(3), {"worker-0": hiding, "worker-1": facts(1), "worker-2": facts(2)}, reports
@@ -135,7 +135,7 @@ def test_callers_are_read_from_what_iptables_has_counted() -> None:
         "[1:60] -A INPUT -p tcp -m tcp --tcp-flags SYN SYN\n",
         (),
     )
-    assert found.callers == frozenset({"10.200.0.0/24", ""})
+    assert found.callers == frozenset({ip_network("10.200.0.0/24"), None})
 
 
 def pairs(workers: int, silent: int = 0) -> list[Pair]:

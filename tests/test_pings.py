@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.pings import Ping, Report, Target, pings, read_report
-from tasks.probe import script
+from tasks.pings import Ping, Report, Target, ping_script, read_report
 
 from .builders import facts
 
@@ -128,7 +127,7 @@ def test_only_what_does_not_answer_is_asked_for_small_packets(shell: str, tmp_pa
         for source in (None, sources[address.version])
     ]
     done = subprocess.run(
-        [shell, "-c", f"{script((), pings(targets, 1500), facts(0))}\nmain 3<said"],
+        [shell, "-c", f"{ping_script((), facts(0), targets)}\nmain 3<said"],
         cwd=tmp_path,
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
         capture_output=True,

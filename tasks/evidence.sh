@@ -1,0 +1,18 @@
+# What a machine says of its links, settings and firewall; with firewall.sh.
+
+# host COMMAND...: this script is in the machine's own network.
+host() { "$@"; }
+
+# main: all of it, in sections.
+main() {
+  echo "== link"
+  ip -oneline link show
+  echo "== sysctl"
+  cd /proc/sys/net && grep -H . ipv4/ip_forward ipv6/conf/all/forwarding \
+    ipv4/conf/*/forwarding ipv4/conf/*/rp_filter
+  for family in 4 6; do
+    echo "== firewall $family"
+    firewall $family
+  done
+  echo "== end"
+} 2>/dev/null

@@ -1,0 +1,58 @@
+# What a machine pings from its probe and from itself; with probe.sh.
+# shellcheck disable=SC2154  # values: asking (ask.sh and its values), forwarding (empty: not
+# asked), callers (networks)
+eval "$asking"
+
+# pings: ask from both sides at once; then let the probe be until a line says that all have done so.
+pings() {
+  if [ "$tcp" ] && ! command -v bash >/dev/null; then
+    echo "== lacks bash"
+  elif [ "$hosts" ]; then
+    host sh -c "$asking
+ask host" </dev/null | {
+      ask pod | summaries
+      summaries
+    }
+  else
+    ask pod | summaries
+  fi
+  echo "== sent"
+  await
+  [ -z "$tcp" ] || counted
+}
+
+# summaries: ping(8) writes its summary at once, so those of many come whole through one pipe.
+summaries() { grep -E '^(==|---|rtt) | received'; }
+
+# settings: whether the machine forwards, by its settings.
+settings() {
+  [ "$forwarding" ] || return
+  echo "== forwarding 4"
+  cat /proc/sys/net/ipv4/ip_forward
+  iptables -S FORWARD 2>/dev/null
+  nft list chains ip 2>/dev/null
+  nft list chains inet 2>/dev/null
+  echo "== forwarding 6"
+  cat /proc/sys/net/ipv6/conf/all/forwarding
+  ip6tables -S FORWARD 2>/dev/null
+  nft list chains ip6 2>/dev/null
+  nft list chains inet 2>/dev/null
+}
+
+# prepare: count from where TCP connections come to the probe.
+prepare() {
+  [ "$tcp" ] || return
+  for caller in $callers; do
+    case $caller in *:*) rule=ip6tables ;; *) rule=iptables ;; esac
+    $rule -w -A INPUT -s "$caller" -p tcp --syn -j ACCEPT
+  done
+  for rule in iptables ip6tables; do $rule -w -A INPUT -p tcp --syn; done
+} 2>/dev/null
+
+# counted: what was counted, if it was.
+counted() {
+  [ "$outer" ] && iptables-save -t filter >/dev/null || return
+  echo "== callers"
+  iptables-save -c -t filter
+  ip6tables-save -c -t filter
+} 2>/dev/null

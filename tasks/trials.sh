@@ -1,0 +1,98 @@
+# Pairs pinged one at a time, with both ends watched; with probe.sh, connect.sh and firewall.sh.
+# A pair is sent from an address of the probe, or by `machine` from the machine itself.
+# shellcheck disable=SC2154  # values: tcp (a port or empty), sizes (bytes of a packet), large (a
+# number, family, source and target each), trials (see trial)
+
+# pings: how large packets may be; then trial after trial.
+pings() {
+  # shellcheck disable=SC2086  # four words each
+  set -- $large
+  while [ $# -gt 0 ]; do
+    [ "$2" = 4 ] && headers=28 || headers=48 # of IP and ICMP
+    for size in $sizes; do fits "$1" "$size" "$3" "$4" $((size - headers)) & done
+    shift 4
+  done
+  wait
+  # shellcheck disable=SC2086  # six words each
+  set -- $trials
+  while [ $# -gt 0 ]; do
+    trial "$1" "$2" "$3" "$4" "$5" "$6"
+    shift 6
+  done
+  echo "== end"
+}
+
+# fits NUMBER SIZE SOURCE TARGET BYTES: whether a packet of that size is answered.
+fits() {
+  send "$3" "$4" -c 1 -W 1 -M "do" -s "$5" >/dev/null 2>&1 </dev/null && echo "== size $1 $2"
+}
+
+# trial NUMBER FAMILY source|target SOURCE TARGET NEIGHBOUR: one end's part; without an address of
+# the other machine, NEIGHBOUR is `none`.
+trial() {
+  counters before "$1" "$2"
+  echo "== at $1."
+  await
+  if [ "$3" = source ]; then
+    [ "$4" = machine ] && routers=0 || routers=1 # that a packet passes before the target's machine
+    try hop "$1" send "$4" "$5" -c 1 -W 1 -t $((routers + 1)) &
+    try ping "$1" reach "$4" "$5" &
+    wait
+  fi
+  echo "== sent $1."
+  await
+  counters after "$1" "$2"
+  [ "$6" = none ] || neighbour "$1" "$6"
+}
+
+# send SOURCE TARGET OPTION...: ping.
+send() {
+  source=$1 target=$2
+  shift 2
+  if [ "$source" = machine ]; then
+    host ping -n "$@" "$target"
+  else
+    ping -n "$@" -I "$source" "$target"
+  fi
+}
+
+# reach SOURCE TARGET: ping, or connect where that was asked for.
+reach() {
+  if [ -z "$tcp" ]; then
+    send "$1" "$2" -c 2 -i 0.2 -W 1
+  elif [ "$1" = machine ]; then
+    connect "$2" "$tcp" host
+  else
+    connect "$2" "$tcp"
+  fi
+}
+
+# try hop|ping NUMBER COMMAND...: all that a command says, in one piece.
+try() {
+  key="$1 $2"
+  shift 2
+  words=$("$@" 2>&1 </dev/null)
+  printf '== %s\n%s\n' "$key" "$words"
+}
+
+# counters before|after NUMBER FAMILY: what the kernels and the firewall have counted so far.
+counters() {
+  echo "== $1 $2"
+  grep -hE '^Icmp: |^Icmp6InEchos|^Tcp: ' /proc/net/snmp /proc/net/snmp6 2>/dev/null
+  host grep '^TcpExt: ' /proc/net/netstat
+  echo "== $1-firewall $2"
+  firewall "$3"
+}
+
+# neighbour NUMBER ADDRESS: what the machine knows of the other one on the link. The kernel asks a
+# neighbour that it knew, 5 s later and for 3 s, before it gives it up.
+neighbour() {
+  echo "== neighbour $1"
+  tries=0
+  while tries=$((tries + 1)); do
+    state=$(host ip -oneline neigh show to "$2")
+    case $state in *DELAY* | *PROBE*) [ $tries -lt 45 ] || break ;; *) break ;; esac
+    sleep 0.2
+  done
+  echo "$state"
+}
