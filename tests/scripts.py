@@ -7,7 +7,7 @@ from pathlib import Path
 
 # The real one: a test may put another in its place.
 UNSHARE = shutil.which("unshare") or "unshare"
-ALONE = (UNSHARE, "--net", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--")
+ALONE = (UNSHARE, "--net", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--")
 
 
 def answer(
