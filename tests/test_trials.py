@@ -1,6 +1,7 @@
 """Trials: the script of each end, and what is read of it."""
 
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tasks.facts import Facts
 from tasks.pairs import Pair
 from tasks.pinging import heard
-from tasks.probe import probes
+from tasks.probe import Probe, probes
 from tasks.trials import SIZES, End, _script, _Setting, read_trials
 
 from .builders import cluster, facts, node
@@ -110,6 +111,23 @@ def test_the_other_machine_is_looked_for_on_the_link(
     said = answer(script("worker-0", setting), tmp_path, before=before)
     tried = read_trials(TRIED, [], heard(dict.fromkeys(ENDS, said)), asked)
     assert tried.trials[0].source.neighbour == "PERMANENT"
+
+
+def test_what_another_machine_calls_its_address_is_no_shell(
+    setting: _Setting, tmp_path: Path
+) -> None:
+    touch = "touch owned"
+    text = f"fd00::%$({touch})`{touch}`'\"\n{touch}\n;{touch}"
+    machines = {
+        name: replace(machine, internal_ips=(ip_address(text),))
+        for name, machine in setting.machines.items()
+    }
+    own = {name: (Probe(ip_address(text), ip_network("fd00::/64"), None),) for name in machines}
+    six = [replace(pair, family=6) for pair in TRIED]
+    lying = _Setting(machines, setting.facts, own, 0)
+    answer(_script("worker-0", six, six, replace(lying, probes={**own, "worker-0": ()})), tmp_path)
+    answer(_script("worker-0", six, six, lying), tmp_path)
+    assert not (tmp_path / "owned").exists()
 
 
 REFUSED = "From 10.240.0.7 icmp_seq=1 Packet filtered"
