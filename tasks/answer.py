@@ -2,11 +2,13 @@
 
 from . import values
 
+MOST = 1 << 14  # sections of one answer
+
 
 def sections(answer: str) -> dict[tuple[str, str], list[str]]:
     """The lines of each section by its name and detail, blank lines left out.
 
-    They are printable but for tabs. Raises ValueError where one is too long.
+    Raises ValueError where a line is too long, or where there are too many sections.
     """
     found: dict[tuple[str, str], list[str]] = {}
     lines = found.setdefault(("", ""), [])
@@ -14,6 +16,8 @@ def sections(answer: str) -> dict[tuple[str, str], list[str]]:
         if line.startswith("== "):
             name, _, detail = line[3:].partition(" ")
             lines = found.setdefault((name, detail), [])
+            if len(found) > MOST:
+                raise ValueError(f"an answer of more than {MOST} sections")
         elif line.strip():
             lines.append(line)
     return found

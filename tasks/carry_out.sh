@@ -136,6 +136,7 @@ hear() {
   fi
 }
 
+# main: arm the change, if the machine is as planned and no other waits; then hear what to do.
 main() {
   read -r self _ </proc/self/stat
   enter -n || return

@@ -1,17 +1,16 @@
 """Evidence: what a machine says of its links, settings and firewall, asked where pings failed."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from . import values
 from .answer import sections
 from .firewall import Drop, read_drops
 from .script import script
-from .values import device, number, shown
 
 SCRIPT = script("firewall.sh", "evidence.sh")
-MAX_SETTING = (1 << 31) - 1
+MAX_MTU = (1 << 31) - 1  # bytes; what the kernel holds it in
 
 
 @dataclass(frozen=True)
@@ -51,29 +50,28 @@ def read_evidence(answer: str) -> Evidence:
     found = sections(answer)
     if ("end", "") not in found:
         raise ValueError("the answer breaks off")
-    links = [_link(line) for line in found.get(("link", ""), [])]
     return Evidence(
-        links={name: link for name, link in links if name},
-        sysctls=_settings(found.get(("sysctl", ""), [])),
+        links=dict(_links(found.get(("link", ""), []))),
+        sysctls=dict(_sysctls(found.get(("sysctl", ""), []))),
         drops={f: read_drops(found.get(("firewall", str(f)), []), f) for f in (4, 6)},
     )
 
 
-def _settings(lines: Iterable[str]) -> dict[str, int]:
-    """The settings that `grep -H` prints of files below /proc/sys/net, if they are numbers."""
-    settings = {}
+def _links(lines: Iterable[str]) -> Iterator[tuple[str, Link]]:
+    """Lines of `ip -oneline link`: "2: eth0@if7: <BROADCAST,UP,LOWER_UP> mtu 1500 ..."."""
+    for line in lines:
+        with suppress(ValueError):
+            _, name, flags, _, mtu = line.split(maxsplit=5)[:5]
+            on = flags.strip("<>").split(",")
+            yield (
+                values.device(name.removesuffix(":").partition("@")[0]),
+                Link("UP" in on, "NO-CARRIER" not in on, values.number(mtu, 0, MAX_MTU)),
+            )
+
+
+def _sysctls(lines: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Lines of `grep -H .`: "ipv4/conf/eth0/rp_filter:2"."""
     for line in lines:
         name, _, value = line.rpartition(":")
         with suppress(ValueError):
-            settings[shown(name)] = number(value, most=MAX_SETTING)
-    return settings
-
-
-def _link(line: str) -> tuple[str, Link]:
-    """One line of `ip -oneline link`: "2: eth0@if7: <BROADCAST,UP,LOWER_UP> mtu 1500 ..."."""
-    match = re.match(r"[0-9]{1,10}: ([^:@ ]{1,15})[:@][^<]{0,40}<([^>]*)>", line)
-    mtu = re.search(r" mtu ([0-9]{1,7}) ", line)
-    if match is None or mtu is None:
-        return "", Link(on=True, carrier=True, mtu=1500)
-    flags = match[2].split(",")
-    return device(match[1]), Link("UP" in flags, "NO-CARRIER" not in flags, int(mtu[1]))
+            yield values.word(name), values.number(value)

@@ -1,8 +1,9 @@
-# What a machine says of its links, settings and firewall.
+# What a machine says of its links, settings and firewall; with firewall.sh.
 
-# host COMMAND...: run it in the machine's own network, which this is.
+# host COMMAND...: this script is in the machine's own network.
 host() { "$@"; }
 
+# main: all of it, in sections.
 main() {
   echo "== link"
   ip -oneline link show

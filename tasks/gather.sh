@@ -60,6 +60,7 @@ waiting() {
   (cd "$state/$1" && cat run since who what machines)
 }
 
+# main: say all of it.
 main() {
   nl='
 '

@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from . import values
 from .cluster import Cluster, Machine
 from .facts import Facts
-from .pings import COUNT, Ping, Report
-from .values import Network, host
+from .pings import COUNT, Ping, Report, Source
 
 Verdict = Literal["ok", "large lost", "masqueraded", "no forwarding", "silent", "no probe"]
 
@@ -85,8 +85,8 @@ def _came(ping: Ping, sender: Machine, reports: Mapping[str, Report]) -> bool:
     report = reports.get(ping.worker)
     if report is None or report.callers is None:
         return True
-    own = sender.pod_cidrs if ping.from_pod else map(host, sender.internal_ips)
-    sources: set[Network | None] = {n for n in own if n.version == ping.family}
+    networks = sender.pod_cidrs if ping.from_pod else map(values.host, sender.internal_ips)
+    sources: set[Source] = {network for network in networks if network.version == ping.family}
     return bool(report.callers & (sources if ping.from_pod else {*sources, None}))
 
 

@@ -2,17 +2,20 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from . import values
+from .answer import sections
 from .cluster import Cluster
 from .exits import Stop
 from .fleet import Fleet
-from .pings import SENT, Report, Target, pings, read_report
-from .probe import READY, Probe, probe_script, probes
+from .pings import SENT, Report, Target, ping_script, read_report
+from .probe import READY, Probe, probes
 from .script import Script
 from .shell import Shell, Trouble
 from .survey import Survey
-from .values import Network, host
+from .values import Network
 
 GATE_TIMEOUT = 60  # seconds to wait for the slowest machine
 TIMEOUT = 3 * GATE_TIMEOUT  # seconds for all of it
@@ -70,6 +73,16 @@ def run_through(
             gate.pass_by(machine)
 
 
+def heard(answers: Mapping[str, str | Trouble]) -> dict[str, dict[tuple[str, str], list[str]]]:
+    """The sections of each answer; of a machine that gives none that can be read, nothing."""
+    found = {}
+    for name, answer in answers.items():
+        with suppress(ValueError):
+            if isinstance(answer, str):
+                found[name] = sections(answer)
+    return found
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is pinged, and how."""
@@ -94,16 +107,13 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
     gates = [Gate(READY, own), Gate(SENT, own)]
     targets = {name: _targets(name, own, asked) for name in own}
     scripts = {
-        name: probe_script(
+        name: ping_script(
             own[name],
-            pings(
-                targets[name],
-                found.facts[name].pod_mtu,
-                asked.tcp,
-                _callers(name, found.cluster, own, asked),
-                forwarding=asked.machines,
-            ),
             found.facts[name],
+            targets[name],
+            asked.tcp,
+            _callers(name, found.cluster, own, asked),
+            forwarding=asked.machines,
         )
         for name in own
     }
@@ -130,7 +140,7 @@ def _callers(name: str, cluster: Cluster, own: Collection[str], asked: Asked) ->
     """From where a machine's probe is pinged."""
     for machine in cluster.machines:
         if machine.name in own and (asked.pairs is None or (machine.name, name) in asked.pairs):
-            yield from (*machine.pod_cidrs, *map(host, machine.internal_ips))
+            yield from (*machine.pod_cidrs, *map(values.host, machine.internal_ips))
 
 
 def _targets(name: str, own: Mapping[str, tuple[Probe, ...]], asked: Asked) -> list[Target]:

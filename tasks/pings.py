@@ -5,18 +5,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from . import values
 from .answer import sections
-from .probe import Wired
-from .script import Script, joined, script
-from .values import Address, Network, decimal, network, number, quoted
+from .facts import Facts
+from .probe import Probe, Wired, probe_script
+from .script import Script, Values, script
+from .values import Address, Network
 
 COUNT = 3  # a pair is silent after three unanswered
-MAX_RTT = 60_000.0  # milliseconds; a ping waits for one second
-GIVEN = Script('"$@"')  # what the arguments of a script say
 SENT = "== sent"  # all pings have ended; a line lets the probe go, which others may still need
+HEADERS = {4: 28, 6: 48}  # bytes of IP and ICMP
+MAX_RTT = 60_000  # milliseconds; ping(8) waits for a second
 
 
-Callers = frozenset[Network | None]  # prefixes; None: any other source
+Source = Network | None  # from where packets came; None: not from any of those that were listed
 
 
 @dataclass(frozen=True)
@@ -58,44 +60,46 @@ class Report:
     why: str  # why its probe is not wired as a pod is
     forwards: dict[int, bool]  # by its settings, for each family; True where they were not asked
     pings: tuple[Ping, ...]
-    callers: Callers | None = None  # from where TCP connections came, if they were counted
+    callers: frozenset[Source] | None = None  # from where TCP connections came, if counted
 
 
-def pings(
+def ping_script(
+    own: Sequence[Probe],
+    facts: Facts,
     targets: Sequence[Target],
-    mtu: int,
     tcp: int = 0,
     callers: Iterable[Network] = (),
     *,
     forwarding: bool = False,
 ) -> Script:
-    """The pings to all targets at once, for `probe_script`; their end is SENT.
+    """The script that pings all targets at once, from the probe and from the machine, until SENT.
 
     With `tcp`, a port, they are TCP connections: that a probe turns them down is its answer. A
     firewall may do that in its name, so each probe counts from which of the `callers` any came.
     `forwarding`: say first whether the machine forwards, by its settings.
     """
-    sources = {t.address.version: t.source for t in targets if t.source}
-    return script(
+    sources = {target.source.version: target.source for target in targets if target.source}
+    asked: dict[str, Values] = {
+        "count": COUNT,
+        "tcp": tcp or "",
+        "pods": [target.address for target in targets if target.source],
+        "hosts": [target.address for target in targets if not target.source],
+        "source4": sources.get(4, ""),
+        "source6": sources.get(6, ""),
+        "size4": facts.pod_mtu - HEADERS[4],
+        "size6": facts.pod_mtu - HEADERS[6],
+    }
+    return probe_script(
+        own,
+        facts,
+        "connect.sh",
         "ask.sh",
         "pings.sh",
-        count=COUNT,
-        asker=joined(script("ask.sh", count=COUNT), GIVEN),
-        mtu=mtu,
-        source_4=sources.get(4, "-"),
-        source_6=sources.get(6, "-"),
-        from_pod=[t.address for t in targets if t.source],
-        from_machine=[t.address for t in targets if not t.source],
-        port=tcp or "",
+        **asked,
+        asking=script("connect.sh", "ask.sh", **asked),
         callers=callers,
         forwarding="yes" if forwarding else "",
     )
-
-
-def _drops(line: str) -> bool:
-    """Whether a chain that iptables or nft lists drops what no rule of it takes."""
-    forward = line.partition("hook forward ")[2]
-    return line.startswith("-P FORWARD DROP") or "policy drop" in forward
 
 
 def read_report(answer: str, targets: Iterable[Target]) -> Report:
@@ -107,29 +111,35 @@ def read_report(answer: str, targets: Iterable[Target]) -> Report:
         if name == "ready":
             wired = _wired(detail)
         elif name == "forwarding":
-            drops = any(_drops(line) for line in lines[1:])
-            forwards[number(detail, 4, 6)] = lines[:1] == ["1"] and not drops
+            drops = any(map(_drops, lines[1:]))
+            forwards[values.number(detail, 4, 6)] = lines[:1] == ["1"] and not drops
     why = " ".join(found.get(("wiring", ""), [])) if wired in ("lo", "none") else ""
     if ("lacks", "bash") in found:
         wired, why = "none", "--tcp needs bash on it"
     callers = counted_sources(found[("callers", "")]) if ("callers", "") in found else None
-    return Report(wired, why, forwards, tuple(_read_pings(found, targets)), callers)
+    return Report(wired, values.shown(why), forwards, tuple(_read_pings(found, targets)), callers)
 
 
-def counted_sources(lines: Iterable[str]) -> Callers:
-    """The prefixes of iptables' rules that have counted anything; None for any other source."""
-    found: set[Network | None] = set()
-    for line in lines:
-        rule = re.match(r"\[([0-9]{1,19}):[0-9]{1,19}\] -A INPUT (?:-s (\S{1,50}) )?", line)
-        if rule and int(rule[1]):
-            with suppress(ValueError):
-                found.add(network(rule[2]) if rule[2] else None)
-    return frozenset(found)
+def _drops(line: str) -> bool:
+    """Whether a chain that forwarded packets go through drops what no rule takes."""
+    _, hook, rest = line.partition("hook forward ")
+    return line.startswith("-P FORWARD DROP") or (bool(hook) and "policy drop" in rest)
+
+
+_COUNTED = re.compile(r"\[(\d+):\d+\] -A INPUT (?:-s (\S+) )?")
+
+
+def counted_sources(lines: Iterable[str]) -> frozenset[Source]:
+    """The sources in iptables' rules that have counted anything; None is any other source."""
+    rules = (match for line in lines if (match := _COUNTED.match(line)))
+    return frozenset(
+        values.network(rule[2]) if rule[2] else None for rule in rules if values.number(rule[1])
+    )
 
 
 def _wired(word: str) -> Wired:
     if word not in ("bridge", "routed", "lo", "none"):
-        raise ValueError(f"cannot read the probe's answer: {quoted(word)}")
+        raise ValueError(f"cannot read the probe's answer: {values.quoted(word)}")
     return word  # type: ignore[return-value]
 
 
@@ -139,41 +149,45 @@ def _read_pings(
     """What came of each target, but for those that nobody began to ping."""
     came = {key: _summaries(found[key]) for key in found if key[0] in ("large", "small")}
     for target in targets:
-        side, address = "pod" if target.source else "host", str(target.address)
+        side = "pod" if target.source else "host"
         if ("large", side) in came:
-            large = came["large", side].get(address, (0, None))
-            received, rtt = large if large[0] else came.get(("small", side), {}).get(address, large)
+            large = came["large", side].get(target.address, _SILENCE)
+            small = came.get(("small", side), {}).get(target.address, large)
+            received, rtt = large if large[0] else small
             family, from_pod = target.address.version, target.source is not None
             yield Ping(target.worker, family, from_pod, received, rtt, large=large[0] > 0)
 
 
-def _summaries(lines: Iterable[str]) -> dict[str, tuple[int, float | None]]:
-    """By address, how many of ping(8)'s packets were answered, and in how many milliseconds.
+_Answers = tuple[int, float | None]  # how many of COUNT, and in how many milliseconds
+
+_SILENCE: _Answers = (0, None)
+_RECEIVED = re.compile(rf"\b([0-{COUNT}]) received")
+
+
+def _summaries(lines: Iterable[str]) -> dict[Address, _Answers]:
+    """By address, what ping(8) sums up; what is torn is left out.
 
     "--- 10.200.1.254 ping statistics ---", "3 packets transmitted, 3 received, 0% packet loss",
-    "rtt min/avg/max/mdev = 0.026/0.031/0.041/0.007 ms". What is torn, or no such number, is left
-    out.
+    "rtt min/avg/max/mdev = 0.026/0.031/0.041/0.007 ms".
     """
-    blocks: list[list[str]] = []
+    blocks: list[tuple[str, list[str]]] = []
     for line in lines:
         if line.startswith("--- "):
-            blocks.append([])
-        if blocks:
-            blocks[-1].append(line)
+            blocks.append((line[4:].partition(" ")[0], []))
+        elif blocks:
+            blocks[-1][1].append(line)
     found = {}
-    for head, *rest in blocks:
-        words = head.split(maxsplit=2)
-        counts = [n for line in rest for n in re.findall(rf"\b([0-{COUNT}]) received", line)]
-        if len(words) > 1 and len(counts) == 1:
-            found[words[1]] = (int(counts[0]), _average(rest))
+    for name, block in blocks:
+        received = [word for line in block for word in _RECEIVED.findall(line)]
+        if len(received) == 1:
+            with suppress(ValueError):
+                found[values.address(name)] = (int(received[0]), _rtt(block))
     return found
 
 
-def _average(lines: Iterable[str]) -> float | None:
-    """The average of a line that begins "rtt min/avg/max"; None where there is no such line."""
-    for line in lines:
-        times = line.partition(" = ")[2].split("/", 2)
-        if len(times) == 3:
-            with suppress(ValueError):
-                return decimal(times[1], MAX_RTT)
+def _rtt(block: Iterable[str]) -> float | None:
+    """The average round trip in milliseconds; none where it cannot be read."""
+    numbers = next((line for line in block if line.startswith("rtt ")), "").partition(" = ")[2]
+    with suppress(ValueError, IndexError):
+        return values.decimal(numbers.split("/")[1], MAX_RTT)
     return None

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from zlib import crc32
 
+from . import values
 from .cluster import Machine
 from .facts import Facts
-from .script import Script, joined, script
-from .values import Address, Network, host
+from .script import Script, Values, joined, script
+from .values import Address, Network
 
 READY = "== ready"  # the probe is there; a line on descriptor 3 starts the pings
 LIFETIME = 240  # seconds that the kernel keeps an address on lo; all pings have ended by then
@@ -51,71 +52,49 @@ def _free(cidr: Network, taken: Iterable[Address]) -> Address | None:
     spare = 256 if cidr.num_addresses > 1024 and cidr.version == 6 else 1
     top = cidr.num_addresses - 1 - (spare if cidr.num_addresses > 2 else 0)
     held = set(taken)
-    addresses = (cidr[place] for place in range(top, max(top - 1024, 0), -1))
-    return next((address for address in addresses if address not in held), None)
+    for place in range(top, max(top - 1024, 0), -1):
+        if cidr[place] not in held:
+            return cidr[place]
+    return None
 
 
-def probe_script(own: Sequence[Probe], pings: Script, facts: Facts) -> Script:
+_OUTER_MAC = "02:00:00:00:00:01"  # on the machine's side of a routed probe: it meets nobody else
+_LINK_LOCAL = {4: "169.254.1.1", 6: "fe80::1"}
+
+
+def probe_script(own: Sequence[Probe], facts: Facts, *files: str, **given: Values) -> Script:
     """The script that wires a machine's probe, says READY, waits for a line, and pings.
 
-    `pings` defines a shell function of that name. It may use `await`, which reads a line, and
-    `host`, which runs a command in the machine's own network instead of the probe's, and it may
-    define `settings` and `prepare` anew, which come before.
+    The shell files define a function `pings`, the values are theirs. It may use `await`, which
+    reads a line, and `host`, which runs a command in the machine's own network instead of the
+    probe's; the files may define `settings` and `prepare` anew, which come before.
     """
-    steps = script("probe_steps.sh")
-    outside = script(
+    bridged = any(probe.gateway for probe in own)
+    shared = script(
         "probe.sh",
-        pods=[probe.address for probe in own],
-        on_lo=[host(probe.address) for probe in own],
-        lifetime=LIFETIME,
-        inside=joined(steps, pings, _inside(own, facts)) if own else "",
-    )
-    return joined(steps, pings, outside)
-
-
-def _inside(own: Sequence[Probe], facts: Facts) -> Script:
-    """The script inside of a probe's own network namespace."""
-    routed = [probe for probe in own if probe.gateway is None]
-    return script(
-        "probe_inside.sh",
-        bridge="" if routed else facts.pod_bridge,
+        *files,
+        place="bridge" if bridged else "routed",
+        probes=[_four_words(probe) for probe in own],
+        bridge=facts.pod_bridge if bridged else "",
         mtu=facts.pod_mtu,
-        mac=_mac(own[0].address),
-        machine_mac=_MACHINE_MAC,
-        lines_4=_lines(own, 4),
-        lines_6=_lines(own, 6),
-        routed_4=[probe.address for probe in routed if probe.address.version == 4],
-        routed_6=[probe.address for probe in routed if probe.address.version == 6],
+        mac=_mac(own[0].address) if own else "",
+        outer_mac="" if bridged else _OUTER_MAC,
+        **given,
     )
+    alone = [values.host(probe.address) for probe in own]
+    main = script("probe_main.sh", outer="", shared=shared, alone=alone, lifetime=LIFETIME)
+    return joined(shared, main)
 
 
-_MACHINE_MAC = "02:00:00:00:00:01"  # of the machine's end of a routed probe: it meets nobody else
-_LINK_LOCAL = {4: "169.254.1.1", 6: "fe80::1"}
+def _four_words(probe: Probe) -> str:
+    """A probe for probe.sh: family, address, length of its prefix, gateway."""
+    address, family = probe.address, probe.address.version
+    if probe.gateway is None:
+        return f"{family} {address} {address.max_prefixlen} {_LINK_LOCAL[family]}"
+    return f"{family} {address} {probe.pod_cidr.prefixlen} {probe.gateway}"
 
 
 def _mac(address: Address) -> str:
     """A hardware address that goes with an address, so that no neighbour's memory is ever stale."""
     number = crc32(address.packed).to_bytes(4, "big")
     return "02:70:" + ":".join(f"{byte:02x}" for byte in number)
-
-
-def _lines(own: Sequence[Probe], family: int) -> list[str]:
-    """The addresses and routes of a probe in its namespace, for `ip -batch`."""
-    nodad = " nodad" if family == 6 else ""
-    via = _LINK_LOCAL[family]
-    lines = []
-    for probe in own:
-        if probe.address.version != family:
-            continue
-        if probe.gateway is not None:
-            lines += [
-                f"addr add {probe.address}/{probe.pod_cidr.prefixlen} dev eth0{nodad}",
-                f"route add default via {probe.gateway} dev eth0",
-            ]
-        else:
-            lines += [
-                f"addr add {host(probe.address)} dev eth0{nodad}",
-                f"neigh add {via} lladdr {_MACHINE_MAC} dev eth0 nud permanent",
-                f"route add default via {via} dev eth0 onlink",
-            ]
-    return lines

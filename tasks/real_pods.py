@@ -4,20 +4,21 @@ A probe shows what routes do; pods show the rest: whether their bridge is there,
 source address they arrive elsewhere. That is counted in the probes' own namespaces.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from .answer import sections
+from . import values
 from .cluster import Machine
 from .diagnosis import Cause
 from .fleet import Fleet
-from .pinging import TIMEOUT, Gate, run_through
-from .pings import SENT, Callers, counted_sources
+from .pinging import TIMEOUT, Gate, heard, run_through
+from .pings import SENT, Source, counted_sources
 from .probe import READY, Probe, probe_script, probes
-from .script import Script, script
-from .shell import Shell, Trouble
+from .script import Script
+from .shell import Shell
 from .survey import Survey
-from .values import Address, host, within
+from .values import Address
 
 MOST = 3  # pods of a worker that are asked
 SET = "== set"  # what counts arrivals is there
@@ -45,12 +46,19 @@ def real_pods(survey: Survey) -> dict[str, list[Address]]:
     return {
         worker.name: [
             address
-            for address in sorted(survey.facts[worker.name].reserved, key=int)
-            if within(host(address), worker.pod_cidrs)
+            for address in sorted(_canonical(survey.facts[worker.name].reserved), key=int)
+            if values.within(values.host(address), worker.pod_cidrs)
         ][:MOST]
         for worker in survey.cluster.workers
         if worker.name in survey.facts
     }
+
+
+def _canonical(addresses: Iterable[Address]) -> Iterator[Address]:
+    """Those without a scope ID: the names of a worker's files go into the others' scripts."""
+    for address in addresses:
+        with suppress(ValueError):
+            yield values.address(str(address))
 
 
 def ping_real_pods(
@@ -70,41 +78,37 @@ def ping_real_pods(
     }
 
     def job(name: str) -> Callable[[Shell], str]:
-        body = _body(machines, own, pods, name, ways[name])
-        text = probe_script(own[name], body, survey.facts[name])
-
+        text = _script(survey, own, pods, name, ways[name])
         return lambda shell: run_through(shell, text, name, gates, TIMEOUT)
 
     answers = fleet.meet({name: job(name) for name in machines}, "pinging pods")
-    said = {name: sections(a) for name, a in answers.items() if not isinstance(a, Trouble)}
-    return read_real_pods(machines, pods, ways, said)
+    return read_real_pods(machines, pods, ways, heard(answers))
 
 
-def _body(
-    machines: Mapping[str, Machine],
+def _script(
+    survey: Survey,
     own: Mapping[str, Sequence[Probe]],
     pods: Mapping[str, Sequence[Address]],
     name: str,
     to: Sequence[str],
 ) -> Script:
-    """The shell function `pings` of one worker, for `probe_script`."""
+    """The script of one worker."""
     sources = {probe.address.version: probe.address for probe in own[name]}
     first = {address.version: address for address in reversed(pods[name])}
-    return script(
+    return probe_script(
+        own[name],
+        survey.facts[name],
         "real_pods.sh",
-        arriving=[
-            f"{n.version} {n}"
-            for other, machine in machines.items()
-            if other != name
-            for n in (*machine.pod_cidrs, *map(host, machine.internal_ips))
+        source4=sources.get(4, ""),
+        source6=sources.get(6, ""),
+        senders=[
+            network
+            for machine in survey.cluster.workers
+            if machine.name in own and machine.name != name
+            for network in (*machine.pod_cidrs, *map(values.host, machine.internal_ips))
         ],
-        reached=[
-            f"{address} {sources[address.version]}"
-            for other in to
-            for address in pods[other]
-            if address.version in sources
-        ],
-        own_pods=pods[name],
+        others=[ip for other in to for ip in pods[other] if ip.version in sources],
+        pods=pods[name],
         leaving=[
             f"{probe.address.version} {first[probe.address.version]} {probe.address}"
             for other in to
@@ -121,9 +125,7 @@ def read_real_pods(
     said: Mapping[str, Mapping[tuple[str, str], list[str]]],
 ) -> list[RealPod]:
     """Put together what the scripts printed, of the workers that did."""
-    heard = {
-        name: counted_sources(answer.get(("arrived", ""), [])) for name, answer in said.items()
-    }
+    arrived = {name: _counted(answer.get(("arrived", ""), [])) for name, answer in said.items()}
     found = []
     for worker, addresses in pods.items():
         for place, address in enumerate(addresses):
@@ -135,19 +137,27 @@ def read_real_pods(
                     here=("here", str(address)) in said.get(worker, {}),
                     asked=tuple(asked),
                     answered=tuple(n for n in asked if ("reached", str(address)) in said[n]),
-                    arrives="" if place else _arrives(machines[worker], address, heard),
+                    arrives="" if place else _arrives(machines[worker], address, arrived),
                 )
             )
     return found
 
 
-def _arrives(machine: Machine, pod: Address, heard: Mapping[str, Callers]) -> str:
-    came = {prefix for name, found in heard.items() if name != machine.name for prefix in found}
-    inner = {host(ip) for ip in machine.internal_ips if ip.version == pod.version}
-    itself = {cidr for cidr in machine.pod_cidrs if cidr.version == pod.version}
-    if itself & came:
+def _counted(lines: Sequence[str]) -> frozenset[Source]:
+    """From where pings arrived at one worker; from nowhere, where that cannot be read."""
+    try:
+        return counted_sources(lines)
+    except ValueError:
+        return frozenset()
+
+
+def _arrives(machine: Machine, pod: Address, arrived: Mapping[str, frozenset[Source]]) -> str:
+    seen = {source for name, found in arrived.items() if name != machine.name for source in found}
+    inner = map(values.host, machine.internal_ips)
+    if any(cidr in seen for cidr in machine.pod_cidrs if cidr.version == pod.version):
         return "itself"
-    return "masqueraded" if inner & came else ""
+    masked = any(host in seen for host in inner if host.version == pod.version)
+    return "masqueraded" if masked else ""
 
 
 def pod_causes(survey: Survey, pods: Sequence[RealPod]) -> list[Cause]:

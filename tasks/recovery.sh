@@ -21,6 +21,7 @@ enter() {
   echo "$holder" 2>/dev/null >lock || :
 }
 
+# unwritable: say that nothing can be armed here.
 unwritable() { echo "== unarmed"; echo "$state cannot be written"; }
 
 # lock_it FLOCK_OPTION...: take the lock, unless this script has it; or say who has it.
@@ -31,6 +32,7 @@ lock_it() {
   locked=yes
 }
 
+# unlock: let others work here.
 unlock() { exec 9>&-; locked=; }
 
 # recall: after a reboot, have the displaced routes that are kept on disk.

@@ -9,6 +9,7 @@ is_there() { [ "$(cat pending/run undoing/run 2>/dev/null)" = "$run" ]; }
 # was_kept: whether the history says that it was confirmed.
 was_kept() { cut -f 2,5 "$log/history" 2>/dev/null | grep -q "^$run${tab}kept"; }
 
+# main: take it back, and say what came of it.
 main() {
   enter -w "$patience" || return
   if is_there; then

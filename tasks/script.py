@@ -14,11 +14,12 @@ from .values import Address, Network
 
 Script = NewType("Script", str)  # what may be sent to a machine
 Value = str | int | Address | Network
+Values = Value | Iterable[Value]
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
-def script(*files: str, **values: Value | Iterable[Value]) -> Script:
+def script(*files: str, **values: Values) -> Script:
     """Shell files of this package, one after the other, with values assigned in front of them.
 
     Several values of one variable stand a line each, so that `for` takes them one by one where
@@ -29,7 +30,7 @@ def script(*files: str, **values: Value | Iterable[Value]) -> Script:
     )
 
 
-def _assigned(name: str, value: Value | Iterable[Value]) -> str:
+def _assigned(name: str, value: Values) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(f"no name of a shell variable: {name}")
     several = [value] if isinstance(value, str | int | Address | Network) else value

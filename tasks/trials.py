@@ -9,20 +9,20 @@ traceroute(8) has it, which shows whether packets come so far.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from . import values
-from .answer import sections
 from .cluster import Machine
 from .facts import Facts
 from .firewall import Drop, read_drops
 from .fleet import Fleet
 from .pairs import Pair
-from .pinging import TIMEOUT, Gate, run_through
+from .pinging import TIMEOUT, Gate, heard, run_through
 from .pings import COUNT
 from .probe import READY, Probe, probe_script, probes
-from .script import Script, script
-from .shell import Shell, Trouble
+from .script import Script
+from .shell import Shell
 from .survey import Survey
 from .values import Address
 
@@ -30,8 +30,12 @@ ROUNDS = 6  # at most so many trials one after the other, a second and a half ea
 SIZES = (1492, 1480, 1460, 1450, 1430, 1420, 1400, 1380, 1280)  # bytes: what tunnels leave
 
 # How ping(8) words an ICMP error: "From 10.240.0.7 icmp_seq=1 Packet filtered".
-_FROM = r"From (\S{1,60}?):? icmp_seq=[0-9]{1,9} "
-_REFUSED = r"(?:Packet filtered|Destination \w+ Prohibited|Destination Port Unreachable)"
+_FROM = r"From (\S{2,45}?):? icmp_seq=\d{1,5} "
+_REFUSED = r"(?:Packet filtered|Destination \w{1,9} Prohibited|Destination Port Unreachable)"
+_ANSWERED = re.compile(r"\b[1-9]\d{0,2} received")
+
+# What the kernel knows of a neighbour: ip-neighbour(8).
+_STATES = "PERMANENT NOARP REACHABLE STALE NONE INCOMPLETE DELAY PROBE FAILED".split()
 
 Answer = Mapping[tuple[str, str], list[str]]
 
@@ -72,18 +76,18 @@ class _Setting:
     """What a script for trials is made from."""
 
     machines: Mapping[str, Machine]
+    facts: Mapping[str, Facts]
     probes: Mapping[str, tuple[Probe, ...]]
     tcp: int  # the port, or 0 for ICMP
 
-    def probe(self, name: str, family: int) -> Address | None:
-        """The address of a machine's probe."""
-        return next((p.address for p in self.probes[name] if p.address.version == family), None)
+    def ends(self, pair: Pair) -> str:
+        """Who pings and who is pinged, for trials.sh."""
+        source = self._probe(pair.source, pair.family) if pair.from_pod else "machine"
+        return f"{source} {self._probe(pair.target, pair.family)}"
 
-    def ends(self, pair: Pair) -> tuple[Address | None, Address | None]:
-        """The addresses that ping and are pinged."""
-        inner = self.machines[pair.source].internal_ip(pair.family)
-        source = self.probe(pair.source, pair.family) if pair.from_pod else inner
-        return source, self.probe(pair.target, pair.family)
+    def _probe(self, name: str, family: int) -> str:
+        found = (p.address for p in self.probes[name] if p.address.version == family)
+        return str(next(found, "none"))
 
 
 def schedule(pairs: Iterable[Pair], rounds: int = ROUNDS) -> list[list[Pair]]:
@@ -109,7 +113,7 @@ def run_trials(
 ) -> Trials:
     """Try silent pairs, as many as there is time for, and how large the others' packets may be.
 
-    With `tcp`, a port, by TCP connections, as `pings.pings` has them.
+    With `tcp`, a port, by TCP connections, as `pings.ping_script` has them.
     """
     tried = [pair for chosen in schedule(silent) for pair in chosen]
     names = {name for pair in (*tried, *large) for name in (pair.source, pair.target)}
@@ -117,7 +121,7 @@ def run_trials(
         return Trials()
     machines = {m.name: m for m in survey.cluster.machines if m.name in names}
     own = {name: probes(machine, survey.facts[name]) for name, machine in machines.items()}
-    setting = _Setting(machines, own, tcp)
+    setting = _Setting(machines, survey.facts, own, tcp)
     ready = Gate(READY, names)
     gates = {
         pair: [Gate(f"== {at} {number}.", (pair.source, pair.target)) for at in ("at", "sent")]
@@ -126,57 +130,42 @@ def run_trials(
 
     def job(name: str) -> Callable[[Shell], str]:
         mine = [gate for p in tried if name in (p.source, p.target) for gate in gates[p]]
-        own_part = _pings(name, tried, [p for p in large if p.source == name], setting)
-        text = probe_script(own[name], own_part, survey.facts[name])
-
+        text = _script(name, tried, large, setting)
         return lambda shell: run_through(shell, text, name, [ready, *mine], TIMEOUT)
 
     answers = fleet.meet({name: job(name) for name in machines}, "pinging one by one")
-    found = {name: sections(a) for name, a in answers.items() if not isinstance(a, Trouble)}
-    return read_trials(tried, large, found, survey.facts, tcp)
+    return read_trials(tried, large, heard(answers), survey.facts, tcp)
 
 
-def _pings(name: str, tried: Sequence[Pair], large: Sequence[Pair], setting: _Setting) -> Script:
-    """One machine's part in all trials, for `probe_script`."""
-    parts = [
-        _trial(number, pair, name, setting)
-        for number, pair in enumerate(tried)
-        if name in (pair.source, pair.target)
-    ]
-    return script(
+def _script(name: str, tried: Sequence[Pair], large: Sequence[Pair], setting: _Setting) -> Script:
+    """The script of one machine."""
+    return probe_script(
+        setting.probes[name],
+        setting.facts[name],
+        "connect.sh",
         "firewall.sh",
-        "ask.sh",
         "trials.sh",
         count=COUNT,
-        sizes=[line for pair in large for line in _sizes(pair, setting)],
-        trials=parts,
-        port=setting.tcp or "",
+        tcp=setting.tcp or "",
+        sizes=SIZES,
+        large=[
+            f"{number} {pair.family} {setting.ends(pair)}"
+            for number, pair in enumerate(large)
+            if pair.source == name
+        ],
+        trials=[
+            f"{number} {pair.family} {_part(pair, name, setting)}"
+            for number, pair in enumerate(tried)
+            if name in (pair.source, pair.target)
+        ],
     )
 
 
-def _from(pair: Pair, setting: _Setting) -> Address | str:
-    """From where a pair pings, as trials.sh has it."""
-    source, _ = setting.ends(pair)
-    return source if pair.from_pod and source else "host"
-
-
-def _sizes(pair: Pair, setting: _Setting) -> list[str]:
-    header = 28 if pair.family == 4 else 48  # bytes of IP and ICMP
-    ends = f"{_from(pair, setting)} {setting.ends(pair)[1]}"
-    return [f"{_size_key(pair)} {size} {header} {ends}" for size in SIZES]
-
-
-def _size_key(pair: Pair) -> str:
-    return f"{pair.target}/{pair.family}/{pair.from_pod}"
-
-
-def _trial(number: int, pair: Pair, name: str, setting: _Setting) -> str:
-    """One machine's part in a trial, as trials.sh has it."""
-    role, other = ("source", pair.target) if name == pair.source else ("target", pair.source)
-    hops = 2 if pair.from_pod else 1  # the target's machine is the last that answers
-    neighbour = setting.machines[other].internal_ip(pair.family) or "-"
-    ends = f"{_from(pair, setting)} {setting.ends(pair)[1]}"
-    return f"{number} {pair.family} {role} {ends} {hops} {neighbour}"
+def _part(pair: Pair, name: str, setting: _Setting) -> str:
+    """One machine's part in a trial, for trials.sh."""
+    part, other = ("source", pair.target) if name == pair.source else ("target", pair.source)
+    neighbour = setting.machines[other].internal_ip(pair.family)
+    return f"{part} {setting.ends(pair)} {neighbour or 'none'}"
 
 
 def read_trials(
@@ -190,30 +179,54 @@ def read_trials(
     trials = []
     for number, pair in enumerate(tried):
         if pair.source in answers and pair.target in answers:
-            said = answers[pair.source]
-            ping = " ".join(said.get(("ping", str(number)), []))
-            hop = " ".join(said.get(("hop", str(number)), []))
-            passed = {str(i.ip) for _, i in facts[pair.target].addresses}
-            trials.append(
-                Trial(
-                    pair,
-                    answered=bool(re.search(r"[1-9][0-9]{0,8} received", ping)),
-                    reached=bool(passed & set(re.findall(_FROM, hop))),
-                    refused_by=_owner(re.findall(_FROM + _REFUSED, ping), pair, facts),
-                    source=_end(said, number, pair.family, tcp),
-                    target=_end(answers[pair.target], number, pair.family, tcp),
-                    tcp=tcp > 0,
-                )
-            )
-    return Trials(tuple(trials), {pair: _largest(answers, pair) for pair in large})
+            with suppress(ValueError):
+                trials.append(_trial(number, pair, answers, facts, tcp))
+    largest = {
+        pair: _largest(answers.get(pair.source, {}), number) for number, pair in enumerate(large)
+    }
+    return Trials(tuple(trials), largest)
 
 
-def _owner(addresses: Iterable[str], pair: Pair, facts: Mapping[str, Facts]) -> str:
+def _trial(
+    number: int,
+    pair: Pair,
+    answers: Mapping[str, Answer],
+    facts: Mapping[str, Facts],
+    tcp: int,
+) -> Trial:
+    """Raises ValueError where an end's answer cannot be read."""
+    said = answers[pair.source]
+    ping = said.get(("ping", str(number)), [])
+    hop = said.get(("hop", str(number)), [])
+    return Trial(
+        pair,
+        answered=any(map(_ANSWERED.search, ping)),
+        reached=not _addresses(facts[pair.target]).isdisjoint(_senders(_FROM, hop)),
+        refused_by=_owner(_senders(_FROM + _REFUSED, ping), pair, facts),
+        source=_end(said, number, pair.family, tcp),
+        target=_end(answers[pair.target], number, pair.family, tcp),
+        tcp=tcp > 0,
+    )
+
+
+def _senders(pattern: str, lines: Iterable[str]) -> set[Address]:
+    """Who sent the ICMP errors of that pattern; not a link-local address, which has a scope."""
+    found = set()
+    for line in lines:
+        for text in re.findall(pattern, line):
+            with suppress(ValueError):
+                found.add(values.address(text))
+    return found
+
+
+def _addresses(facts: Facts) -> set[Address]:
+    return {interface.ip for _, interface in facts.addresses}
+
+
+def _owner(addresses: set[Address], pair: Pair, facts: Mapping[str, Facts]) -> str:
     """Which end of a pair has one of these addresses."""
-    for name in (pair.source, pair.target):
-        if {str(i.ip) for _, i in facts[name].addresses} & set(addresses):
-            return name
-    return ""
+    ends = (pair.source, pair.target)
+    return next((name for name in ends if addresses & _addresses(facts[name])), "")
 
 
 def _end(said: Answer, number: int, family: int, tcp: int) -> End:
@@ -230,7 +243,7 @@ def _end(said: Answer, number: int, family: int, tcp: int) -> End:
     return End(
         requests=_requests(of("after"), family, tcp) - _requests(of("before"), family, tcp),
         drops=tuple(risen),
-        neighbour=state[-1] if state else "",
+        neighbour=state[-1] if state and state[-1] in _STATES else "",
         filtered=_filtered(of("after")) > _filtered(of("before")),
     )
 
@@ -241,8 +254,8 @@ def _requests(lines: Sequence[str], family: int, tcp: int) -> int:
         return _counter(lines, "Tcp:", "InSegs")
     if family == 4:
         return _counter(lines, "Icmp:", "InEchos")
-    found = [line.split()[1:] for line in lines if line.startswith("Icmp6InEchos")]
-    return _counted(found[0][0]) if found and found[0] else 0
+    found = [line.split()[1:2] for line in lines if line.startswith("Icmp6InEchos")]
+    return _count(*found[0]) if found else 0
 
 
 def _filtered(lines: Sequence[str]) -> int:
@@ -256,20 +269,19 @@ def _counter(lines: Sequence[str], group: str, name: str) -> int:
     A group has two lines that start with its name: one has its counters' names, one the values.
     """
     rows = [line.split() for line in lines if line.startswith(group)]
-    names, values = [*rows, [], []][:2]
-    found = [v for key, v in zip(names, values, strict=False) if key == name]
-    return _counted(found[0]) if found else 0
+    names, counters = [*rows, [], []][:2]
+    found = [value for key, value in zip(names, counters, strict=False) if key == name]
+    return _count(found[0]) if found else 0
 
 
-def _counted(text: str) -> int:
-    """What a counter shows; one that holds no number has counted nothing."""
+def _count(digits: str = "") -> int:
+    """A counter; what no kernel counts up to is 0."""
     try:
-        return values.number(text)
+        return values.number(digits)
     except ValueError:
         return 0
 
 
-def _largest(answers: Mapping[str, Answer], pair: Pair) -> int:
+def _largest(said: Answer, number: int) -> int:
     """The largest of SIZES that was answered; 0 if none."""
-    said = answers.get(pair.source, {})
-    return max((n for n in SIZES if ("size", f"{_size_key(pair)} {n}") in said), default=0)
+    return max((size for size in SIZES if ("size", f"{number} {size}") in said), default=0)

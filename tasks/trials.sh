@@ -1,89 +1,99 @@
-# Pairs pinged alone, while both of their ends count.
+# Pairs pinged one at a time, with both ends watched; with probe.sh, connect.sh and firewall.sh.
+# A pair is sent from an address of the probe, or by `machine` from the machine itself.
 #
-# sizes: a line "KEY BYTES HEADER FROM TARGET" for each size that a packet may get through with
-# trials: a line "NUMBER FAMILY ROLE FROM TARGET HOPS NEIGHBOUR" for each trial that this machine
-#   has a part in. ROLE: source or target. FROM: the address of the probe that pings, or "host".
-#   HOPS: how many routers a packet may pass, so that the target's machine answers it itself.
-#   NEIGHBOUR: the other machine's internal IP, or "-".
-# port: what is connected to instead, empty for pings
+# Values: tcp (a port or empty), sizes (bytes of a packet), large (a
+# number, family, source and target each), trials (see trial)
 
-# count_now before|after NUMBER FAMILY: what came, and what was dropped so far.
-count_now() {
-  echo "== $1 $2"
-  cat /proc/net/snmp /proc/net/snmp6 2>/dev/null | grep -E '^Icmp: |^Icmp6InEchos|^Tcp: '
-  host cat /proc/net/netstat | grep '^TcpExt: '
-  echo "== $1-firewall $2"
-  firewall "$3"
+# pings: how large packets may be; then trial after trial.
+pings() {
+  # shellcheck disable=SC2086  # four words each
+  set -- $large
+  while [ $# -gt 0 ]; do
+    [ "$2" = 4 ] && headers=28 || headers=48 # of IP and ICMP
+    for size in $sizes; do fits "$1" "$size" "$3" "$4" $((size - headers)) & done
+    shift 4
+  done
+  wait
+  # shellcheck disable=SC2086  # six words each
+  set -- $trials
+  while [ $# -gt 0 ]; do
+    trial "$1" "$2" "$3" "$4" "$5" "$6"
+    shift 6
+  done
+  echo "== end"
 }
 
-# say KEY NUMBER COMMAND...: what a command says, in a section.
-say() {
+# fits NUMBER SIZE SOURCE TARGET BYTES: whether a packet of that size is answered.
+fits() {
+  send "$3" "$4" -c 1 -W 1 -M "do" -s "$5" >/dev/null 2>&1 </dev/null && echo "== size $1 $2"
+}
+
+# trial NUMBER FAMILY source|target SOURCE TARGET NEIGHBOUR: one end's part; without an address of
+# the other machine, NEIGHBOUR is `none`.
+trial() {
+  counters before "$1" "$2"
+  echo "== at $1."
+  await
+  if [ "$3" = source ]; then
+    [ "$4" = machine ] && routers=0 || routers=1 # that a packet passes before the target's machine
+    try hop "$1" send "$4" "$5" -c 1 -W 1 -t $((routers + 1)) &
+    try ping "$1" reach "$4" "$5" &
+    wait
+  fi
+  echo "== sent $1."
+  await
+  counters after "$1" "$2"
+  [ "$6" = none ] || neighbour "$1" "$6"
+}
+
+# send SOURCE TARGET OPTION...: ping.
+send() {
+  source=$1 target=$2
+  shift 2
+  if [ "$source" = machine ]; then
+    host ping -n "$@" "$target"
+  else
+    ping -n "$@" -I "$source" "$target"
+  fi
+}
+
+# reach SOURCE TARGET: ping, or connect where that was asked for.
+reach() {
+  if [ -z "$tcp" ]; then
+    send "$1" "$2" -c 2 -i 0.2 -W 1
+  elif [ "$1" = machine ]; then
+    connect "$2" "$tcp" host
+  else
+    connect "$2" "$tcp"
+  fi
+}
+
+# try hop|ping NUMBER COMMAND...: all that a command says, in one piece.
+try() {
   key="$1 $2"
   shift 2
   words=$("$@" 2>&1 </dev/null)
   printf '== %s\n%s\n' "$key" "$words"
 }
 
-# ping_from host|ADDRESS OPTION...: ping from the machine, or from its probe.
-ping_from() {
-  from=$1
-  shift
-  if [ "$from" = host ]; then host ping -n "$@"; else ping -n -I "$from" "$@"; fi
+# counters before|after NUMBER FAMILY: what the kernels and the firewall have counted so far.
+counters() {
+  echo "== $1 $2"
+  grep -hE '^Icmp: |^Icmp6InEchos|^Tcp: ' /proc/net/snmp /proc/net/snmp6 2>/dev/null
+  host grep '^TcpExt: ' /proc/net/netstat
+  echo "== $1-firewall $2"
+  firewall "$3"
 }
 
-# try FROM TARGET: two pings, or connections.
-try() {
-  if [ ! "$port" ]; then ping_from "$1" -c 2 -i 0.2 -W 1 "$2"
-  elif [ "$1" = host ]; then connect "$2" "$port" host
-  else connect "$2" "$port"; fi
-}
-
-# neighbour NUMBER ADDRESS: what the kernel knows of another machine on the link.
+# neighbour NUMBER ADDRESS: what the machine knows of the other one on the link. The kernel asks a
+# neighbour that it knew, 5 s later and for 3 s, before it gives it up.
 neighbour() {
   echo "== neighbour $1"
-  tries=0 # the kernel asks one that it knew, 5 s later and for 3 s, before it gives it up
+  tries=0
   while tries=$((tries + 1)); do
     state=$(host ip -oneline neigh show to "$2")
-    case $state in *DELAY*|*PROBE*) [ $tries -lt 45 ] || break ;; *) break ;; esac
+    case $state in *DELAY* | *PROBE*) [ $tries -lt 45 ] || break ;; *) break ;; esac
     sleep 0.2
   done
   echo "$state"
-}
-
-# size KEY BYTES HEADER FROM TARGET: whether a packet of so many bytes gets through whole.
-size() {
-  ping_from "$4" -c 1 -W 1 -M 'do' -s $(($2 - $3)) "$5" >/dev/null 2>&1 </dev/null &&
-    echo "== size $1 $2"
-}
-
-# trial NUMBER FAMILY ROLE FROM TARGET HOPS NEIGHBOUR: this machine's part in one.
-trial() {
-  count_now before "$1" "$2"
-  echo "== at $1."
-  await
-  if [ "$3" = source ]; then
-    say hop "$1" ping_from "$4" -c 1 -W 1 -t "$6" "$5" &
-    say ping "$1" try "$4" "$5" &
-    wait
-  fi
-  echo "== sent $1."
-  await
-  count_now after "$1" "$2"
-  [ "$7" = - ] || neighbour "$1" "$7"
-}
-
-# pings: descriptor 4 has the list, since trials listen on stdin.
-pings() {
-  while read -r key bytes header from target; do
-    [ ! "$target" ] || size "$key" "$bytes" "$header" "$from" "$target" &
-  done <<END
-$sizes
-END
-  wait
-  while read -r number family role from target hops other <&4; do
-    [ ! "$other" ] || trial "$number" "$family" "$role" "$from" "$target" "$hops" "$other"
-  done 4<<END
-$trials
-END
-  echo "== end"
 }

@@ -96,7 +96,8 @@ def decimal(text: str, most: float) -> float:
 
 def device(text: str) -> str:
     """The name of a network link, as dev_valid_name in Linux's net/core/dev.c has it."""
-    if 0 < len(text) < 16 and text.isprintable() and not set(text) & set("/: "):
+    named = 0 < len(text) < 16 and text not in (".", "..")
+    if named and text.isprintable() and not set(text) & set("/: "):
         return text
     raise ValueError(f"not the name of a network link: {quoted(text)}")
 

@@ -1,13 +1,18 @@
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.answer import sections
+from tasks.facts import Facts
+from tasks.pings import Target, ping_script, read_report
 from tasks.probe import probes
 
 from .builders import facts, machine
+from .scripts import answer, stub
 
 
 @pytest.mark.parametrize(
@@ -51,3 +56,85 @@ def test_a_probe_is_on_the_bridge_only_where_all_its_families_are() -> None:
     assert [str(p.gateway) for p in both] == ["10.200.0.1", "fd00:200::1"]
     one = probes(worker, facts(0, addresses=(four,)))
     assert [p.gateway for p in one] == [None, None]
+
+
+FAMILIES = (4, 6)
+BRIDGE = facts(
+    0,
+    families=FAMILIES,
+    addresses=(
+        ("cni0", ip_interface("10.200.0.1/24")),
+        ("cni0", ip_interface("fd00:200::1/64")),
+    ),
+)
+# The machine: an address of each family, and a bridge where pods would be.
+MACHINE = """ip link set lo up
+ip addr add 10.240.0.6/32 dev lo
+ip addr add fd00:240::6/128 dev lo nodad"""
+WITH_BRIDGE = f"""{MACHINE}
+ip link add cni0 type bridge
+ip addr add 10.200.0.1/24 dev cni0
+ip addr add fd00:200::1/64 dev cni0 nodad
+ip link set cni0 up"""
+GATEWAYS = {4: ip_address("10.240.0.6"), 6: ip_address("fd00:240::6")}
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
+@pytest.mark.parametrize(
+    ("before", "asked", "wired"),
+    [(WITH_BRIDGE, BRIDGE, "bridge"), (MACHINE, facts(0, families=FAMILIES), "routed")],
+)
+def test_a_probe_is_reached_and_reaches_out(
+    shell: str, before: str, asked: Facts, wired: str, tmp_path: Path
+) -> None:
+    own = probes(machine(0, families=FAMILIES), asked)
+    targets = [
+        target
+        for probe in own
+        for target in (
+            Target("itself", probe.address, None),
+            Target("machine", GATEWAYS[probe.address.version], probe.address),
+        )
+    ]
+    said = answer(ping_script(own, asked, targets), tmp_path, before=before, shell=shell)
+    report = read_report(said, targets)
+    assert (report.wired, report.why) == (wired, "")
+    assert [(p.worker, p.family, p.received, p.large) for p in report.pings] == [
+        (target.worker, target.address.version, 3, True) for target in targets
+    ]
+
+
+def test_where_no_namespace_is_to_be_had_lo_stands_in_until_the_end(tmp_path: Path) -> None:
+    stub(tmp_path, "unshare", "echo no; exit 1")
+    own = probes(machine(0, families=FAMILIES), facts(0))
+    targets = [Target("itself", probe.address, probe.address) for probe in own]
+    left = "echo == left; ip -oneline address show dev lo scope global"
+    script = ping_script(own, facts(0), targets)
+    said = answer(script, tmp_path, before=MACHINE, after=left)
+    report = read_report(said, targets)
+    assert (report.wired, report.why) == ("lo", "no")
+    assert [ping.received for ping in report.pings] == [3, 3]
+    addresses = [line.split()[3] for line in sections(said)["left", ""]]
+    assert addresses == ["10.240.0.6/32", "fd00:240::6/128"]
+
+
+def test_a_probe_leaves_nothing(tmp_path: Path) -> None:
+    own = probes(machine(0, families=FAMILIES), BRIDGE)
+    shows = "ip -oneline address; ip -oneline link; ip route show table all; ip neigh"
+    shown = f"echo == shown; {{ {shows}; }} | grep -vE ' cni0 |: cni0:|^ff00'"
+    script = ping_script(own, BRIDGE, [])
+    before = sections(answer("main() { :; }", tmp_path, before=WITH_BRIDGE, after=shown))
+    after = sections(answer(script, tmp_path, before=WITH_BRIDGE, after=shown))
+    assert ("ready", "bridge") in after
+    assert after["shown", ""] == before["shown", ""]
+
+
+def test_what_a_machine_calls_its_bridge_is_no_shell(tmp_path: Path) -> None:
+    name = "a'b\"; touch owned; $(touch owned)`touch owned`\n touch owned"
+    asked = replace(BRIDGE, pod_bridge=name, addresses=((name, ip_interface("10.200.0.1/24")),))
+    own = probes(machine(0), asked)
+    assert own[0].gateway is not None
+    report = read_report(answer(ping_script(own, asked, []), tmp_path, before=MACHINE), ())
+    assert report.wired == "lo"
+    assert report.why
+    assert not (tmp_path / "owned").exists()

@@ -13,8 +13,8 @@ from tasks.changes import Change, MachinePlan
 from tasks.facts import Displaced
 from tasks.outcome import read_outcome
 from tasks.persistence import File, Files
-from tasks.pings import Target, pings
-from tasks.probe import Probe, probe_script
+from tasks.pings import Target, ping_script
+from tasks.probe import Probe
 from tasks.question import question
 from tasks.run import Run
 from tasks.steps import Steps, steps
@@ -99,10 +99,8 @@ def scripts() -> list[str]:
         armed.push(run),
         armed.confirm(run, [kept]),
         armed._undo(made, run),
-        probe_script(
-            (probe,), pings([Target("worker-1", probe.address, probe.address)], 1500), asked
-        ),
-        probe_script((), pings([], 1500), asked),
+        ping_script((probe,), asked, [Target("worker-1", probe.address, probe.address)]),
+        ping_script((), asked, []),
     ]
 
 

@@ -295,6 +295,19 @@ def test_real_pods_answer_and_say_as_what_they_arrive(lab: Lab) -> None:
     ]
 
 
+HOSTILE = "/var/lib/cni/networks/bridge/fd00:200:0:1::2%$(cd;id>owned)"
+
+
+def test_the_name_of_a_file_of_one_worker_runs_on_none(make_lab: MakeLab) -> None:
+    lab = make_lab(dual_stack())
+    ok(lab.fab("apply-routes"))
+    on(lab, "worker-1", f"touch '{HOSTILE}'")
+    out = ok(lab.fab("verify", "--pods"))
+    for machine in lab.cluster.machines:
+        assert "owned" not in on(lab, machine.name, "cd; ls . /")
+    assert "owned" not in out
+
+
 def test_a_sample_says_that_it_is_one(lab: Lab) -> None:
     out = ok(lab.fab("verify", "--sample", "1", "--seed", "7"))
     assert "a sample, 1 peers each, --seed 7" in " ".join(out.split())

@@ -1,0 +1,39 @@
+"""Scripts for machines, run here and without ssh, in a network of their own."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+# The real one: a test may put another in its place.
+UNSHARE = shutil.which("unshare") or "unshare"
+ALONE = (UNSHARE, "--net", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--")
+
+
+def answer(
+    script: str, directory: Path, *, before: str = ":", after: str = ":", shell: str = "sh"
+) -> str:
+    """What a script prints that is told to go on whenever it asks.
+
+    Commands come before and after it, in the same network. Programs in `directory` are found
+    first, and it is the working directory.
+    """
+    (directory / "said").write_text("go\n" * 20)
+    whole = f"{before}\n(\n{script}\nmain 3<said </dev/null\n)\n{after}"
+    done = subprocess.run(
+        [*ALONE, *shell.split(), "-c", whole],
+        cwd=directory,
+        env={"PATH": f"{directory}:{os.environ['PATH']}:/usr/sbin:/sbin", "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def stub(directory: Path, name: str, text: str) -> None:
+    """A program of that name in the directory, found before the real one."""
+    (directory / name).write_text(f"#!/bin/sh\n{text}")
+    (directory / name).chmod(0o755)

@@ -1,0 +1,77 @@
+"""Evidence: the script that asks for it, and what is read of it."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.evidence import SCRIPT, Link, read_evidence
+
+from .scripts import answer
+
+BEFORE = """ip link set lo up
+ip link add cni0 type bridge
+ip link add enp6s0 mtu 1400 type veth peer name far
+ip link set enp6s0 up
+ip link set cni0 up
+ip link add a.b type bridge
+echo 1 >/proc/sys/net/ipv4/ip_forward
+echo 0 >/proc/sys/net/ipv4/conf/enp6s0/forwarding
+echo 1 >/proc/sys/net/ipv4/conf/cni0/rp_filter
+iptables -P FORWARD DROP
+ip6tables -A FORWARD -s fd00::/64 -j DROP
+nft 'add table inet t; add chain inet t c { type filter hook input priority 0; policy drop; }'"""
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
+def test_a_machine_says_what_stands_in_the_way(shell: str, tmp_path: Path) -> None:
+    found = read_evidence(answer(SCRIPT, tmp_path, before=BEFORE, shell=shell))
+    assert found.links["enp6s0"] == Link(on=True, carrier=False, mtu=1400)
+    assert found.links["cni0"] == Link(on=True, carrier=True, mtu=1500)
+    assert found.links["a.b"] == Link(on=False, carrier=True, mtu=1500)
+    assert found.links["lo"].mtu == 65536
+    assert found.forwards(4) == ""
+    assert found.forwards(4, "enp6s0") == "net.ipv4.conf.enp6s0.forwarding"
+    assert found.strict("cni0") == "net.ipv4.conf.cni0.rp_filter"
+    assert {family: [drop.place for drop in drops] for family, drops in found.drops.items()} == {
+        4: ["iptables, policy DROP of FORWARD", "nft, policy drop of inet t c"],
+        6: [
+            "ip6tables, -A FORWARD -s fd00::/64 -j DROP",
+            "nft, policy drop of inet t c",
+        ],
+    }
+
+
+LINK = "2: eth0@if7: <BROADCAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP"
+
+
+@pytest.mark.parametrize(
+    ("line", "links"),
+    [
+        (LINK, {"eth0": Link(on=True, carrier=True, mtu=1500)}),
+        (LINK.replace("1500", "0"), {"eth0": Link(on=True, carrier=True, mtu=0)}),
+        (LINK.replace("1500", "9" * 5000), {}),
+        (LINK.replace("1500", "-1"), {}),
+        (LINK.replace("1500", "\u0661\u0665"), {}),
+        (LINK.replace("eth0", "eth0$(id)/x"), {}),
+        (LINK.replace("eth0", "e" * 16), {}),
+        (LINK.replace("eth0@if7:", "..:"), {}),
+        ("2: eth0: <UP> mtu", {}),
+        ("", {}),
+    ],
+)
+def test_a_link_that_cannot_be_read_is_left_out(line: str, links: dict[str, Link]) -> None:
+    assert read_evidence(f"== link\n{line}\n== end\n").links == links
+
+
+@pytest.mark.parametrize(
+    ("line", "sysctls"),
+    [
+        ("ipv4/ip_forward:1", {"ipv4/ip_forward": 1}),
+        ("ipv4/ip_forward:" + "1" * 5000, {}),
+        ("ipv4/ip_forward:\u0661", {}),
+        ("ipv4/ip forward:1", {}),
+        ("1", {}),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_left_out(line: str, sysctls: dict[str, int]) -> None:
+    assert read_evidence(f"== sysctl\n{line}\n== end\n").sysctls == sysctls
