@@ -1,7 +1,7 @@
 """What a twin is made of: planned from hosts.toml, with what that leaves out made up."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 
@@ -70,16 +70,21 @@ class Spec:
 
         spec = TypeAdapter(Spec).validate_json(text)
         for host in spec.hosts:
-            values.name(host.name)
+            _as_written(host.name, values.name)
             for address in (host.address, *host.internal_ips):
-                values.address(address)
+                _as_written(address, values.address)
             for cidr in host.pod_cidrs:
-                values.network(cidr)
+                _as_written(cidr, values.network)
             for nic in host.nics:
-                values.device(nic.name)
+                _as_written(nic.name, values.device)
                 for address in nic.addresses:
-                    values.interface(address)
+                    _as_written(address, values.interface)
         return replace(spec, made_up=tuple(map(values.shown, spec.made_up)))
+
+
+def _as_written(text: str, parse: Callable[[str], object]) -> None:
+    if str(parse(text)) != text:
+        raise ValueError(f"not as it is written: {values.quoted(text)}")
 
 
 def design(cluster: Cluster, pods: Collection[str] | None = None) -> Spec:
