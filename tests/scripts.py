@@ -1,13 +1,18 @@
-"""Scripts for machines, run here and without ssh, in a network of their own."""
+"""Scripts for machines, run here and without ssh, in a network and among processes of their own."""
 
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
-# The real one: a test may put another in its place.
-UNSHARE = shutil.which("unshare") or "unshare"
-ALONE = (UNSHARE, "--net", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)), "--")
+# The real unshare, since a test may put another in its place. Processes and mounts are apart too:
+# a script finds no others' networks by their processes, and nothing outlives it.
+ALONE = (
+    shutil.which("unshare") or "unshare",
+    *("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+    *(() if os.geteuid() == 0 else ("--map-root-user",)),
+    "--",
+)
 
 
 def answer(
