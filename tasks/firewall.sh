@@ -1,7 +1,8 @@
 # Given by who sends it: the function host, which runs a command in the machine's own network.
 
 # firewall FAMILY: the rules that drop packets, and the chains that lead to them. The names of
-# chains, and what a chain does not drop or jump to, stay on the machine.
+# chains, and what a chain does not drop or jump to, stay on the machine. nft prints a map that
+# leads to many chains on one line: it is cut between them where it is long.
 firewall() {
   save=iptables-save
   [ "$1" = 4 ] || save=ip6tables-save
@@ -11,5 +12,5 @@ firewall() {
   done
   echo "nft"
   host nft list ruleset 2>/dev/null |
-    grep -E '^(table|})|^[[:space:]]*(chain|})|hook|drop|reject|jump|goto'
+    sed -nE '/^(table|\})|^[[:space:]]*(chain|\})|hook|drop|reject|jump|goto/{/vmap.{1000}/s/, /\n/g;p;}'
 }

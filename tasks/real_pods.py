@@ -4,8 +4,7 @@ A probe shows what routes do; pods show the rest: whether their bridge is there,
 source address they arrive elsewhere. That is counted in the probes' own namespaces.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from . import values
@@ -46,19 +45,12 @@ def real_pods(survey: Survey) -> dict[str, list[Address]]:
     return {
         worker.name: [
             address
-            for address in sorted(_canonical(survey.facts[worker.name].reserved), key=int)
+            for address in sorted(survey.facts[worker.name].reserved, key=int)
             if values.within(values.host(address), worker.pod_cidrs)
         ][:MOST]
         for worker in survey.cluster.workers
         if worker.name in survey.facts
     }
-
-
-def _canonical(addresses: Iterable[Address]) -> Iterator[Address]:
-    """Those without a scope ID: the names of a worker's files go into the others' scripts."""
-    for address in addresses:
-        with suppress(ValueError):
-            yield values.address(str(address))
 
 
 def ping_real_pods(

@@ -75,3 +75,17 @@ def test_a_link_that_cannot_be_read_is_left_out(line: str, links: dict[str, Link
 )
 def test_a_setting_that_cannot_be_read_is_left_out(line: str, sysctls: dict[str, int]) -> None:
     assert read_evidence(f"== sysctl\n{line}\n== end\n").sysctls == sysctls
+
+
+def test_a_map_that_leads_to_many_chains_is_no_line_without_end(tmp_path: Path) -> None:
+    """As kube-proxy has one for each service, with a chain for each of its endpoints."""
+    chains = "\n".join(f"add chain ip t e{n}\nadd rule ip t e{n} drop" for n in range(2000))
+    ways = ", ".join(f"{n} : goto e{n}" for n in range(2000))
+    rules = f"""nft -f - <<'END'
+add table ip t
+add chain ip t c {{ type filter hook forward priority 0; }}
+{chains}
+add rule ip t c numgen random mod 2000 vmap {{ {ways} }}
+END"""
+    found = read_evidence(answer(SCRIPT, tmp_path, before=rules))
+    assert [drop.hooks for drop in found.drops[4]] == [frozenset({"forward"})] * 2000
