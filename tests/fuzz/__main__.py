@@ -54,6 +54,9 @@ def main() -> int:
             check=False,
             env={**os.environ, "TMPDIR": scratch},
         )
+        if not counts.exists():
+            print(f"the worker ended by itself, with {done.returncode}", file=sys.stderr)
+            return 1
         said = json.loads(counts.read_text())
     how = "guided by coverage" if given.guided else "by chance"
     line = (
