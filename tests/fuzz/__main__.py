@@ -87,7 +87,8 @@ and slow inputs, which take more than half a second and ten microseconds a chara
 |--:|--:|--:|--:|
 | {said["rounds"]} | {said["traceback"]} | {said["leak"]} | {said["slow"]} |
 
-Written by `python -m tests.fuzz --seed {seed}`, {how}; Python {platform.python_version()}.
+Written by `python -m tests.fuzz --rounds {said["rounds"]} --seed {seed}`, {how};
+Python {platform.python_version()}.
 """
 
 
