@@ -54,6 +54,9 @@ def main() -> int:
             check=False,
             env={**os.environ, "TMPDIR": scratch},
         )
+        if not counts.exists():
+            print(f"the worker ended by itself, with {done.returncode}", file=sys.stderr)
+            return 1
         said = json.loads(counts.read_text())
     how = "guided by coverage" if given.guided else "by chance"
     line = (
@@ -84,7 +87,8 @@ and slow inputs, which take more than half a second and ten microseconds a chara
 |--:|--:|--:|--:|
 | {said["rounds"]} | {said["traceback"]} | {said["leak"]} | {said["slow"]} |
 
-Written by `python -m tests.fuzz --seed {seed}`, {how}; Python {platform.python_version()}.
+Written by `python -m tests.fuzz --rounds {said["rounds"]} --seed {seed}`, {how};
+Python {platform.python_version()}.
 """
 
 

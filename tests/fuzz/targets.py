@@ -142,7 +142,7 @@ class World:
         uses: list[Callable[[], Iterator[Out]]] = [
             lambda: self._planned(plan_routes(survey.cluster, facts, REPLACE), survey),
             lambda: self._planned(plan_rollback(self.cluster, facts, {}), survey),
-            lambda: self._planned(plan_last(self.cluster, facts, last_run(facts)), survey),
+            lambda: self._planned(plan_last(self.cluster, facts, last_run({A: found})), survey),
             lambda: self._planned(plan_drain(survey.cluster, facts, "worker-2", True, {}), survey),
             lambda: self._pinged(survey),
             lambda: self._watched(survey),

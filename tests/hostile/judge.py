@@ -89,6 +89,7 @@ def _is_value(word: str) -> bool:
     if _CANONICAL.fullmatch(word):
         return True
     try:
-        return "%" not in word and str(ip_address(word.removesuffix("."))) in (word, word[:-1])
+        ip_address(word.removesuffix("."))
     except ValueError:
         return False
+    return "%" not in word

@@ -23,7 +23,7 @@ from .wiretap import Channel, Conversation, Played
 
 PATIENCE = 60  # seconds for a run, of which none waits for anything
 BUSY = 5  # seconds of processor time for one
-ANSWER = "2"  # seconds for an answer (Fabric's -T)
+ANSWER = "1"  # seconds for an answer (Fabric's -T)
 
 
 @dataclass(frozen=True)

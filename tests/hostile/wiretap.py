@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,11 +18,13 @@ from typing import Any
 
 from fabric import Connection
 
-# How tasks/shell.py puts a script into the shell that waits for one.
+# How tasks/shell.py puts a script into the shell that waits for one, and starts that shell.
 _FRAME = re.compile(
-    r"\(\n(.*)\nprintf '\S+-begin\S+' ([0-9a-f]{16});.*?-end\S+' ([0-9a-f]{16})\n", re.DOTALL
+    rb"\(\n(.*)\n[^\n]*?([0-9a-f]{16})[^\n]*; main 3<&0 [^\n]*\n"
+    rb"[^\n]*?([0-9a-f]{16})[^\n]*\n\) \|\| exit\n",
+    re.DOTALL,
 )
-_READY = re.compile(r"%s-ready\S+ ([0-9a-f]{16})")
+_NONCE = re.compile(r"[0-9a-f]{16}")
 _VALUE = re.compile(r"[0-9A-Fa-f]+(?:[.:]+[0-9A-Fa-f]+)+[:/\d]*|\d+")
 
 PATIENCE = 0.02  # seconds that a machine with nothing to say is silent, before time is up
@@ -38,6 +40,44 @@ class Conversation:
     said: list[str]  # the first before any line
 
 
+@dataclass(frozen=True)
+class _Script:
+    """A script that is sent, and what says that its answer begins, and ends."""
+
+    text: str
+    begin: str
+    end: str
+
+
+class _Sent:
+    """What is sent to a shell, piece by piece: scripts, and lines for the one under way."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._under_way = False
+
+    def more(self, data: bytes) -> Iterator[_Script | str]:
+        """What is whole with this piece."""
+        self._rest += data
+        while found := self._next():
+            yield found
+
+    def _next(self) -> _Script | str | None:
+        if not self._under_way or self._rest.startswith(b"(\n"):
+            frame = _FRAME.search(self._rest)
+            if frame is None:
+                return None
+            self._rest = self._rest[frame.end() :]
+            self._under_way = True
+            text, begin, end = (part.decode() for part in frame.groups())
+            return _Script(text, f"\n{begin}-begin\n", f"\n{end}-end\n")
+        line, whole, rest = self._rest.partition(b"\n")
+        if not whole:
+            return None
+        self._rest = rest
+        return line.decode() or " "
+
+
 class _Tap:
     """A channel, and what goes through it written down."""
 
@@ -45,35 +85,42 @@ class _Tap:
         self._channel = channel
         self._host = host
         self._log = log
-        self._nonces: tuple[str, str] | None = None
+        self._sent = _Sent()
+        self._script: _Script | None = None
         self._heard: list[bytearray] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._channel, name)
 
     def send(self, data: bytes) -> int:
-        text = data.decode()
-        if frame := _FRAME.search(text):
-            self._nonces = (frame[2], frame[3])
-            self._heard = [bytearray()]
-            self._log.append(Conversation(self._host, frame[1], [], [""]))
-            self._now = self._log[-1]
-        elif self._nonces:
-            self._now.told.append(text.rstrip("\n"))
-            self._now.said.append("")
-            self._heard.append(bytearray())
+        # What is sent is noted first: the answer may come before this returns.
+        number = min(len(data), 1 << 14)
+        self._note(data[:number])
+        self._channel.sendall(data[:number])
+        return number
+
+    def sendall(self, data: bytes) -> None:
+        self._note(data)
         self._channel.sendall(data)
-        return len(data)
+
+    def _note(self, data: bytes) -> None:
+        for what in self._sent.more(data):
+            if isinstance(what, _Script):
+                self._script = what
+                self._heard = [bytearray()]
+                self._now = Conversation(self._host, what.text, [], [""])
+                self._log.append(self._now)
+            else:
+                self._now.told.append(what)
+                self._now.said.append("")
+                self._heard.append(bytearray())
 
     def recv(self, size: int) -> bytes:
         data: bytes = self._channel.recv(size)
-        if self._nonces:
+        if self._script:
             self._heard[-1] += data
-            begin, end = (
-                f"\n{nonce}-{word}\n"
-                for nonce, word in zip(self._nonces, ("begin", "end"), strict=True)
-            )
             every = [part.decode("utf-8", "surrogateescape") for part in self._heard]
+            begin, end = self._script.begin, self._script.end
             self._now.said = [part.replace(begin, "").replace(end, "") for part in every]
         return data
 
@@ -160,6 +207,7 @@ class Channel:
         self._played = played
         self._host = host
         self._timeout = 0.0
+        self._sent = _Sent()
         self._heard = bytearray()
         self._parts: list[str] = []
         self._end = ""
@@ -170,25 +218,28 @@ class Channel:
     def settimeout(self, seconds: float) -> None:
         self._timeout = seconds
 
+    def get_transport(self) -> "Channel":
+        return self  # to be closed
+
     def exec_command(self, command: str) -> None:
-        ready = _READY.search(command)
-        assert ready, f"not as a shell is started: {command}"
-        self._heard += f"{ready[1]}-ready\n".encode()
+        nonce = _NONCE.search(command)
+        assert nonce, f"not as a shell is started: {command}"
+        self._heard += f"{nonce[0]}-ready\n".encode()
 
     def send(self, data: bytes) -> int:
-        text = data.decode("utf-8", "surrogateescape")
-        if frame := _FRAME.search(text):
-            held = self._played.answer(self._host, frame[1])
-            self._end = f"\n{frame[3]}-end\n"
-            self._parts = list(held.said)
-            self._heard += f"\n{frame[2]}-begin\n".encode()
-            self._say()
-        elif self._end:
-            self._played.told(self._host, text)
-            self._say()
-        else:
-            assert "-begin" not in text, "scripts are framed otherwise than this file knows"
+        self.sendall(data)
         return len(data)
+
+    def sendall(self, data: bytes) -> None:
+        for what in self._sent.more(data):
+            if isinstance(what, _Script):
+                held = self._played.answer(self._host, what.text)
+                self._parts = list(held.said)
+                self._end = what.end
+                self._heard += what.begin.encode()
+            else:
+                self._played.told(self._host, what)
+            self._say()
 
     def _say(self) -> None:
         """What comes next; once all is said the script ends."""
@@ -205,10 +256,6 @@ class Channel:
         data = bytes(self._heard[:size])
         del self._heard[:size]
         return data
-
-    def get_transport(self) -> "Channel":
-        """What is closed where a machine does not end."""
-        return self
 
     def close(self) -> None:
         self.closed = True
