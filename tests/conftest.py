@@ -1,17 +1,16 @@
-"""What every test leaves as it found it."""
+"""What every test begins with."""
 
 import signal
-from collections.abc import Iterator
 
 import pytest
 
 from tasks.interrupts import SIGNALS
 
+AT_START = {number: signal.getsignal(number) for number in SIGNALS}
+
 
 @pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
+def handlers() -> None:
     """Signals as they were: a change made in this process leaves them ignored, for children too."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield
-    for number, handler in before.items():
+    for number, handler in AT_START.items():
         signal.signal(number, handler)

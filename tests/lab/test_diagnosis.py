@@ -419,6 +419,9 @@ def take_advice(lab: Lab, remedy: str) -> bool:
     return bool(commands) or remedy.startswith("fab ")
 
 
+pytestmark = pytest.mark.timeout(400)  # the first test waits for all faults
+
+
 @pytest.fixture(scope="module")
 def sayings(tmp_path_factory: MakeDirectory) -> Iterator[Mapping[str, Said]]:
     """What verify said of each fault."""
