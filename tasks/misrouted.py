@@ -125,8 +125,8 @@ def _way(route: Route) -> str:
     """Where a route leads, in words."""
     if route.type != "unicast":
         return f"nowhere ({route.type} {route.prefix})"
-    if len(route.hops) > 1:
-        return "several ways"
+    if len(route.hops) != 1:
+        return "several ways" if route.hops else "by a next hop object"
     return f"via {route.next_hop}" if route.next_hop else f"to the link of {route.hops[0].dev}"
 
 

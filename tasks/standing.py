@@ -1,5 +1,6 @@
 """Which pairs must go on answering: those that did before a run, and have routes after it."""
 
+import sys
 from collections.abc import Iterable, Mapping
 
 from .changes import MachinePlan, Plan
@@ -74,12 +75,13 @@ class PairCheck:
         self.silent: Pairs = frozenset()
 
     def __call__(self) -> str:
-        """Why everything has to go back; empty where no pair has gone silent."""
+        """Why everything has to go back, in our own words; empty where no pair has gone silent."""
         try:
             silent = self._silent(self._after)
             gone = self._silent(silent & self._answered)
         except Stop as stop:
-            return f"the pings after the change failed: {stop.message}"
+            print(stop.message, file=sys.stderr)  # a machine's words are for no other's history
+            return "the pings after the change failed"
         self.silent = silent - self._answered
         if not gone:
             return ""

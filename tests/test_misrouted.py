@@ -93,6 +93,12 @@ def test_a_machine_that_leads_its_own_pods_away() -> None:
     assert cause.words == "worker-1 has no route to its own pods"
 
 
+def test_a_next_hop_object_of_which_nothing_is_shown_is_told_of() -> None:
+    """Where net.ipv4.nexthop_compat_mode is 0, an older ip shows the number alone."""
+    (cause,) = causes(machine(1, "10.200.1.0/24 nhid 7 proto zebra"), SILENT)
+    assert "sends packets for its own pods by a next hop object" in cause.words
+
+
 def ruled(text: str, *lines: str, silent: list[Pair] = SILENT) -> list[Cause]:
     values = dict(zip(text.split(), text.split()[1:], strict=False))
     source, target = (ip_network(values[w]) if w in values else None for w in ("from", "to"))

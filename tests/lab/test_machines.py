@@ -92,7 +92,10 @@ def test_an_sshd_with_one_session_at_a_time_is_told_of(lab: Lab) -> None:
     one = "sed -i '/^MaxSessions/d; $ a MaxSessions 1' /etc/ssh/sshd_config"
     on(lab, "worker-1", f"{one}; kill -HUP $(cat /run/sshd.pid)")
     before = lab.tables()
-    assert "set MaxSessions" in ok(lab.fab("apply-routes"), status=3)
+    done = lab.fab("apply-routes")
+    assert "the pings after the change failed" in ok(done, status=3)
+    assert "set MaxSessions" in done.stderr
+    assert "MaxSessions" not in on(lab, "worker-0", "cat /var/lib/pod-routes/history")
     assert lab.tables() == before
     ok(lab.fab("apply-routes", "--no-ping", "verify", "rollback", "--no-ping"))
     assert lab.tables() == before
