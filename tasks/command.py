@@ -14,9 +14,8 @@ from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 from .exits import Status, Stop
+from .files import private_key
 from .interrupts import allow
-from .key_file import NoKey
-from .key_file import read as read_key
 
 if TYPE_CHECKING:
     from .fleet import Fleet
@@ -208,16 +207,13 @@ def _refuse_identities(c: Context, names: list[str]) -> None:
     """Stop where -i names no private key: elsewhere, an inventory is what it names."""
     for identity in map(str, c.config.authentication.identities):
         try:
-            read_key(Path(identity).expanduser())
-            continue
-        except NoKey as error:
-            why = str(error)
+            private_key(Path(identity).expanduser())
         except OSError as error:
-            why = f"cannot be read ({error.strerror})"
-        raise Stop(
-            f"-i {identity} {why}; it is Fabric's, and names a key to log in with. Nothing was run"
-            f"\nanother hosts.toml is named after the task: fab {names[0]} --inventory {identity}"
-        )
+            raise Stop(
+                f"-i {identity}: cannot be used: {error.strerror}; it names a key to log in with."
+                " Nothing was run\n"
+                f"another hosts.toml is named after the task: fab {names[0]} --inventory {identity}"
+            ) from None
 
 
 def _print_no_more() -> None:

@@ -19,9 +19,8 @@ from pydantic_core import ErrorDetails
 from tasks import values
 from tasks.cluster import Address, Cluster, HostKeys, Machine, Network, Persist, Ssh
 from tasks.exits import Stop
-from tasks.files import content
+from tasks.files import MAX_KEY, check, content
 from tasks.inventory_checks import Mistake, mistakes_between
-from tasks.key_file import NoKey, checked
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -283,18 +282,13 @@ def _machines(file: _File, mistakes: list[Mistake]) -> tuple[Machine, ...]:
 
 
 def _unusable(key_file: Path) -> Iterator[Mistake]:
-    problem = ""
     try:
-        checked(key_file)
-    except NoKey as error:
-        problem = str(error)
+        check(key_file, MAX_KEY)
     except OSError as error:
-        problem = f"cannot be used ({error.strerror})"
-    if problem:
         yield (
             "ssh",
-            f"key_file: {key_file} {problem}; name a private key, make one with "
-            f"ssh-keygen -f {key_file}, or leave key_file out to use your own keys",
+            f"key_file: {key_file} cannot be used ({error.strerror}); name a private key, make one"
+            f" with ssh-keygen -f {key_file}, or leave key_file out to use your own keys",
         )
 
 

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from fabric import Config
 
-from . import key_file
 from .cluster import Cluster, Machine
 from .connection import Bounded, Connection, JumpHost
 from .exits import Stop
+from .files import private_key
 from .hostkeys import KnownHosts
 from .terminal import somebody_there
 
@@ -170,7 +170,7 @@ class _Encrypted(Exception):
 
 def _load(file: Path, passphrase: str | None) -> paramiko.PKey:
     try:
-        key = _own_key(key_file.read(file), passphrase.encode() if passphrase else None)
+        key = _own_key(private_key(file), passphrase.encode() if passphrase else None)
         certificate = file.with_name(f"{file.name}-cert.pub")
         if certificate.is_file():
             key.load_certificate(str(certificate))
@@ -179,8 +179,6 @@ def _load(file: Path, passphrase: str | None) -> paramiko.PKey:
         raise
     except OSError as error:
         raise Stop(f"{file}: cannot read the key: {error.strerror}") from error
-    except key_file.NoKey as error:
-        raise Stop(f"{file} {error}") from error
     except (TypeError, paramiko.PasswordRequiredException) as error:
         raise _Encrypted from error
     except (ValueError, UnsupportedAlgorithm, paramiko.SSHException) as error:

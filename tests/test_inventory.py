@@ -603,10 +603,11 @@ SSH = [
         "key_file: keys/id cannot be used (No such file or directory); "
         + KEY_ADVICE.format("keys/id"),
     ),
-    ('key_file = "."', "key_file: . is a directory; " + KEY_ADVICE.format(".")),
+    ('key_file = "."', "key_file: . cannot be used (Is a directory); " + KEY_ADVICE.format(".")),
     (
         'key_file = "/dev/zero"',
-        "key_file: /dev/zero is not a regular file; " + KEY_ADVICE.format("/dev/zero"),
+        "key_file: /dev/zero cannot be used (not a file but a device or a pipe); "
+        + KEY_ADVICE.format("/dev/zero"),
     ),
 ]
 

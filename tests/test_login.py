@@ -121,7 +121,7 @@ def test_what_is_no_key_is_said_and_not_waited_for(tmp_path: Path, kind: str) ->
     else:
         file.write_text("[cluster]\n")
     (machine, *_) = cluster(1).machines
-    with pytest.raises(Stop, match=f"{file} is "):
+    with pytest.raises(Stop, match=f"{file}: cannot read the key: "):
         login.Login(cluster(1), configured(f"Host *\n  IdentityFile {file}\n")).connection(machine)
 
 

@@ -101,8 +101,8 @@ def test_an_identity_that_is_an_inventory_is_refused_before_anything_runs(
     )
     assert done.returncode == 1
     assert done.stdout == ""
-    why = "is not a private key" if there else "cannot be read (No such file or directory)"
-    assert done.stderr.startswith(f"-i staging.toml {why}")
+    why = "not a private key" if there else "No such file or directory"
+    assert done.stderr.startswith(f"-i staging.toml: cannot be used: {why}; ")
     assert f"fab {task[0]} --inventory staging.toml" in done.stderr
     assert len(done.stderr.splitlines()) == 2
 
