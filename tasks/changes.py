@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .cluster import Network
 from .drift import Drift
 from .facts import Displaced
 from .guards import Obstacle
 from .persistence import NO_FILES, Files
 from .route import Route
+from .values import Network
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from ipaddress import ip_network
 from itertools import pairwise
 
-from .cluster import Address, Cluster, Machine, Network, within
+from .cluster import Cluster, Machine
 from .facts import Facts
 from .persistence import Way, ways_in
-from .values import Interface
+from .values import Address, Interface, Network, host, within
 from .words import first, listed
 
 MOST = 10  # values, or mistakes of one machine, past which they are counted
@@ -173,7 +172,7 @@ def own_addresses(
         (dev, i)
         for dev, i in facts.addresses
         if dev not in others
-        and not (i.is_loopback or i.is_link_local or within(ip_network(i.ip), cluster.pod_networks))
+        and not (i.is_loopback or i.is_link_local or within(host(i.ip), cluster.pod_networks))
     ]
 
 

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from .cluster import Cluster, Network
+from .cluster import Cluster
 from .evidence import Evidence, Link
 from .facts import Facts
 from .pairs import Pair
+from .values import Network
 
 
 @dataclass(frozen=True)

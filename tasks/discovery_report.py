@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .cluster import Cluster, Network
+from .cluster import Cluster
 from .combine import Discovery, Row, State
 from .discovery import Gathered
 from .providers import notes as provider_notes
 from .tables import MANY, counted, table, wrapped
 from .terminal import somebody_there
+from .values import Network
 from .write_inventory import Edit
 
 

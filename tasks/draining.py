@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 from .changes import Change, MachinePlan, Plan
-from .cluster import Cluster, within
+from .cluster import Cluster
 from .drift import vanished
 from .facts import Facts
 from .guards import waiting
 from .persistence import files_to
 from .reconcile import besides, staying
+from .values import within
 
 
 def plan_drain(

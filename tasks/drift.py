@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from .cluster import Network
 from .facts import Facts
 from .lookup import Lookup
 from .persistence import ways_in
 from .route import Route
+from .values import Network
 from .words import listed
 
 Kind = Literal["lost", "changed by another hand", "not in the file", "only in the file"]

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .changes import MachinePlan
-from .cluster import Address
 from .exits import Status
 from .outcome import Outcome, read_outcome
 from .readback import first_address
 from .route import Route
 from .shell import Trouble
 from .steps import Steps
+from .values import Address
 
 NO_STEPS = Steps((), ())
 UNSETTLED = ("unknown", "unconfirmed", "in doubt", "files not changed", "not as before")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from invoke import Context
 
 from . import values
-from .cluster import Address, Network
+from .values import Address, Network
 
 if TYPE_CHECKING:
     from .fleet import Fleet

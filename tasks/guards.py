@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from .cluster import Address, Cluster, Machine, Network, within
+from .cluster import Cluster, Machine
 from .facts import STATE, Facts
 from .lookup import Lookup, Prefixes
 from .route import Route
 from .rule import Rule
+from .values import Address, Network, within
 
 
 @dataclass(frozen=True)

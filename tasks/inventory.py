@@ -17,10 +17,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from pydantic_core import ErrorDetails
 
 from tasks import values
-from tasks.cluster import Address, Cluster, HostKeys, Machine, Network, Persist, Ssh
+from tasks.cluster import Cluster, HostKeys, Machine, Persist, Ssh
 from tasks.exits import Stop
 from tasks.files import MAX_KEY, check, content
 from tasks.inventory_checks import Mistake, mistakes_between
+from tasks.values import Address, Network
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -6,7 +6,8 @@ from itertools import product
 from typing import TypeVar
 
 from tasks import values
-from tasks.cluster import Cluster, Machine, Network, within
+from tasks.cluster import Cluster, Machine
+from tasks.values import Network, within
 
 Mistake = tuple[str, str]  # where: a machine's name or a table's; what is wrong and would be right
 _Owner = TypeVar("_Owner")

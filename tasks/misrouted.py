@@ -3,9 +3,8 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
 
-from .cluster import Address, Cluster, Machine, Network
+from .cluster import Cluster, Machine
 from .diagnosis import Cause, Scene
 from .facts import Facts
 from .lookup import Lookup
@@ -13,6 +12,7 @@ from .pairs import Pair
 from .probe import probes
 from .route import Route
 from .rule import Rule
+from .values import Address, Network, host
 from .words import listed, typed_on
 
 
@@ -271,7 +271,6 @@ def _networks(cluster: Cluster, addresses: Iterable[Address]) -> list[Network]:
     known = (*cluster.pod_networks, *cluster.node_networks)
     return list(
         dict.fromkeys(
-            next((network for network in known if ip in network), ip_network(ip))
-            for ip in addresses
+            next((network for network in known if ip in network), host(ip)) for ip in addresses
         )
     )

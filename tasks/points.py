@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
 from typing import Literal
 
 from .diagnosis import Cause, Scene
@@ -11,6 +10,7 @@ from .firewall import Drop, Packets, concerns, remedy, set_for_good
 from .pairs import Pair
 from .providers import PROVIDERS, provider_of
 from .trials import Trial, Trials
+from .values import host
 from .words import listed, typed_on
 
 UNHEARD = ("FAILED", "INCOMPLETE")  # a neighbour that does not answer; see ip-neighbour(8)
@@ -72,7 +72,7 @@ def _packets(scene: Scene, trial: Trial, name: str) -> Packets:
     return Packets(
         forwarded=pair.from_pod or name == pair.target,
         protocols=("tcp",) if trial.tcp else ("icmp", "icmpv6", "ipv6-icmp"),
-        networks=[n for m in machines for n in (*m.pod_cidrs, *map(ip_network, m.internal_ips))],
+        networks=[n for m in machines for n in (*m.pod_cidrs, *map(host, m.internal_ips))],
         devices=(scene.device(name, pair.family), scene.facts[name].pod_bridge),
     )
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from .batch import divided
-from .cluster import Address, Network
 from .facts import LOG, STATE
 from .persistence import PATTERNS
 from .route import OWN_PROTOCOL
 from .script import Script, script
+from .values import Address, Network
 
 NEEDED = ("ip", "ping", "flock")
 NOTHING = Script("settle() { :; }")

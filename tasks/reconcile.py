@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from .changes import Allowed, Change, MachinePlan, Plan
-from .cluster import Address, Cluster, Machine, Network, within
+from .cluster import Cluster, Machine
 from .drift import drift, vanished
 from .facts import Facts
 from .guards import (
@@ -23,6 +23,7 @@ from .lookup import Lookup, Prefixes
 from .persistence import files_to, unmanaged, ways_in
 from .route import Number, Place, Route, number_of, own_route, place_of
 from .settling import settle, settle_own
+from .values import Address, Network, within
 
 
 def plan_routes(

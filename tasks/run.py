@@ -7,8 +7,7 @@ import socket
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from .cluster import Network
-from .values import quoted
+from .values import Network, quoted
 
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{1,6}")
 

@@ -3,9 +3,9 @@
 from collections import Counter
 
 from .changes import Allowed, Change
-from .cluster import Network
 from .guards import Obstacle, cannot_come_back, route_in_the_way, says, twin_in_the_way
 from .route import Route
+from .values import Network
 
 
 def settle(

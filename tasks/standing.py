@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from .changes import MachinePlan, Plan
-from .cluster import Cluster, Network
+from .cluster import Cluster
 from .exits import Stop
 from .facts import Facts
 from .fleet import Fleet
@@ -13,6 +13,7 @@ from .pings import Report
 from .route import Route
 from .sample import Pairs
 from .survey import Survey
+from .values import Network
 from .words import listed
 
 

@@ -7,10 +7,10 @@ import shlex
 from dataclasses import dataclass
 
 from .changes import Change, MachinePlan
-from .cluster import Network
 from .facts import Displaced
 from .persistence import NO_FILES, Files
 from .route import Route
+from .values import Network
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 
 from . import values
-from .cluster import Address, Cluster, Machine, Network
+from .cluster import Cluster, Machine
 from .exits import Stop
+from .values import Address, Network
 
 # Prefix length of a node's network that the file does not tell, and of a made-up pod CIDR.
 PREFIX = {4: 24, 6: 64}

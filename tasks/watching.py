@@ -13,7 +13,6 @@ from time import monotonic
 
 from . import armed
 from .changes import Allowed, MachinePlan, Plan
-from .cluster import Network
 from .complete import complete, usurpers
 from .facts import Facts, read
 from .fleet import Fleet
@@ -25,6 +24,7 @@ from .rollout import roll_out
 from .run import new_run
 from .shell import Trouble
 from .tables import few
+from .values import Network
 
 PUT_BACK = 2  # times in a row that a lost route is put back; the third time it is left alone
 LOOK = 15  # seconds until a machine that says nothing counts as one that cannot be asked

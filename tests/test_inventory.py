@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.cluster import Cluster, Machine, Network, Ssh
+from tasks.cluster import Cluster, Machine, Ssh
 from tasks.exits import Status, Stop
 from tasks.inventory import read
+from tasks.values import Network
 
 HOSTS = Path("hosts.toml")
 CLUSTER = '[cluster]\npod_networks = ["10.200.0.0/16", "fd00:200::/48"]\n'
