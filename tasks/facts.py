@@ -10,7 +10,7 @@ from functools import cached_property
 from .answer import sections
 from .batch import DIVIDED, lasting
 from .claim import DEFAULT_BRIDGE, Claim, read_cni, read_kubelet
-from .persistence import Manager, read_managers
+from .persistence import Manager, is_ours, read_managers
 from .route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
 from .rule import Rule, read_rules
 from .run import is_run, run_id
@@ -145,7 +145,7 @@ def read(answer: str) -> Facts:
             file = detail.rpartition("/")[2].removesuffix(".text")
             if _DISPLACED.fullmatch(file) and is_run(file.partition("_")[0]):
                 displaced[file] = _displaced(file, lines)  # else another hand's
-        elif name == "file":
+        elif name == "file" and is_ours(detail):
             files[detail] = "".join(f"{line[1:]}\n" for line in lines)
         elif name == "run":
             words = tuple(detail.split())

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from .route import Route
@@ -18,6 +19,8 @@ IF_UP = "/etc/network/if-up.d/pod-routes"
 UNIT = "/etc/systemd/system/pod-routes.service"
 WANTED = "/etc/systemd/system/multi-user.target.wants/pod-routes.service"
 PATTERNS = ("/etc/systemd/network/*.network.d/50-pod-routes.conf", DISPATCHER, IF_UP, UNIT, WANTED)
+
+MAX_PATH = 320  # characters: a name has 255 at most (limits.h)
 
 _HEAD = "# Routes to other workers' pods. Made by `fab apply-routes`; `fab rollback` removes it.\n"
 _NAME = re.compile(r"[A-Za-z0-9._-]+")  # of a device, as all four formats take it unescaped
@@ -63,6 +66,11 @@ class Files:
 
 
 NO_FILES = Files()
+
+
+def is_ours(path: str) -> bool:
+    """Whether a path is one that a file of ours may have."""
+    return len(path) <= MAX_PATH and any(fnmatchcase(path, pattern) for pattern in PATTERNS)
 
 
 def files_to(

@@ -309,3 +309,10 @@ def test_an_answer_that_breaks_off_is_a_value_error(text: str) -> None:
 def test_policy_rules_that_come_before_the_main_table(rules: str, tables: list[str]) -> None:
     facts = read(f"== rule 4\n{rules}\n32766:\tfrom all lookup main\n== answering\n")
     assert [rule.table for rule in facts.rules] == tables
+
+
+def test_only_files_that_may_be_ours_are_taken_for_such() -> None:
+    ours = "/etc/systemd/network/eth0.network.d/50-pod-routes.conf"
+    others = ("/etc/passwd", ours.replace("eth0", "x" * 400))
+    text = "".join(f"== file {path}\n|text\n" for path in (ours, *others))
+    assert read(f"{text}== answering\n").files == {ours: "text\n"}
