@@ -70,7 +70,8 @@ NO_FILES = Files()
 
 def is_ours(path: str) -> bool:
     """Whether a path is one that a file of ours may have."""
-    return len(path) <= MAX_PATH and any(fnmatchcase(path, pattern) for pattern in PATTERNS)
+    plain = len(path) <= MAX_PATH and path.isprintable()
+    return plain and any(fnmatchcase(path, pattern) for pattern in PATTERNS)
 
 
 def files_to(

@@ -313,6 +313,6 @@ def test_policy_rules_that_come_before_the_main_table(rules: str, tables: list[s
 
 def test_only_files_that_may_be_ours_are_taken_for_such() -> None:
     ours = "/etc/systemd/network/eth0.network.d/50-pod-routes.conf"
-    others = ("/etc/passwd", ours.replace("eth0", "x" * 400))
+    others = ("/etc/passwd", ours.replace("eth0", "x" * 400), ours.replace("eth", "\t"))
     text = "".join(f"== file {path}\n|text\n" for path in (ours, *others))
     assert read(f"{text}== answering\n").files == {ours: "text\n"}
