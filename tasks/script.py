@@ -17,10 +17,11 @@ Value = str | int | Address | Network
 Values = Value | Iterable[Value]
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
+_TASKS = Path(__file__).parent
 
 
 def script(*files: str, **values: Values) -> Script:
-    """Shell files of this package, one after the other, with values assigned in front of them.
+    """Shell files of tasks/, one after the other, with values assigned in front of them.
 
     Several values of one variable stand a line each, so that `for` takes them one by one where
     they hold no blank. A script may be a value too: for `sh -c`, or for a file.
@@ -42,7 +43,7 @@ def _assigned(name: str, value: Values) -> str:
 
 @lru_cache
 def _text(file: str) -> str:
-    return (Path(__file__).parent / file).read_text(encoding="utf-8")
+    return (_TASKS / file).read_text(encoding="utf-8")
 
 
 def joined(*scripts: Script) -> Script:

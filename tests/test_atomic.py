@@ -9,6 +9,7 @@ import pytest
 
 from tasks.atomic import check_writable, replacing
 from tasks.exits import Stop
+from tests.paths import PROJECT
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +74,7 @@ with replacing(Path("hosts.toml"), sys.argv[1]):
 
 def writer(text: str) -> "subprocess.Popen[str]":
     """A run that has the new text beside its place, and waits until its stdin is closed."""
-    project = str(Path(__file__).parent.parent)
+    project = str(PROJECT)
     run = subprocess.Popen(
         [sys.executable, "-c", WRITER, text],
         stdin=subprocess.PIPE,

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from tasks.inventory import read
+from tests.paths import PROJECT
 
 from . import api
 
 FAB = (
     str(Path(sys.executable).with_name("fab")),
-    *("--search-root", str(Path(__file__).parent.parent)),
+    *("--search-root", str(PROJECT)),
 )
 HOSTS = """\
 # Ours.

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from .lab.conftest import PROJECT
+from tests.paths import PROJECT
 
 SCRIPT = """import resource, sys
 from tasks.exits import Stop

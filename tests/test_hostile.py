@@ -19,6 +19,7 @@ from fabric import Config
 from tasks.cluster import Cluster, Ssh
 from tasks.fleet import Fleet
 from tasks.shell import MAX_ANSWER, MAX_TROUBLE, Trouble
+from tests.paths import PROJECT
 
 from .builders import cluster
 from .hostile_sshd import (
@@ -32,7 +33,6 @@ from .hostile_sshd import (
     ssh,
 )
 
-PROJECT = Path(__file__).parent.parent
 FAB = Path(sys.executable).with_name("fab")
 VERSION = b"SSH-2.0-OpenSSH_9.2\r\n"
 NASTY = "\x1b[2J\x9b31m\u202e" + "loud " * 400

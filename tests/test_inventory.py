@@ -12,6 +12,7 @@ from tasks.cluster import Cluster, Machine, Ssh
 from tasks.exits import Status, Stop
 from tasks.inventory import read
 from tasks.values import Network
+from tests.paths import PROJECT
 
 HOSTS = Path("hosts.toml")
 CLUSTER = '[cluster]\npod_networks = ["10.200.0.0/16", "fd00:200::/48"]\n'
@@ -110,7 +111,7 @@ def test_least_file_and_its_defaults() -> None:
 
 
 def test_example_file() -> None:
-    cluster = read(Path(__file__).parent.parent / "hosts.toml", with_key=False)
+    cluster = read(PROJECT / "hosts.toml", with_key=False)
     assert [str(cidr) for machine in cluster.workers for cidr in machine.pod_cidrs] == [
         "10.200.0.0/24",
         "10.200.1.0/24",

@@ -24,6 +24,7 @@ from tasks.persistence import (
 )
 from tasks.reconcile import plan_routes
 from tasks.wayback import plan_last, plan_rollback
+from tests.paths import PROJECT
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted
 
@@ -223,7 +224,7 @@ def test_the_way_back_leaves_no_file_and_half_the_way_leaves_half() -> None:
 
 
 def test_the_documented_unit_of_the_watch_is_one_that_systemd_takes(tmp_path: Path) -> None:
-    docs = Path(__file__).parent.parent / "docs" / "persistence.md"
+    docs = PROJECT / "docs/persistence.md"
     block = docs.read_text().partition("# /etc/systemd/system/pod-routes-watch.service\n")[2]
     lines = [line[4:] for line in block.partition("\n## ")[0].splitlines()]
     text = "\n".join(lines).replace("/srv/pod-routes/.venv/bin/fab", "/bin/true")

@@ -1,12 +1,12 @@
 """The lock files are those of the ranges: who edits one without the other is told."""
 
 import re
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-PROJECT = Path(__file__).parent.parent
+from tests.paths import PROJECT
+
 RUNS, TESTS = "requirements", "requirements-test"
 
 

@@ -2,13 +2,12 @@
 
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
-import tasks
+from tests.paths import PROJECT
 
-FILES = sorted(Path(tasks.__file__).parent.rglob("*.sh"))
+FILES = sorted((PROJECT / "tasks").rglob("*.sh"))
 
 
 @pytest.mark.parametrize("command", ["sh -n", "dash -n", "busybox sh -n", "shellcheck -s sh"])

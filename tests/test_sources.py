@@ -20,6 +20,7 @@ from tasks import sources
 from tasks.exits import Status, Stop
 from tasks.found import Found, Request
 from tasks.sources import vultr
+from tests.paths import PROJECT
 
 from . import api
 from .builders import cluster, facts
@@ -442,7 +443,7 @@ def test_ctrl_c_ends_a_program_and_the_task(tmp_path: Path) -> None:
     )
     fab = subprocess.Popen(
         [
-            *(Path(sys.executable).with_name("fab"), "--search-root", Path(__file__).parent.parent),
+            *(Path(sys.executable).with_name("fab"), "--search-root", PROJECT),
             *("discover", "--from", "vultr"),
         ],
         cwd=tmp_path,

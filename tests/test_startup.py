@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parent.parent
+from tests.paths import PROJECT
+
 FAB = Path(sys.executable).with_name("fab")
 
 

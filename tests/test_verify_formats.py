@@ -5,7 +5,6 @@ import re
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +17,11 @@ from tasks.pings import Report
 from tasks.real_pods import RealPod
 from tasks.verification import Verification
 from tasks.verify_formats import verify_json, verify_junit
+from tests.paths import PROJECT
 
 from .builders import cluster
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = PROJECT / "docs"
 SCHEMA = json.loads((DOCS / "verify.schema.json").read_text())
 WHEN = datetime(2026, 11, 23, 10, 14, 16, tzinfo=timezone(timedelta(hours=2)))
 FINE = Pair("worker-0", "worker-1", 4, True, "ok", 3, 0.12)

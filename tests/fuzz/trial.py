@@ -15,7 +15,8 @@ from typing import Literal
 
 from tasks.exits import Stop
 from tasks.shell import Trouble
-from tests.hostile.judge import PROJECT, shown, strange, vocabulary
+from tests.hostile.judge import shown, strange, vocabulary
+from tests.paths import PROJECT
 
 from .targets import Out, Target, World
 

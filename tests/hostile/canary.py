@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.conftest import KEY, PROJECT, Directories, labs
+from tests.lab.conftest import KEY, Directories, labs
+from tests.paths import PROJECT
 
 from .fields import Field, fields, payloads
 from .replay import Place, Stage, Step

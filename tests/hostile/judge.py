@@ -6,9 +6,10 @@ from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
+from tests.paths import PROJECT
+
 from .fields import MARKER
 
-PROJECT = Path(__file__).parent.parent.parent
 LONGEST = 2000  # characters of a line on the terminal
 REPORTS = (".html", ".json", ".xml")  # which quote what a machine says, escaped
 

@@ -17,8 +17,10 @@ from typing import Any
 
 from fabric import Connection
 
+from tests.paths import PROJECT
+
 from .fields import Field, Payload, replaced
-from .judge import PROJECT, shown, strange, vocabulary, written
+from .judge import shown, strange, vocabulary, written
 from .wiretap import Channel, Conversation, Played
 
 PATIENCE = 60  # seconds for a run, of which none waits for anything

@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.lab.conftest import KEY, PROJECT, Lab, MakeLab, hosts_toml
+from tests.lab.conftest import KEY, Lab, MakeLab, hosts_toml
 from tests.lab.kit import dual_stack, on
+from tests.paths import PROJECT
 
 from .replay import Step
 from .wiretap import Conversation, load

@@ -19,8 +19,8 @@ import pytest
 from tasks.cluster import Cluster, Machine
 from tasks.exits import Stop
 from tasks.twin import Twin, build
+from tests.paths import PROJECT
 
-PROJECT = Path(__file__).parent.parent.parent
 FAB = (str(Path(sys.executable).with_name("fab")), "--search-root", str(PROJECT))
 KEY = "kubernetes.id_ed25519"
 

@@ -16,8 +16,9 @@ import pytest
 from tasks.cluster import Cluster
 from tasks.route import own_route
 from tasks.words import commands_in
+from tests.paths import PROJECT
 
-from .conftest import PROJECT, Lab, MakeDirectory, MakeLab, labs, tutorial
+from .conftest import Lab, MakeDirectory, MakeLab, labs, tutorial
 from .kit import dual_stack, ok, on
 
 DOC = PROJECT / "docs/diagnosis.md"

@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .conftest import PROJECT, Lab, MakeLab, tutorial
+from tests.paths import PROJECT
+
+from .conftest import Lab, MakeLab, tutorial
 from .kit import ok, on
 
 SERVER = """import sys, threading

@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-from .conftest import PROJECT, Lab, MakeLab, tutorial
+from tests.paths import PROJECT
+
+from .conftest import Lab, MakeLab, tutorial
 from .kit import ok, on
 
 ROUNDS = 8

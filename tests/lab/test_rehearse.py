@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import FAB, PROJECT
+from tests.paths import PROJECT
+
+from .conftest import FAB
 from .kit import ok
 
 

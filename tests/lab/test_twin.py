@@ -22,8 +22,9 @@ from tasks.cluster import Machine, Ssh
 from tasks.exits import Status, Stop
 from tasks.kept import end
 from tasks.twin import Twin, build, find
+from tests.paths import PROJECT
 
-from .conftest import FAB, PROJECT, Lab, MakeLab, hosts_toml, tutorial
+from .conftest import FAB, Lab, MakeLab, hosts_toml, tutorial
 
 
 def ssh(lab: Lab, machine: str, command: str, user: str = "root") -> str:
