@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from invoke import Context, task
 
+from tasks.common.errors import Status, Stop
+
 from .command import Command, comes_later, fleet, help_for, report
-from .exits import Status, Stop
 
 if TYPE_CHECKING:
     from .changes import Plan
@@ -54,13 +55,14 @@ def apply_routes(
     parallel: int = 0,
 ) -> None:
     """Give every machine its routes to the other workers' pod CIDRs."""
+    from tasks.common.terminal import agree
+
     from .changes import Allowed
     from .planning import check_timeout, plan_cluster
     from .rollout import roll_out
     from .run import new_run
     from .standing import PairCheck
     from .tables import dry_run_report, plan_report, rollout_report
-    from .terminal import agree
 
     check_timeout(confirm_timeout)
     machines = fleet(c, inventory, parallel)

@@ -10,14 +10,15 @@ whether it worked. What others do elsewhere meanwhile (a pod that starts) is the
 
 from collections.abc import Collection, Sequence
 
+from tasks.common.script import Script, joined, script
+from tasks.common.values import Address
+
 from .facts import LOG, RUNS, STATE, Displaced
 from .persist_script import persist_script
 from .readback import asked_around, asked_of_prefixes
 from .route import UNSAVED
 from .run import Run
-from .script import Script, joined, script
 from .steps import Steps, family_of
-from .values import Address
 
 READY = "== ready"
 PATIENCE = 30  # seconds to wait for another command that is at work on the machine

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from tasks.common.values import Network
+
 from .drift import Drift
 from .facts import Displaced
 from .guards import Obstacle
 from .persistence import NO_FILES, Files
 from .route import Route
-from .values import Network
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .values import Network, device, network, shown
+from tasks.common.values import Network, device, network, shown
 
 DEFAULT_BRIDGE = "cni0"  # as the bridge plugin calls it where nothing names one
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .values import Address, Network
+from tasks.common.values import Address, Network
 
 HostKeys = Literal["strict", "accept-new", "off"]
 Persist = Literal["none", "auto"]  # whether routes outlive a reboot

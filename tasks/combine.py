@@ -8,10 +8,11 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Literal
 
+from tasks.common.values import Network, address
+
 from .cluster import Cluster, Machine
 from .found import Field, Found, Role, Value
 from .narrow import agreed, distinct, likely_internal, listing, shared_links, without_shared
-from .values import Network, address
 
 State = Literal["same", "new", "differs", "open"]
 NO_PODS = "names no pod CIDR; if it is to own none: --controllers with its name"

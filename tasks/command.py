@@ -13,9 +13,9 @@ from invoke.exceptions import ParseError
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
-from .exits import Status, Stop
-from .files import private_key
-from .interrupts import allow
+from tasks.common.errors import Status, Stop
+from tasks.common.files import private_key
+from tasks.common.signals import allow
 
 if TYPE_CHECKING:
     from .fleet import Fleet

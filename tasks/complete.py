@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
+from tasks.common.text import first, listed
+from tasks.common.values import Address, Interface, Network, host, within
+
 from .cluster import Cluster, Machine
 from .facts import Facts
 from .persistence import Way, ways_in
-from .values import Address, Interface, Network, host, within
-from .words import first, listed
 
 MOST = 10  # values, or mistakes of one machine, past which they are counted
 

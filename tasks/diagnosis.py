@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from tasks.common.values import Network
+
 from .cluster import Cluster
 from .evidence import Evidence, Link
 from .facts import Facts
 from .pairs import Pair
-from .values import Network
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from invoke import Context, task
 
+from tasks.common.errors import Status, Stop
+
 from .command import Command, CommandLine, fleet, help_for, report
-from .exits import Status, Stop
 
 _HELP = {
     "from": "where to look: ssh (default), or others with commas: vultr,ssh",

@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import sources, values
+from tasks.common.errors import Stop
+from tasks.common.values import Network, within
+
+from . import sources
 from .cluster import Cluster, Machine, Ssh
 from .combine import Discovery, Row, Selection, combine, shared_names
-from .exits import Stop
+from .common import values
 from .fleet import Fleet
 from .found import Found, Request, Role
-from .values import Network, within
 from .write_inventory import Edit, new_file
 
 SSH = "ssh"  # the one source that lists no machines: it asks those that are known

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tasks.common.terminal import somebody_there
+from tasks.common.values import Network
+
 from .cluster import Cluster
 from .combine import Discovery, Row, State
 from .discovery import Gathered
 from .providers import notes as provider_notes
 from .tables import MANY, counted, table, wrapped
-from .terminal import somebody_there
-from .values import Network
 from .write_inventory import Edit
 
 

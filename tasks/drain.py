@@ -4,8 +4,9 @@ import sys
 
 from invoke import Context, task
 
+from tasks.common.errors import Status, Stop
+
 from .command import Command, fleet, help_for, report
-from .exits import Status, Stop
 
 
 @task(
@@ -31,6 +32,8 @@ def drain(
     parallel: int = 0,
 ) -> None:
     """Take away the routes to and on a worker that is to leave the cluster."""
+    from tasks.common.terminal import agree
+
     from .draining import plan_drain
     from .planning import check_name, check_timeout
     from .rollout import roll_out
@@ -38,7 +41,6 @@ def drain(
     from .standing import PairCheck
     from .survey import survey
     from .tables import dry_run_report, plan_report, rollout_report
-    from .terminal import agree
 
     check_timeout(confirm_timeout)
     machines = fleet(c, inventory, parallel)

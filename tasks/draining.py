@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from tasks.common.values import within
+
 from .changes import Change, MachinePlan, Plan
 from .cluster import Cluster
 from .drift import vanished
@@ -9,7 +11,6 @@ from .facts import Facts
 from .guards import waiting
 from .persistence import files_to
 from .reconcile import besides, staying
-from .values import within
 
 
 def plan_drain(

@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from tasks.common.text import listed
+from tasks.common.values import Network
+
 from .facts import Facts
 from .lookup import Lookup
 from .persistence import ways_in
 from .route import Route
-from .values import Network
-from .words import listed
 
 Kind = Literal["lost", "changed by another hand", "not in the file", "only in the file"]
 

@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from tasks.common.errors import Status
+from tasks.common.values import Address
+
 from .changes import MachinePlan
-from .exits import Status
 from .outcome import Outcome, read_outcome
 from .readback import first_address
 from .route import Route
 from .shell import Trouble
 from .steps import Steps
-from .values import Address
 
 NO_STEPS = Steps((), ())
 UNSETTLED = ("unknown", "unconfirmed", "in doubt", "files not changed", "not as before")

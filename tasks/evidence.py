@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from . import values
+from tasks.common.script import script
+
 from .answer import sections
+from .common import values
 from .firewall import Drop, read_drops
-from .script import script
 
 SCRIPT = script("firewall.sh", "evidence.sh")
 MAX_MTU = (1 << 31) - 1  # bytes; what the kernel holds it in

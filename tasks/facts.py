@@ -7,6 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from tasks.common.values import (
+    Address,
+    Interface,
+    address,
+    device,
+    interface,
+    number,
+    quoted,
+    shown,
+)
+from tasks.common.values import name as machine_name
+
 from .answer import sections
 from .batch import DIVIDED, lasting
 from .claim import DEFAULT_BRIDGE, Claim, read_cni, read_kubelet
@@ -14,8 +26,6 @@ from .persistence import Manager, is_ours, read_managers
 from .route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
 from .rule import Rule, read_rules
 from .run import is_run, run_id
-from .values import Address, Interface, address, device, interface, number, quoted, shown
-from .values import name as machine_name
 
 STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
 LOG = "/var/lib/pod-routes"  # where it keeps what is to outlive a reboot

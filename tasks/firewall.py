@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from . import values
-from .values import Network
-from .words import typed_on
+from tasks.common.text import typed_on
+from tasks.common.values import Network
+
+from .common import values
 
 LONGEST = 90  # characters of a rule that a line has room for
 

@@ -12,11 +12,12 @@ from typing import TypeVar
 import paramiko
 from fabric import Config, SerialGroup
 
+from tasks.common.errors import Stop
+from tasks.common.progress import progress
+
 from .cluster import Cluster
 from .connection import Connection, JumpHost
-from .exits import Stop
 from .login import Login
-from .progress import progress
 from .shell import Shell, Talk, Trouble
 from .trouble import trouble, turned_away
 

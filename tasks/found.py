@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from invoke import Context
 
-from . import values
-from .values import Address, Network
+from tasks.common.values import Address, Network
+
+from .common import values
 
 if TYPE_CHECKING:
     from .fleet import Fleet

@@ -4,12 +4,13 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from tasks.common.values import Address, Network, within
+
 from .cluster import Cluster, Machine
 from .facts import STATE, Facts
 from .lookup import Lookup, Prefixes
 from .route import Route
 from .rule import Rule
-from .values import Address, Network, within
 
 
 @dataclass(frozen=True)

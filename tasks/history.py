@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks.common.script import script
+from tasks.common.text import listed
+from tasks.common.values import shown
+
 from .facts import LOG, Facts
 from .fleet import Fleet
 from .order import Row, merged
 from .run import is_run
-from .script import script
 from .shell import Trouble
 from .survey import cannot_ask, tell_skipped
 from .tables import FEW, counted, table
-from .values import shown
-from .words import listed
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,13 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails
 
-from tasks import values
-from tasks.cluster import Cluster, HostKeys, Machine, Persist, Ssh
-from tasks.exits import Stop
-from tasks.files import MAX_KEY, check, content
-from tasks.inventory_checks import Mistake, mistakes_between
-from tasks.values import Address, Network
+from tasks.common.errors import Stop
+from tasks.common.files import MAX_KEY, check, content
+from tasks.common.values import Address, Network
+
+from .cluster import Cluster, HostKeys, Machine, Persist, Ssh
+from .common import values
+from .inventory_checks import Mistake, mistakes_between
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -5,9 +5,10 @@ from contextlib import suppress
 from itertools import product
 from typing import TypeVar
 
-from tasks import values
-from tasks.cluster import Cluster, Machine
-from tasks.values import Network, within
+from tasks.common.values import Network, within
+
+from .cluster import Cluster, Machine
+from .common import values
 
 Mistake = tuple[str, str]  # where: a machine's name or a table's; what is wrong and would be right
 _Owner = TypeVar("_Owner")

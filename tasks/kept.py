@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .exits import Stop
+from tasks.common.errors import Stop
 
 DIRECTORY = Path("/run/pod-routes-lab")
 MOMENT = 1.0  # seconds of waiting that need no word

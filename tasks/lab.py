@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from invoke import Context, Exit, task
 
+from tasks.common.errors import Stop
+
 from .command import Command, help_for
-from .exits import Stop
 
 if TYPE_CHECKING:
     from .twin import Twin

@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from fabric import Config
 
+from tasks.common.errors import Stop
+from tasks.common.files import private_key
+from tasks.common.terminal import somebody_there
+
 from .cluster import Cluster, Machine
 from .connection import Bounded, Connection, JumpHost
-from .exits import Stop
-from .files import private_key
 from .hostkeys import KnownHosts
-from .terminal import somebody_there
 
 CONNECT_TIMEOUT = 10  # seconds, for each step of a connect; Fabric's own -t sets another
 

@@ -7,8 +7,9 @@ from functools import partial
 from time import sleep
 from typing import NoReturn
 
+from tasks.common.errors import Stop
+
 from .examine import examine
-from .exits import Stop
 from .fleet import Fleet
 from .pairs import judge
 from .pinging import Asked, Unheard, ping_all

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
+from tasks.common.values import Address, Network
+
 from .route import Length, Number, Place, Route, number_of, place_of
-from .values import Address, Network
 
 
 class Prefixes:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
+from tasks.common.text import commands_in
+
 from .diagnosis import Cause
 from .pairs import Pair
 from .pings import COUNT
 from .real_pods import RealPod
 from .tables import counted, table, width, wrapped
 from .verification import Verification
-from .words import commands_in
 
 LISTED = 20  # failing pairs past which the rest is only counted
 SHORT = {

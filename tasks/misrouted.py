@@ -4,6 +4,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.common.text import listed, typed_on
+from tasks.common.values import Address, Network, host
+
 from .cluster import Cluster, Machine
 from .diagnosis import Cause, Scene
 from .facts import Facts
@@ -12,8 +15,6 @@ from .pairs import Pair
 from .probe import probes
 from .route import Route
 from .rule import Rule
-from .values import Address, Network, host
-from .words import listed, typed_on
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from . import values
+from tasks.common.values import Network, within
+
+from .common import values
 from .found import Found, Value
-from .values import Network, within
 
 MOST = 20  # names in a sentence
 # RFC 1918 and RFC 4193. Python's own is_private holds more, such as addresses for documentation.

@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
-from .exits import Stop
+from tasks.common.errors import Stop
+from tasks.common.text import listed
+
 from .facts import Facts
 from .run import when
-from .words import listed
 
 TOLD = 100  # runs that a machine is told of at once
 

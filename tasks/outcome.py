@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from tasks.common.values import Address, shown
+
 from .answer import sections
 from .route import Route, parse, parse_all
 from .steps import Steps
-from .values import Address, shown
 
 End = Literal[
     "done", "undone", "broken", "locked", "pending", "changed", "unarmed", "armed", "fired", "kept",

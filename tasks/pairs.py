@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from . import values
 from .cluster import Cluster, Machine
+from .common import values
 from .facts import Facts
 from .pings import COUNT, Ping, Report, Source
 

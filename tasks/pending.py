@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Collection, Mapping
 
+from tasks.common.errors import Status, Stop
+from tasks.common.signals import Interrupts
+from tasks.common.text import listed
+
 from . import armed
 from .endings import NO_STEPS, state_of
-from .exits import Status, Stop
 from .facts import Facts
 from .fleet import Fleet
-from .interrupts import Interrupts
 from .outcome import read_outcome
 from .run import Run, new_run
 from .shell import Trouble
 from .tables import counted
-from .words import listed
 
 LEAST = 30  # seconds that a confirmation has to get through to all machines
 

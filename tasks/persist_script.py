@@ -3,9 +3,10 @@
 It is sent with the change, waits beside the undo, and is run in STATE by whoever confirms.
 """
 
+from tasks.common.script import Script, joined, script
+
 from .facts import LOG
 from .persistence import Files
-from .script import Script, joined, script
 
 
 def persist_script(files: Files) -> Script:

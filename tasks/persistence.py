@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from tasks.common.values import Address, Network, address, network
+
 from .route import Route
-from .values import Address, Network, address, network
 
 DISPATCHER = "/etc/NetworkManager/dispatcher.d/50-pod-routes"
 IF_UP = "/etc/network/if-up.d/pod-routes"

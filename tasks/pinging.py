@@ -5,17 +5,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass
 
-from . import values
+from tasks.common.errors import Stop
+from tasks.common.script import Script
+from tasks.common.values import Network
+
 from .answer import sections
 from .cluster import Cluster
-from .exits import Stop
+from .common import values
 from .fleet import Fleet
 from .pings import SENT, Report, Target, ping_script, read_report
 from .probe import READY, Probe, probes
-from .script import Script
 from .shell import Shell, Trouble
 from .survey import Survey
-from .values import Network
 
 GATE_TIMEOUT = 60  # seconds to wait for the slowest machine
 TIMEOUT = 3 * GATE_TIMEOUT  # seconds for all of it

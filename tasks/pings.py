@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from . import values
+from tasks.common.script import Script, Values, script
+from tasks.common.values import Address, Network
+
 from .answer import sections
+from .common import values
 from .facts import Facts
 from .probe import Probe, Wired, probe_script
-from .script import Script, Values, script
-from .values import Address, Network
 
 COUNT = 3  # a pair is silent after three unanswered
 SENT = "== sent"  # all pings have ended; a line lets the probe go, which others may still need

@@ -2,8 +2,9 @@
 
 from invoke import Context, task
 
+from tasks.common.errors import Status, Stop
+
 from .command import Command, fleet, help_for, report
-from .exits import Status, Stop
 
 
 @task(

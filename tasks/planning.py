@@ -4,9 +4,10 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import get_args
 
+from tasks.common.errors import Stop
+
 from .changes import Allowed, Plan, limited
 from .cluster import Persist
-from .exits import Stop
 from .fleet import Fleet
 from .reconcile import plan_routes
 from .survey import Survey, survey

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tasks.common.text import listed, typed_on
+from tasks.common.values import host
+
 from .diagnosis import Cause, Scene
 from .firewall import Drop, Packets, concerns, remedy, set_for_good
 from .pairs import Pair
 from .providers import PROVIDERS, provider_of
 from .trials import Trial, Trials
-from .values import host
-from .words import listed, typed_on
 
 UNHEARD = ("FAILED", "INCOMPLETE")  # a neighbour that does not answer; see ip-neighbour(8)
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from zlib import crc32
 
-from . import values
+from tasks.common.script import Script, Values, joined, script
+from tasks.common.values import Address, Network
+
 from .cluster import Machine
+from .common import values
 from .facts import Facts
-from .script import Script, Values, joined, script
-from .values import Address, Network
 
 READY = "== ready"  # the probe is there; a line on descriptor 3 starts the pings
 LIFETIME = 240  # seconds that the kernel keeps an address on lo; all pings have ended by then

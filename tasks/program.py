@@ -10,9 +10,10 @@ from typing import TypeVar
 from invoke import Context
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from . import bounded
-from .exits import Stop
-from .values import printable, shown
+from tasks.common.errors import Stop
+from tasks.common.values import printable, shown
+
+from .common import program
 
 TIMEOUT = 60  # seconds for one command; Fabric's own --command-timeout sets another
 LONGEST = 300  # characters of a program's own words that a message holds
@@ -41,11 +42,11 @@ def answer_of(c: Context, argv: Sequence[str], shape: type[_T], key: str, missin
         raise Stop(f"{name} is not on this machine's PATH: {missing}")
     seconds = c.config.timeouts.command or TIMEOUT
     try:
-        ended = bounded.run(argv, seconds)
-    except bounded.TooLong:
+        ended = program.run(argv, seconds)
+    except program.TooLong:
         hint = "-T SECONDS in front of the task waits longer"
         raise Stop(f"{name} gives no answer within {seconds} s; {hint}") from None
-    except bounded.TooMuch:
+    except program.TooMuch:
         raise Stop(f"{name} prints more than any answer has: it was ended") from None
     except OSError as error:
         raise Stop(f"{name} cannot be run: {error.strerror}") from None

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.common.values import Network
+
 from .facts import Facts
-from .values import Network
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from .atomic import check_writable, replacing
-from .exits import Stop
+from tasks.common.atomic import check_writable, replacing
+from tasks.common.errors import Stop
+
 from .matrix import verify_report
 from .verification import Verification
 from .verify_changes import changes

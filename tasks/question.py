@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
+from tasks.common.script import Script, script
+from tasks.common.values import Address, Network
+
 from .batch import divided
 from .facts import LOG, STATE
 from .persistence import PATTERNS
 from .route import OWN_PROTOCOL
-from .script import Script, script
-from .values import Address, Network
 
 NEEDED = ("ip", "ping", "flock")
 NOTHING = Script("settle() { :; }")

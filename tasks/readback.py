@@ -4,10 +4,11 @@ import socket
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 
+from tasks.common.values import Address, Network, within
+
 from .batch import PASSING
 from .question import all_ours
 from .steps import Steps
-from .values import Address, Network, within
 
 Asked = dict[str, Sequence[str]]  # by the name that readback.sh knows it by
 

@@ -7,17 +7,18 @@ source address they arrive elsewhere. That is counted in the probes' own namespa
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import values
+from tasks.common.script import Script
+from tasks.common.values import Address
+
 from .cluster import Machine
+from .common import values
 from .diagnosis import Cause
 from .fleet import Fleet
 from .pinging import TIMEOUT, Gate, heard, run_through
 from .pings import SENT, Source, counted_sources
 from .probe import READY, Probe, probe_script, probes
-from .script import Script
 from .shell import Shell
 from .survey import Survey
-from .values import Address
 
 MOST = 3  # pods of a worker that are asked
 SET = "== set"  # what counts arrivals is there

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from tasks.common.values import Address, Network, within
+
 from .changes import Allowed, Change, MachinePlan, Plan
 from .cluster import Cluster, Machine
 from .drift import drift, vanished
@@ -23,7 +25,6 @@ from .lookup import Lookup, Prefixes
 from .persistence import files_to, unmanaged, ways_in
 from .route import Number, Place, Route, number_of, own_route, place_of
 from .settling import settle, settle_own
-from .values import Address, Network, within
 
 
 def plan_routes(

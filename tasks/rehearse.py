@@ -5,8 +5,9 @@ from pathlib import Path
 
 from invoke import Context, task
 
+from tasks.common.errors import Stop
+
 from .command import Command, CommandLine, anything_follows, help_for
-from .exits import Stop
 
 
 @task(klass=Command, help=help_for("inventory"))

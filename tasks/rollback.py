@@ -4,8 +4,9 @@ import sys
 
 from invoke import Context, task
 
+from tasks.common.errors import Status, Stop
+
 from .command import Command, fleet, help_for, report
-from .exits import Status, Stop
 
 
 @task(

@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 from threading import Event, Thread
 from time import monotonic
 
+from tasks.common.progress import progress
+from tasks.common.signals import Interrupts
+
 from . import armed
 from .changes import MachinePlan, Plan
 from .endings import Ending, Rollout, ending_of, explained, gone_back, not_kept, not_ready, state_of
 from .facts import RUNS, Facts, last_lines
 from .fleet import Fleet
-from .interrupts import Interrupts
 from .order import earlier, last_runs
-from .progress import progress
 from .run import Run
 from .shell import Talk, Trouble
 from .steps import steps

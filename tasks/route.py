@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
+from tasks.common.values import Address, Network, address, device, number, prefix, quoted, word
+
 from .batch import lasting
-from .values import Address, Network, address, device, number, prefix, quoted, word
 
 OWN_PROTOCOL = "214"  # unassigned in rt_protos: how a route of this tool is told from others
 DEFAULT_METRIC = {4: 0, 6: 1024}  # what the kernel takes when no metric is named

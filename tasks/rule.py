@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import dataclass
 
-from .values import Network, network, number, shown, word
+from tasks.common.values import Network, network, number, shown, word
 
 SHORTEST = 8  # no pod CIDR has a shorter prefix
 

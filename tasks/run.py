@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from .values import Network, quoted
+from tasks.common.values import Network, quoted
 
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{1,6}")
 

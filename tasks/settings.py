@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from tasks.common.text import listed, typed_on
+
 from .diagnosis import Cause, Scene
 from .firewall import set_for_good
 from .misrouted import route_causes
 from .pairs import Pair
-from .words import listed, typed_on
 
 
 def settings_causes(scene: Scene) -> list[Cause]:

@@ -2,10 +2,11 @@
 
 from collections import Counter
 
+from tasks.common.values import Network
+
 from .changes import Allowed, Change
 from .guards import Obstacle, cannot_come_back, route_in_the_way, says, twin_in_the_way
 from .route import Route
-from .values import Network
 
 
 def settle(

@@ -18,7 +18,7 @@ from time import monotonic, sleep
 import paramiko
 from fabric import Connection
 
-from .values import lines, shown
+from tasks.common.values import lines, shown
 
 SESSION_TRIES = (0.1, 0.3, 1.0)  # seconds to wait where sshd's MaxSessions are all in use
 TIMEOUT = 60  # seconds for one answer; Fabric's own --command-timeout sets another

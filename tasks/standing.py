@@ -3,9 +3,12 @@
 import sys
 from collections.abc import Iterable, Mapping
 
+from tasks.common.errors import Stop
+from tasks.common.text import listed
+from tasks.common.values import Network
+
 from .changes import MachinePlan, Plan
 from .cluster import Cluster
-from .exits import Stop
 from .facts import Facts
 from .fleet import Fleet
 from .pinging import Asked, ping_all
@@ -13,8 +16,6 @@ from .pings import Report
 from .route import Route
 from .sample import Pairs
 from .survey import Survey
-from .values import Network
-from .words import listed
 
 
 def standing(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None = None) -> Pairs:

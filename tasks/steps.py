@@ -6,11 +6,12 @@ The lines are those of `ip -batch`; tasks/armed.py makes them a script that guar
 import shlex
 from dataclasses import dataclass
 
+from tasks.common.values import Network
+
 from .changes import Change, MachinePlan
 from .facts import Displaced
 from .persistence import NO_FILES, Files
 from .route import Route
-from .values import Network
 
 
 @dataclass(frozen=True)

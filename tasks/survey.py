@@ -4,16 +4,17 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks.common.errors import Stop
+from tasks.common.text import listed
+
 from . import armed
 from .cluster import Cluster, Machine
 from .complete import complete
-from .exits import Stop
 from .facts import Facts, read
 from .fleet import Fleet
 from .question import question
 from .run import new_run
 from .shell import Trouble
-from .words import listed
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from tasks.common.text import first, listed
+
 from .changes import Change, MachinePlan, Plan
 from .cluster import Cluster
 from .endings import Rollout
 from .guards import Obstacle
 from .route import Route
 from .steps import steps
-from .words import first, listed
 
 VERBS = ("add", "replace", "delete")
 DONE = ("added", "replaced", "deleted")

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from . import values
+from tasks.common.script import Script
+from tasks.common.values import Address
+
 from .cluster import Machine
+from .common import values
 from .facts import Facts
 from .firewall import Drop, read_drops
 from .fleet import Fleet
@@ -21,10 +24,8 @@ from .pairs import Pair
 from .pinging import TIMEOUT, Gate, heard, run_through
 from .pings import COUNT
 from .probe import READY, Probe, probe_script, probes
-from .script import Script
 from .shell import Shell
 from .survey import Survey
-from .values import Address
 
 ROUNDS = 6  # at most so many trials one after the other, a second and a half each
 SIZES = (1492, 1480, 1460, 1450, 1430, 1420, 1400, 1380, 1280)  # bytes: what tunnels leave

@@ -13,12 +13,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from . import files, kept, values
+from tasks.common.errors import Stop
+from tasks.common.terminal import somebody_there
+
+from . import kept
 from .cluster import Cluster
-from .exits import Stop
+from .common import files, values
 from .kept import Process
 from .namespaces import NEWNET, enter
-from .terminal import somebody_there
 from .twin_machine import ENVIRONMENT, HOME, KEEP, PLUGINS, POD, machine_home
 from .twin_spec import Spec, design
 

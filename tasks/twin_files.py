@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import values
+from .common import values
 from .twin_spec import Host, Spec
 
 # Of the host's file system a machine sees its programs and their settings, nobody's data.

@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import twin_files, values
+from . import twin_files
+from .common import values
 from .namespaces import (
     BIND,
     BIND_ALL,

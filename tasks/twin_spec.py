@@ -5,10 +5,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 
-from . import values
+from tasks.common.errors import Stop
+from tasks.common.values import Address, Network
+
 from .cluster import Cluster, Machine
-from .exits import Stop
-from .values import Address, Network
+from .common import values
 
 # Prefix length of a node's network that the file does not tell, and of a made-up pod CIDR.
 PREFIX = {4: 24, 6: 64}

@@ -4,9 +4,10 @@ from functools import partial
 
 from invoke import Context, task
 
+from tasks.common.errors import Status, Stop
+
 from . import command
 from .command import Command, fleet, help_for
-from .exits import Status, Stop
 
 _HELP = {
     "report": "write a page for the browser to this file: the pairs as a picture",

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from invoke import Context, task
 
+from tasks.common.errors import Stop
+
 from .command import Command, fleet, help_for
-from .exits import Stop
 
 
 @task(

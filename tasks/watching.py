@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from time import monotonic
 
+from tasks.common.signals import Interrupts
+from tasks.common.values import Network
+
 from . import armed
 from .changes import Allowed, MachinePlan, Plan
 from .complete import complete, usurpers
 from .facts import Facts, read
 from .fleet import Fleet
-from .interrupts import Interrupts
 from .persistence import Files
 from .question import question
 from .reconcile import plan_routes
@@ -24,7 +26,6 @@ from .rollout import roll_out
 from .run import new_run
 from .shell import Trouble
 from .tables import few
-from .values import Network
 
 PUT_BACK = 2  # times in a row that a lost route is put back; the third time it is left alone
 LOOK = 15  # seconds until a machine that says nothing counts as one that cannot be asked

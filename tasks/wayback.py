@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from tasks.common.text import listed
+
 from .changes import Change, MachinePlan, Plan
 from .cluster import Cluster
 from .drift import vanished
@@ -12,7 +14,6 @@ from .persistence import files_to
 from .reconcile import besides, staying
 from .route import Route
 from .run import when
-from .words import listed
 
 
 def plan_rollback(

@@ -16,9 +16,10 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Array
 
-from .atomic import replacing
-from .exits import Stop
-from .files import content
+from tasks.common.atomic import replacing
+from tasks.common.errors import Stop
+from tasks.common.files import content
+
 from .found import Role
 from .inventory import parsed
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.cluster import Cluster, Machine
+from tasks.common.values import Network
 from tasks.facts import Facts
 from tasks.route import Route, parse
-from tasks.values import Network
 
 DEV = "enp6s0"
 POD_NETWORKS: tuple[Network, ...] = (ip_network("10.200.0.0/16"), ip_network("fd00:200::/32"))

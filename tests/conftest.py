@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tasks.interrupts import SIGNALS
+from tasks.common.signals import SIGNALS
 
 AT_START = {number: signal.getsignal(number) for number in SIGNALS}
 

@@ -9,8 +9,8 @@ from time import process_time
 
 import pytest
 
-from tasks import values
 from tasks.answer import MOST, sections
+from tasks.common import values
 from tasks.evidence import Evidence, read_evidence
 from tasks.pairs import Pair
 from tasks.pinging import heard

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tasks.inventory import read
-from tests.paths import PROJECT
 
 from . import api
+from .paths import PROJECT
 
 FAB = (
     str(Path(sys.executable).with_name("fab")),

@@ -7,10 +7,10 @@ from ipaddress import ip_address
 import pytest
 
 from tasks.changes import Plan
+from tasks.common.values import Address
 from tasks.draining import plan_drain
 from tasks.facts import Facts
 from tasks.persistence import IF_UP, Manager, files_to, ways_in
-from tasks.values import Address
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted
 

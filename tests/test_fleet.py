@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from tests.paths import PROJECT
+from .paths import PROJECT
 
 SCRIPT = """import resource, sys
-from tasks.exits import Stop
+from tasks.common.errors import Stop
 from tasks.fleet import make_room
 soft, hard, machines = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

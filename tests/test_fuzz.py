@@ -11,7 +11,8 @@ import pytest
 from tests.fuzz.mutation import LONG, lengthened, mutated
 from tests.fuzz.targets import Target, World
 from tests.fuzz.trial import LEAST, Count, Judge
-from tests.pages import with_head, with_section
+
+from .pages import with_head, with_section
 
 
 @pytest.fixture(scope="module")

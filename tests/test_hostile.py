@@ -19,7 +19,6 @@ from fabric import Config
 from tasks.cluster import Cluster, Ssh
 from tasks.fleet import Fleet
 from tasks.shell import MAX_ANSWER, MAX_TROUBLE, Trouble
-from tests.paths import PROJECT
 
 from .builders import cluster
 from .hostile_sshd import (
@@ -32,6 +31,7 @@ from .hostile_sshd import (
     serving,
     ssh,
 )
+from .paths import PROJECT
 
 FAB = Path(sys.executable).with_name("fab")
 VERSION = b"SSH-2.0-OpenSSH_9.2\r\n"

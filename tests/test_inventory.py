@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.cluster import Cluster, Machine, Ssh
-from tasks.exits import Status, Stop
+from tasks.common.errors import Status, Stop
+from tasks.common.values import Network
 from tasks.inventory import read
-from tasks.values import Network
-from tests.paths import PROJECT
+
+from .paths import PROJECT
 
 HOSTS = Path("hosts.toml")
 CLUSTER = '[cluster]\npod_networks = ["10.200.0.0/16", "fd00:200::/48"]\n'

@@ -9,7 +9,7 @@ from unittest.mock import ANY
 import pytest
 
 from tasks import kept
-from tasks.exits import Stop
+from tasks.common.errors import Stop
 
 INVENTORY = Path("hosts.toml")
 

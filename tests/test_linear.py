@@ -10,10 +10,10 @@ from time import process_time
 
 import pytest
 
+from tasks.common.values import MAX_LINE
 from tasks.evidence import read_evidence
 from tasks.persistence import ways_in
 from tasks.route import parse
-from tasks.values import MAX_LINE
 
 from .growth import EXAMINING, PLANNING, READING, REPLACING, Job
 

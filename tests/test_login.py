@@ -13,8 +13,8 @@ from fabric import Config, Connection
 
 from tasks import login
 from tasks.cluster import Ssh
+from tasks.common.errors import Stop
 from tasks.connection import PROXY_FILES
-from tasks.exits import Stop
 from tasks.hostkeys import HostKeyRefused
 
 from .builders import cluster

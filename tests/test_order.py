@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.exits import Stop
+from tasks.common.errors import Stop
 from tasks.facts import Facts, Last
 from tasks.order import earlier, last_run, last_runs, merged
 

@@ -24,9 +24,9 @@ from tasks.persistence import (
 )
 from tasks.reconcile import plan_routes
 from tasks.wayback import plan_last, plan_rollback
-from tests.paths import PROJECT
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted
+from .paths import PROJECT
 
 NETWORKD = Manager("networkd", "10-netplan-enp6s0.network")
 DROP_IN = "/etc/systemd/network/10-netplan-enp6s0.network.d/50-pod-routes.conf"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks.common.script import script
+from tasks.common.values import Network
 from tasks.readback import asked_around, asked_of_prefixes
-from tasks.script import script
 from tasks.steps import Steps
-from tasks.values import Network
 
 from .builders import POD_NETWORKS
 

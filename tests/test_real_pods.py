@@ -9,9 +9,9 @@ from tasks.answer import sections
 from tasks.probe import probes
 from tasks.real_pods import MOST, RealPod, _script, read_real_pods, real_pods
 from tasks.survey import Survey
-from tests.paths import PROJECT
 
 from .builders import cluster, facts
+from .paths import PROJECT
 from .scripts import answer
 
 NAMES = ("worker-0", "worker-1")

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from tasks.changes import Allowed, Change, MachinePlan, Plan, limited
 from tasks.cluster import Cluster
+from tasks.common.values import within
 from tasks.facts import Displaced, Facts
 from tasks.reconcile import plan_routes
 from tasks.route import Route
 from tasks.rule import Rule
 from tasks.steps import steps
-from tasks.values import within
 from tasks.wayback import plan_rollback
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted

@@ -5,7 +5,7 @@ import re
 import pytest
 from packaging.requirements import Requirement
 
-from tests.paths import PROJECT
+from .paths import PROJECT
 
 RUNS, TESTS = "requirements", "requirements-test"
 

@@ -10,11 +10,11 @@ import pytest
 
 from tasks import rollout
 from tasks.changes import Change, MachinePlan, Plan
+from tasks.common.signals import Interrupts
+from tasks.common.values import Network
 from tasks.facts import Facts
-from tasks.interrupts import Interrupts
 from tasks.run import Run, new_run
 from tasks.shell import Trouble
-from tasks.values import Network
 
 from .builders import POD_NETWORKS, facts, route, wanted
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tasks.common.values import quoted
 from tasks.route import Hop, Route, Unreadable, own_route, parse
-from tasks.values import quoted
 
 from .builders import route
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.paths import PROJECT
+from .paths import PROJECT
 
 FILES = sorted((PROJECT / "tasks").rglob("*.sh"))
 

@@ -17,13 +17,13 @@ import pytest
 from invoke import Config, Context
 
 from tasks import sources
-from tasks.exits import Status, Stop
+from tasks.common.errors import Status, Stop
 from tasks.found import Found, Request
 from tasks.sources import vultr
-from tests.paths import PROJECT
 
 from . import api
 from .builders import cluster, facts
+from .paths import PROJECT
 
 NONE = str(ip_address(0))  # what Vultr gives for an address that there is not
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.exits import Stop
+from tasks.common.errors import Stop
 from tasks.fleet import Fleet
 from tasks.shell import Trouble
 from tasks.survey import ask

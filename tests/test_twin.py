@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tasks import kept, twin, twin_files
 from tasks.cluster import Cluster, Machine, Ssh
-from tasks.exits import Stop
+from tasks.common.errors import Stop
+from tasks.common.values import Network, within
 from tasks.twin_spec import Host, Spec, design
-from tasks.values import Network, within
 
 POD_NETWORKS: dict[int, Network] = {
     4: ip_network("10.200.0.0/16"),

@@ -17,9 +17,9 @@ from tasks.pings import Report
 from tasks.real_pods import RealPod
 from tasks.verification import Verification
 from tasks.verify_formats import verify_json, verify_junit
-from tests.paths import PROJECT
 
 from .builders import cluster
+from .paths import PROJECT
 
 DOCS = PROJECT / "docs"
 SCHEMA = json.loads((DOCS / "verify.schema.json").read_text())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.exits import Stop
+from tasks.common.errors import Stop
 from tasks.inventory import read
 from tasks.write_inventory import Edit, edited, new_file, write
 

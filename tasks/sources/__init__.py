@@ -6,9 +6,9 @@ from difflib import get_close_matches
 from importlib import import_module
 from pkgutil import iter_modules
 
-from ..exits import Stop
-from ..found import Found, Request
-from ..values import shown
+from tasks.common.errors import Stop
+from tasks.common.values import shown
+from tasks.found import Found, Request
 
 MOST_MACHINES = 5000  # of one source
 MOST_TAGS = 1000  # of one machine

@@ -7,9 +7,9 @@ KEY=VALUE. A server's public IPv6 is a network of which it has the first address
 
 from collections.abc import Iterator
 
-from ..found import Found, Request, internal_ips, public_ips
-from ..program import Answer, answer_of
-from ..values import interface
+from tasks.common.values import interface
+from tasks.found import Found, Request, internal_ips, public_ips
+from tasks.program import Answer, answer_of
 
 
 class _Address(Answer):

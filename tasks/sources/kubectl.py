@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from ..found import Found, Request, internal_ips, pod_cidrs, public_ips
-from ..program import Answer, answer_of
+from tasks.found import Found, Request, internal_ips, pod_cidrs, public_ips
+from tasks.program import Answer, answer_of
 
 
 class _Meta(Answer):

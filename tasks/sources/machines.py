@@ -7,10 +7,10 @@ The one address is where ssh goes and what the others use as next hop.
 
 from collections.abc import Iterator
 
-from ..exits import Stop
-from ..files import content
-from ..found import Found, Request, internal_ips, pod_cidrs, public_ips
-from ..values import lines
+from tasks.common.errors import Stop
+from tasks.common.files import content
+from tasks.common.values import lines
+from tasks.found import Found, Request, internal_ips, pod_cidrs, public_ips
 
 
 def machines(request: Request) -> Iterator[Found]:

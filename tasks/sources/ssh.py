@@ -7,13 +7,13 @@ the pod bridge; every address of its own may be a machine's internal IP.
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from ..cluster import Cluster
-from ..complete import claimed, contradictions, own_addresses, usurpers
-from ..facts import Facts
-from ..found import Found, Request, Value
-from ..providers import provider_of, routed
-from ..survey import ask
-from ..values import host, within
+from tasks.cluster import Cluster
+from tasks.common.values import host, within
+from tasks.complete import claimed, contradictions, own_addresses, usurpers
+from tasks.facts import Facts
+from tasks.found import Found, Request, Value
+from tasks.providers import provider_of, routed
+from tasks.survey import ask
 
 USURPED = (
     "names a pod CIDR as its own that others have routes to by a machine that was not asked:"

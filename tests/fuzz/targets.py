@@ -23,12 +23,12 @@ from tasks import sources
 from tasks.answer import sections
 from tasks.changes import Allowed, Plan
 from tasks.cluster import Cluster
+from tasks.common.errors import Stop
 from tasks.complete import complete
 from tasks.diagnosis import Scene
 from tasks.draining import plan_drain
 from tasks.endings import NO_STEPS
 from tasks.evidence import Evidence, read_evidence
-from tasks.exits import Stop
 from tasks.facts import Facts
 from tasks.found import Found, Request
 from tasks.history import Histories, histories, history_report, status_report

@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Literal
 
-from tasks.exits import Stop
+from tasks.common.errors import Stop
 from tasks.shell import Trouble
 from tests.hostile.judge import shown, strange, vocabulary
 from tests.paths import PROJECT

@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol
 import pytest
 
 from tasks.cluster import Cluster, Machine
-from tasks.exits import Stop
+from tasks.common.errors import Stop
 from tasks.twin import Twin, build
 from tests.paths import PROJECT
 

@@ -15,8 +15,8 @@ from tasks.facts import read
 from tasks.question import question
 from tasks.run import new_run
 from tasks.steps import steps
+from tests.builders import route
 
-from ..builders import route
 from . import faults
 from .conftest import Lab, MakeLab, tutorial
 from .faults import CHANGES, REBOOT, WRAPPER

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tasks.cluster import Cluster
+from tasks.common.text import commands_in
 from tasks.route import own_route
-from tasks.words import commands_in
 from tests.paths import PROJECT
 
 from .conftest import Lab, MakeDirectory, MakeLab, labs, tutorial

@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from tasks.batch import lasting
+from tasks.common.script import script
 from tasks.facts import Displaced, read
 from tasks.question import question
 from tasks.readback import asked_around, asked_of_prefixes
 from tasks.route import Route, parse
-from tasks.script import script
 from tasks.steps import Keep, Steps, restore, save
-
-from ..builders import POD_NETWORKS
+from tests.builders import POD_NETWORKS
 
 SETUP = """
 link set lo up

@@ -15,15 +15,14 @@ import pytest
 
 from tasks import armed
 from tasks.changes import Change, MachinePlan
+from tasks.common.values import Network
 from tasks.facts import Facts, last_lines, read
 from tasks.persist_script import persist_script
 from tasks.persistence import WANTED, files_to
 from tasks.question import question
 from tasks.run import Run, new_run
 from tasks.steps import Steps, steps
-from tasks.values import Network
-
-from ..builders import POD_NETWORKS, node, route, wanted
+from tests.builders import POD_NETWORKS, node, route, wanted
 
 NETWORKS: tuple[Network, ...] = POD_NETWORKS[:1]
 

@@ -19,7 +19,7 @@ import pytest
 
 from tasks import kept
 from tasks.cluster import Machine, Ssh
-from tasks.exits import Status, Stop
+from tasks.common.errors import Status, Stop
 from tasks.kept import end
 from tasks.twin import Twin, build, find
 from tests.paths import PROJECT

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from .exits import Stop
+from .errors import Stop
 
 SUFFIX = ".unfinished"
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.script import script
+from tasks.common.script import script
 
 SHELLS = ("dash", "bash", "busybox")
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tasks import progress
+from tasks.common import progress
 
 
 class Terminal(io.StringIO):

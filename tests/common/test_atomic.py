@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.atomic import check_writable, replacing
-from tasks.exits import Stop
+from tasks.common.atomic import check_writable, replacing
+from tasks.common.errors import Stop
 from tests.paths import PROJECT
 
 
@@ -65,7 +65,7 @@ def test_a_link_stays_a_link_and_a_failure_leaves_the_old_file() -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from tasks.atomic import replacing
+from tasks.common.atomic import replacing
 with replacing(Path("hosts.toml"), sys.argv[1]):
     print(flush=True)
     sys.stdin.read()

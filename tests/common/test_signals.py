@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.interrupts import Interrupts, allow
+from tasks.common.signals import Interrupts, allow
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import sys
 
-from .exits import Stop
+from .errors import Stop
 
 
 def somebody_there() -> bool:

@@ -17,7 +17,7 @@ Value = str | int | Address | Network
 Values = Value | Iterable[Value]
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
-_TASKS = Path(__file__).parent
+_TASKS = Path(__file__).parent.parent
 
 
 def script(*files: str, **values: Values) -> Script:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import values
+from tasks.common import values
 
 HOSTILE = [
     "fd00::1%x",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.exits import Stop
-from tasks.files import content
+from tasks.common.errors import Stop
+from tasks.common.files import content
 from tasks.inventory import read
 from tasks.write_inventory import current
 

@@ -1,0 +1,1 @@
+"""What every package uses: values, text, files, signals, errors, the loader of scripts."""
