@@ -11,8 +11,9 @@ from tasks.common.errors import Status, Stop
 from .command import Command, comes_later, fleet, help_for, report
 
 if TYPE_CHECKING:
+    from tasks.inventory.model import Persist
+
     from .changes import Plan
-    from .cluster import Persist
 
 
 def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Literal
 
 from tasks.common.values import Network, address
+from tasks.inventory.model import Cluster, Machine
 
-from .cluster import Cluster, Machine
 from .found import Field, Found, Role, Value
 from .narrow import agreed, distinct, likely_internal, listing, shared_links, without_shared
 

@@ -100,7 +100,7 @@ class CommandLine:
         from paramiko import SSHConfig
 
         from .fleet import Fleet
-        from .inventory import read
+        from .inventory.read import read
 
         path = Path(inventory or c.config.inventory)
         if self._twin is not None:

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from tasks.common.text import first, listed
 from tasks.common.values import Address, Interface, Network, host, within
+from tasks.inventory.model import Cluster, Machine
 
-from .cluster import Cluster, Machine
 from .facts import Facts
 from .persistence import Way, ways_in
 

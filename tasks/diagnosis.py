@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tasks.common.values import Network
+from tasks.inventory.model import Cluster
 
-from .cluster import Cluster
 from .evidence import Evidence, Link
 from .facts import Facts
 from .pairs import Pair

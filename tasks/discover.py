@@ -40,13 +40,14 @@ def discover(
     skip_unreachable: bool = False,
 ) -> None:
     """Show what machines there are, and how that differs from hosts.toml; --write writes it."""
-    from . import sources, write_inventory
+    from . import sources
     from .combine import Selection
     from .discovery import SSH, around, edit_of, gather, new_text
     from .discovery_report import asked, discovery_report, hints
     from .fleet import Fleet
     from .found import Request
-    from .inventory import read
+    from .inventory.edit import current, edited, put_in_place
+    from .inventory.read import read
 
     command_line: CommandLine = c.config.command_line
     names = sources.chosen(from_)
@@ -59,7 +60,7 @@ def discover(
     if command_line.rehearsing and (write or not alone):
         raise Stop("a rehearsal asks its own machines only, and writes nothing of them anywhere")
     path = Path(inventory or c.config.inventory)
-    before = write_inventory.current(path)
+    before = current(path)
     cluster = None
     if alone and (before is not None or command_line.rehearsing):
         cluster = fleet(c, inventory).cluster
@@ -89,8 +90,8 @@ def discover(
         raise Stop("nothing is written")
     if write and not edit.empty:
         text = before or new_text(_listed(pod_networks) or guess, path)
-        after = write_inventory.edited(text, edit)
-        write_inventory.write(path, before, after, with_key=SSH in names)
+        after = edited(text, edit)
+        put_in_place(path, before, after, with_key=SSH in names)
         command_line.forget(path)
         report(c, f"written: {path}")
     if gathered.skipped:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from tasks.common.errors import Stop
 from tasks.common.values import Network, within
+from tasks.inventory.edit import Edit, new_file
+from tasks.inventory.model import Cluster, Machine, Ssh
 
 from . import sources
-from .cluster import Cluster, Machine, Ssh
 from .combine import Discovery, Row, Selection, combine, shared_names
 from .common import values
 from .fleet import Fleet
 from .found import Found, Request, Role
-from .write_inventory import Edit, new_file
 
 SSH = "ssh"  # the one source that lists no machines: it asks those that are known
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tasks.common.terminal import somebody_there
 from tasks.common.values import Network
+from tasks.inventory.edit import Edit
+from tasks.inventory.model import Cluster
 
-from .cluster import Cluster
 from .combine import Discovery, Row, State
 from .discovery import Gathered
 from .providers import notes as provider_notes
 from .tables import MANY, counted, table, wrapped
-from .write_inventory import Edit
 
 
 def discovery_report(gathered: Gathered, cluster: Cluster | None, edit: Edit, path: Path) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from tasks.common.values import within
+from tasks.inventory.model import Cluster
 
 from .changes import Change, MachinePlan, Plan
-from .cluster import Cluster
 from .drift import vanished
 from .facts import Facts
 from .guards import waiting

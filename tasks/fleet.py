@@ -14,8 +14,8 @@ from fabric import Config, SerialGroup
 
 from tasks.common.errors import Stop
 from tasks.common.progress import progress
+from tasks.inventory.model import Cluster
 
-from .cluster import Cluster
 from .connection import Connection, JumpHost
 from .login import Login
 from .shell import Shell, Talk, Trouble

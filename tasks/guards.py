@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tasks.common.values import Address, Network, within
+from tasks.inventory.model import Cluster, Machine
 
-from .cluster import Cluster, Machine
 from .facts import STATE, Facts
 from .lookup import Lookup, Prefixes
 from .route import Route

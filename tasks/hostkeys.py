@@ -16,7 +16,7 @@ from threading import Lock
 
 from paramiko import MissingHostKeyPolicy, PKey, SSHClient, SSHException
 
-from .cluster import HostKeys
+from tasks.inventory.model import HostKeys
 
 # ssh_config(5), StrictHostKeyChecking; `ask` is strict, since nobody can be asked for each of many.
 _THEIRS: dict[str, HostKeys] = {"accept-new": "accept-new", "no": "off", "off": "off", "": "off"}

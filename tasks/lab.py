@@ -65,7 +65,7 @@ def _table(twin: "Twin") -> str:
 def up(c: Context, inventory: str = "") -> None:
     """Build a twin of the cluster on this machine, and keep it up until lab.down."""
     from . import kept, twin
-    from .inventory import read
+    from .inventory.read import read
 
     path = _inventory(c, inventory, "lab.up")
     cluster = read(path, with_key=False)

@@ -20,8 +20,8 @@ from fabric import Config
 from tasks.common.errors import Stop
 from tasks.common.files import private_key
 from tasks.common.terminal import somebody_there
+from tasks.inventory.model import Cluster, Machine
 
-from .cluster import Cluster, Machine
 from .connection import Bounded, Connection, JumpHost
 from .hostkeys import KnownHosts
 

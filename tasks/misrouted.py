@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from tasks.common.text import listed, typed_on
 from tasks.common.values import Address, Network, host
+from tasks.inventory.model import Cluster, Machine
 
-from .cluster import Cluster, Machine
 from .diagnosis import Cause, Scene
 from .facts import Facts
 from .lookup import Lookup

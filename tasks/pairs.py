@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .cluster import Cluster, Machine
+from tasks.inventory.model import Cluster, Machine
+
 from .common import values
 from .facts import Facts
 from .pings import COUNT, Ping, Report, Source

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from tasks.common.errors import Stop
 from tasks.common.script import Script
 from tasks.common.values import Network
+from tasks.inventory.model import Cluster
 
 from .answer import sections
-from .cluster import Cluster
 from .common import values
 from .fleet import Fleet
 from .pings import SENT, Report, Target, ping_script, read_report

@@ -5,9 +5,9 @@ from difflib import get_close_matches
 from typing import get_args
 
 from tasks.common.errors import Stop
+from tasks.inventory.model import Persist
 
 from .changes import Allowed, Plan, limited
-from .cluster import Persist
 from .fleet import Fleet
 from .reconcile import plan_routes
 from .survey import Survey, survey

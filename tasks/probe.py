@@ -13,8 +13,8 @@ from zlib import crc32
 
 from tasks.common.script import Script, Values, joined, script
 from tasks.common.values import Address, Network
+from tasks.inventory.model import Machine
 
-from .cluster import Machine
 from .common import values
 from .facts import Facts
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from tasks.common.script import Script
 from tasks.common.values import Address
+from tasks.inventory.model import Machine
 
-from .cluster import Machine
 from .common import values
 from .diagnosis import Cause
 from .fleet import Fleet

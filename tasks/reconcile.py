@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from tasks.common.values import Address, Network, within
+from tasks.inventory.model import Cluster, Machine
 
 from .changes import Allowed, Change, MachinePlan, Plan
-from .cluster import Cluster, Machine
 from .drift import drift, vanished
 from .facts import Facts
 from .guards import (

@@ -14,7 +14,7 @@ from .command import Command, CommandLine, anything_follows, help_for
 def rehearse(c: Context, inventory: str = "") -> None:
     """Put first: run the tasks that follow on a copy of the cluster inside this machine."""
     from . import twin
-    from .inventory import read
+    from .inventory.read import read
 
     if not anything_follows("rehearse"):
         raise Stop("rehearse what? `fab rehearse apply-routes verify`, for one")

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from .cluster import Cluster
+from tasks.inventory.model import Cluster
 
 FULL_MESH = 64  # machines up to which all pairs are pinged
 PEERS = 8  # for each machine, past that

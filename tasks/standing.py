@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from tasks.common.errors import Stop
 from tasks.common.text import listed
 from tasks.common.values import Network
+from tasks.inventory.model import Cluster
 
 from .changes import MachinePlan, Plan
-from .cluster import Cluster
 from .facts import Facts
 from .fleet import Fleet
 from .pinging import Asked, ping_all

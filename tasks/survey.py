@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from tasks.common.errors import Stop
 from tasks.common.text import listed
+from tasks.inventory.model import Cluster, Machine
 
 from . import armed
-from .cluster import Cluster, Machine
 from .complete import complete
 from .facts import Facts, read
 from .fleet import Fleet

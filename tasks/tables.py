@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from tasks.common.text import first, listed
+from tasks.inventory.model import Cluster
 
 from .changes import Change, MachinePlan, Plan
-from .cluster import Cluster
 from .endings import Rollout
 from .guards import Obstacle
 from .route import Route

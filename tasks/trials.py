@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from tasks.common.script import Script
 from tasks.common.values import Address
+from tasks.inventory.model import Machine
 
-from .cluster import Machine
 from .common import values
 from .facts import Facts
 from .firewall import Drop, read_drops

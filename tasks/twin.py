@@ -15,9 +15,9 @@ from pydantic import TypeAdapter
 
 from tasks.common.errors import Stop
 from tasks.common.terminal import somebody_there
+from tasks.inventory.model import Cluster
 
 from . import kept
-from .cluster import Cluster
 from .common import files, values
 from .kept import Process
 from .namespaces import NEWNET, enter

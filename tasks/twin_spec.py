@@ -7,8 +7,8 @@ from itertools import chain, islice
 
 from tasks.common.errors import Stop
 from tasks.common.values import Address, Network
+from tasks.inventory.model import Cluster, Machine
 
-from .cluster import Cluster, Machine
 from .common import values
 
 # Prefix length of a node's network that the file does not tell, and of a made-up pod CIDR.

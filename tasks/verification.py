@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from .cluster import Cluster, Machine
+from tasks.inventory.model import Cluster, Machine
+
 from .diagnosis import Cause
 from .pairs import Pair
 from .pings import COUNT, Report

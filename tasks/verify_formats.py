@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from xml.etree import ElementTree as ET
 
-from .cluster import Machine
+from tasks.inventory.model import Machine
+
 from .matrix import MEANING
 from .pairs import Pair
 from .pings import COUNT

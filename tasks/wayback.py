@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from tasks.common.text import listed
+from tasks.inventory.model import Cluster
 
 from .changes import Change, MachinePlan, Plan
-from .cluster import Cluster
 from .drift import vanished
 from .facts import Displaced, Facts
 from .guards import waiting

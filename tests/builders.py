@@ -5,9 +5,9 @@ from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Literal
 
-from tasks.cluster import Cluster, Machine
 from tasks.common.values import Network
 from tasks.facts import Facts
+from tasks.inventory.model import Cluster, Machine
 from tasks.route import Route, parse
 
 DEV = "enp6s0"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.cluster import Cluster, Machine
 from tasks.combine import Discovery, Row, Selection, combine, shared_names
 from tasks.discovery import around, drafted, edit_of
 from tasks.discovery_report import asked
 from tasks.found import Found, Value, internal_ips, pod_cidrs, public_ips
+from tasks.inventory.model import Cluster, Machine
 
 from .builders import cluster
 

@@ -5,9 +5,9 @@ from ipaddress import ip_interface, ip_network
 import pytest
 
 from tasks.claim import Claim
-from tasks.cluster import Cluster
 from tasks.complete import complete, usurpers
 from tasks.facts import Facts, read
+from tasks.inventory.model import Cluster
 from tasks.persistence import Manager, files_to
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.inventory import read
+from tasks.inventory.read import read
 
 from . import api
 from .paths import PROJECT

@@ -16,8 +16,8 @@ import paramiko
 import pytest
 from fabric import Config
 
-from tasks.cluster import Cluster, Ssh
 from tasks.fleet import Fleet
+from tasks.inventory.model import Cluster, Ssh
 from tasks.shell import MAX_ANSWER, MAX_TROUBLE, Trouble
 
 from .builders import cluster

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from paramiko import Ed25519Key, PKey
 
-from tasks.cluster import HostKeys
 from tasks.hostkeys import HostKeyRefused, KnownHosts
+from tasks.inventory.model import HostKeys
 
 
 def key(number: int) -> PKey:

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from fabric import Config, Connection
 
 from tasks import login
-from tasks.cluster import Ssh
 from tasks.common.errors import Stop
 from tasks.connection import PROXY_FILES
 from tasks.hostkeys import HostKeyRefused
+from tasks.inventory.model import Ssh
 
 from .builders import cluster
 

@@ -11,8 +11,8 @@ from typing import get_args
 
 import pytest
 
-from tasks.cluster import Cluster
 from tasks.diagnosis import Cause
+from tasks.inventory.model import Cluster
 from tasks.page import LISTED, verify_page
 from tasks.pairs import Pair, Verdict
 from tasks.pings import Report

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.changes import Allowed, Change, MachinePlan, Plan, limited
-from tasks.cluster import Cluster
 from tasks.common.values import within
 from tasks.facts import Displaced, Facts
+from tasks.inventory.model import Cluster
 from tasks.reconcile import plan_routes
 from tasks.route import Route
 from tasks.rule import Rule

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import kept, twin, twin_files
-from tasks.cluster import Cluster, Machine, Ssh
 from tasks.common.errors import Stop
 from tasks.common.values import Network, within
+from tasks.inventory.model import Cluster, Machine, Ssh
 from tasks.twin_spec import Host, Spec, design
 
 POD_NETWORKS: dict[int, Network] = {

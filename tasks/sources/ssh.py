@@ -7,11 +7,11 @@ the pod bridge; every address of its own may be a machine's internal IP.
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from tasks.cluster import Cluster
 from tasks.common.values import host, within
 from tasks.complete import claimed, contradictions, own_addresses, usurpers
 from tasks.facts import Facts
 from tasks.found import Found, Request, Value
+from tasks.inventory.model import Cluster
 from tasks.providers import provider_of, routed
 from tasks.survey import ask
 

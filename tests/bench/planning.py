@@ -14,9 +14,9 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from tasks.changes import Allowed, Plan
-from tasks.cluster import Cluster, Machine
 from tasks.complete import complete
 from tasks.facts import read
+from tasks.inventory.model import Cluster, Machine
 from tasks.reconcile import plan_routes
 
 WORKERS = (100, 500, 1000, 2000)

@@ -7,8 +7,8 @@ import pytest
 
 from tasks.common.errors import Stop
 from tasks.common.files import content
-from tasks.inventory import read
-from tasks.write_inventory import current
+from tasks.inventory.edit import current
+from tasks.inventory.read import read
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
-from tasks.cluster import Cluster
 from tasks.fleet import Fleet
+from tasks.inventory.model import Cluster
 from tasks.shell import Shell
 from tests.hostile.wiretap import Conversation, Played
 

@@ -22,7 +22,6 @@ from tasks import facts as facts_of
 from tasks import sources
 from tasks.answer import sections
 from tasks.changes import Allowed, Plan
-from tasks.cluster import Cluster
 from tasks.common.errors import Stop
 from tasks.complete import complete
 from tasks.diagnosis import Scene
@@ -33,7 +32,8 @@ from tasks.facts import Facts
 from tasks.found import Found, Request
 from tasks.history import Histories, histories, history_report, status_report
 from tasks.hostkeys import KnownHosts, read_lines
-from tasks.inventory import read as read_inventory
+from tasks.inventory.model import Cluster
+from tasks.inventory.read import read as read_inventory
 from tasks.matrix import verify_report
 from tasks.misrouted import part_causes
 from tasks.order import last_run

@@ -16,8 +16,8 @@ from typing import IO, Any, Protocol
 
 import pytest
 
-from tasks.cluster import Cluster, Machine
 from tasks.common.errors import Stop
+from tasks.inventory.model import Cluster, Machine
 from tasks.twin import Twin, build
 from tests.paths import PROJECT
 

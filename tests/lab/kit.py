@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
-from tasks.cluster import Cluster
+from tasks.inventory.model import Cluster
 
 from .conftest import Lab, tutorial
 

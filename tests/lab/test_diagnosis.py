@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.cluster import Cluster
 from tasks.common.text import commands_in
+from tasks.inventory.model import Cluster
 from tasks.route import own_route
 from tests.paths import PROJECT
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.inventory import read
+from tasks.inventory.read import read
 from tests import api
 
 from .conftest import KEY, Lab, MakeLab, hosts_toml, tutorial

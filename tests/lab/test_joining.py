@@ -3,7 +3,7 @@
 from dataclasses import replace
 from ipaddress import ip_address
 
-from tasks.cluster import Cluster
+from tasks.inventory.model import Cluster
 
 from .conftest import Lab, MakeLab, hosts_toml, tutorial
 from .kit import monitor, ok, on

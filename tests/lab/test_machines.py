@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from tasks.cluster import Ssh
+from tasks.inventory.model import Ssh
 
 from .conftest import FAB, KEY, Lab, MakeLab, hosts_toml, tutorial
 from .kit import ok, on

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from tasks import kept
-from tasks.cluster import Machine, Ssh
 from tasks.common.errors import Status, Stop
+from tasks.inventory.model import Machine, Ssh
 from tasks.kept import end
 from tasks.twin import Twin, build, find
 from tests.paths import PROJECT

@@ -5,10 +5,10 @@ from contextlib import suppress
 from itertools import product
 from typing import TypeVar
 
+from tasks.common import values
 from tasks.common.values import Network, within
 
-from .cluster import Cluster, Machine
-from .common import values
+from .model import Cluster, Machine
 
 Mistake = tuple[str, str]  # where: a machine's name or a table's; what is wrong and would be right
 _Owner = TypeVar("_Owner")

@@ -1,7 +1,7 @@
 """hosts.toml read into a Cluster, or refused with every mistake that is in it.
 
 The format is this project's own; README.md shows it in full. Pydantic says what each
-table may hold; what the values of several tables say together is judged in inventory_checks.
+table may hold; what the values of several tables say together is judged in checks.
 """
 
 import json
@@ -16,13 +16,13 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails
 
+from tasks.common import values
 from tasks.common.errors import Stop
 from tasks.common.files import MAX_KEY, check, content
 from tasks.common.values import Address, Network
 
-from .cluster import Cluster, HostKeys, Machine, Persist, Ssh
-from .common import values
-from .inventory_checks import Mistake, mistakes_between
+from .checks import Mistake, mistakes_between
+from .model import Cluster, HostKeys, Machine, Persist, Ssh
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -19,9 +19,9 @@ from tomlkit.items import Array
 from tasks.common.atomic import replacing
 from tasks.common.errors import Stop
 from tasks.common.files import content
+from tasks.found import Role
 
-from .found import Role
-from .inventory import parsed
+from .read import parsed
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -188,7 +188,7 @@ def _meant(data: dict[str, Any], edit: Edit) -> dict[str, Any]:
     return data
 
 
-def write(path: Path, before: str | None, after: str, *, with_key: bool) -> None:
+def put_in_place(path: Path, before: str | None, after: str, *, with_key: bool) -> None:
     """Put a new text in the place of a file at once, its mode and owner kept.
 
     `before` is the text that the new one was made from, None where there was no file; `with_key`

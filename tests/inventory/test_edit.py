@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.common.errors import Stop
-from tasks.inventory import read
-from tasks.write_inventory import Edit, edited, new_file, write
+from tasks.inventory.edit import Edit, edited, new_file, put_in_place
+from tasks.inventory.read import read
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -215,7 +215,7 @@ WHOLE = new_file(["10.200.0.0/16"]) + '\n[[workers]]\nname = "a"\npublic_ip = "a
 
 
 def test_a_new_file_passes_the_checks_and_can_be_read_by_a_person() -> None:
-    write(HOSTS, None, WHOLE, with_key=True)
+    put_in_place(HOSTS, None, WHOLE, with_key=True)
     assert HOSTS.read_text() == WHOLE
     assert [machine.name for machine in read(HOSTS).machines] == ["a"]
     mask = os.umask(0)
@@ -231,7 +231,7 @@ def test_mode_owner_and_link_stay() -> None:
     os.chown(real, 1234, 1234) if os.geteuid() == 0 else None
     HOSTS.symlink_to(real)
     owner = real.stat().st_uid
-    write(HOSTS, WHOLE, WHOLE + "\n", with_key=True)
+    put_in_place(HOSTS, WHOLE, WHOLE + "\n", with_key=True)
     assert HOSTS.is_symlink()
     assert real.read_text() == WHOLE + "\n"
     assert (stat.S_IMODE(real.stat().st_mode), real.stat().st_uid) == (0o640, owner)
@@ -241,7 +241,7 @@ def test_a_result_with_mistakes_is_refused_and_nothing_changes() -> None:
     HOSTS.write_text(WHOLE)
     bad = WHOLE + '\n[[workers]]\nname = "a b"\npublic_ip = "a.example.com"\n'
     with pytest.raises(Stop) as stop:
-        write(HOSTS, WHOLE, bad, with_key=True)
+        put_in_place(HOSTS, WHOLE, bad, with_key=True)
     first, second, *mistakes = str(stop.value).splitlines()
     assert first == "hosts.toml is not written, it would not pass:"
     assert second == "hosts.toml: 2 mistakes"
@@ -253,10 +253,10 @@ def test_a_result_with_mistakes_is_refused_and_nothing_changes() -> None:
 def test_a_file_that_somebody_edits_meanwhile_is_left_alone() -> None:
     HOSTS.write_text(WHOLE + "# mine\n")
     with pytest.raises(Stop, match="changed while it was read"):
-        write(HOSTS, WHOLE, WHOLE + "\n", with_key=True)
+        put_in_place(HOSTS, WHOLE, WHOLE + "\n", with_key=True)
     assert HOSTS.read_text().endswith("# mine\n")
 
 
 def test_a_directory_that_does_not_exist() -> None:
     with pytest.raises(Stop, match="cannot be written: No such file or directory"):
-        write(Path("nowhere/hosts.toml"), None, WHOLE, with_key=True)
+        put_in_place(Path("nowhere/hosts.toml"), None, WHOLE, with_key=True)

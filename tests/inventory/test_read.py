@@ -8,12 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.cluster import Cluster, Machine, Ssh
 from tasks.common.errors import Status, Stop
 from tasks.common.values import Network
-from tasks.inventory import read
-
-from .paths import PROJECT
+from tasks.inventory.model import Cluster, Machine, Ssh
+from tasks.inventory.read import read
+from tests.paths import PROJECT
 
 HOSTS = Path("hosts.toml")
 CLUSTER = '[cluster]\npod_networks = ["10.200.0.0/16", "fd00:200::/48"]\n'

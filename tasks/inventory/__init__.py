@@ -1,0 +1,1 @@
+"""hosts.toml: read, checked, edited."""
