@@ -12,11 +12,11 @@ from collections.abc import Collection, Sequence
 
 from tasks.common.script import Script, joined, script
 from tasks.common.values import Address
+from tasks.iproute.route import UNSAVED
 
 from .facts import LOG, RUNS, STATE, Displaced
 from .persist_script import persist_script
 from .readback import asked_around, asked_of_prefixes
-from .route import UNSAVED
 from .run import Run
 from .steps import Steps, family_of
 

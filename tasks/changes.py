@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tasks.common.values import Network
+from tasks.iproute.route import Route
 
 from .drift import Drift
 from .facts import Displaced
 from .guards import Obstacle
 from .persistence import NO_FILES, Files
-from .route import Route
 
 
 @dataclass(frozen=True)

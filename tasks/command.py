@@ -99,8 +99,9 @@ class CommandLine:
         from fabric import Config
         from paramiko import SSHConfig
 
+        from tasks.inventory.read import read
+
         from .fleet import Fleet
-        from .inventory.read import read
 
         path = Path(inventory or c.config.inventory)
         if self._twin is not None:

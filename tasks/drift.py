@@ -6,11 +6,11 @@ from typing import Literal
 
 from tasks.common.text import listed
 from tasks.common.values import Network
+from tasks.iproute.route import Route
+from tasks.iproute.table import Lookup
 
 from .facts import Facts
-from .lookup import Lookup
 from .persistence import ways_in
-from .route import Route
 
 Kind = Literal["lost", "changed by another hand", "not in the file", "only in the file"]
 

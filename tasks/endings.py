@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from tasks.common.errors import Status
 from tasks.common.values import Address
+from tasks.iproute.route import Route
 
 from .changes import MachinePlan
 from .outcome import Outcome, read_outcome
 from .readback import first_address
-from .route import Route
 from .shell import Trouble
 from .steps import Steps
 

@@ -18,13 +18,13 @@ from tasks.common.values import (
     shown,
 )
 from tasks.common.values import name as machine_name
+from tasks.iproute.batch import DIVIDED, lasting
+from tasks.iproute.route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
+from tasks.iproute.rule import Rule, read_rules
 
 from .answer import sections
-from .batch import DIVIDED, lasting
 from .claim import DEFAULT_BRIDGE, Claim, read_cni, read_kubelet
 from .persistence import Manager, is_ours, read_managers
-from .route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
-from .rule import Rule, read_rules
 from .run import is_run, run_id
 
 STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes

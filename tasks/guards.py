@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from tasks.common.values import Address, Network, within
 from tasks.inventory.model import Cluster, Machine
+from tasks.iproute.route import Route
+from tasks.iproute.rule import Rule
+from tasks.iproute.table import Lookup, Prefixes
 
 from .facts import STATE, Facts
-from .lookup import Lookup, Prefixes
-from .route import Route
-from .rule import Rule
 
 
 @dataclass(frozen=True)

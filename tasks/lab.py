@@ -64,8 +64,9 @@ def _table(twin: "Twin") -> str:
 @task(klass=Command, help=help_for("inventory"))
 def up(c: Context, inventory: str = "") -> None:
     """Build a twin of the cluster on this machine, and keep it up until lab.down."""
+    from tasks.inventory.read import read
+
     from . import kept, twin
-    from .inventory.read import read
 
     path = _inventory(c, inventory, "lab.up")
     cluster = read(path, with_key=False)

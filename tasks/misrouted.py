@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from tasks.common.text import listed, typed_on
 from tasks.common.values import Address, Network, host
 from tasks.inventory.model import Cluster, Machine
+from tasks.iproute.route import Route
+from tasks.iproute.rule import Rule
+from tasks.iproute.table import Lookup
 
 from .diagnosis import Cause, Scene
 from .facts import Facts
-from .lookup import Lookup
 from .pairs import Pair
 from .probe import probes
-from .route import Route
-from .rule import Rule
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from tasks.common.values import Address, shown
+from tasks.iproute.route import Route, parse, parse_all
 
 from .answer import sections
-from .route import Route, parse, parse_all
 from .steps import Steps
 
 End = Literal[

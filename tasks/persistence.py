@@ -12,8 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from tasks.common.values import Address, Network, address, network
-
-from .route import Route
+from tasks.iproute.route import Route
 
 DISPATCHER = "/etc/NetworkManager/dispatcher.d/50-pod-routes"
 IF_UP = "/etc/network/if-up.d/pod-routes"

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from tasks.common.script import Script, script
 from tasks.common.values import Address, Network
+from tasks.iproute.batch import divided
+from tasks.iproute.route import OWN_PROTOCOL
 
-from .batch import divided
 from .facts import LOG, STATE
 from .persistence import PATTERNS
-from .route import OWN_PROTOCOL
 
 NEEDED = ("ip", "ping", "flock")
 NOTHING = Script("settle() { :; }")

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from tasks.common.values import Address, Network, within
+from tasks.iproute.batch import PASSING
 
-from .batch import PASSING
 from .question import all_ours
 from .steps import Steps
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from tasks.common.values import Address, Network, within
 from tasks.inventory.model import Cluster, Machine
+from tasks.iproute.route import Number, Place, Route, number_of, own_route, place_of
+from tasks.iproute.table import Lookup, Prefixes
 
 from .changes import Allowed, Change, MachinePlan, Plan
 from .drift import drift, vanished
@@ -21,9 +23,7 @@ from .guards import (
     shadows,
     waiting,
 )
-from .lookup import Lookup, Prefixes
 from .persistence import files_to, unmanaged, ways_in
-from .route import Number, Place, Route, number_of, own_route, place_of
 from .settling import settle, settle_own
 
 

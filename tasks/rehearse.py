@@ -13,8 +13,9 @@ from .command import Command, CommandLine, anything_follows, help_for
 @task(klass=Command, help=help_for("inventory"))
 def rehearse(c: Context, inventory: str = "") -> None:
     """Put first: run the tasks that follow on a copy of the cluster inside this machine."""
+    from tasks.inventory.read import read
+
     from . import twin
-    from .inventory.read import read
 
     if not anything_follows("rehearse"):
         raise Stop("rehearse what? `fab rehearse apply-routes verify`, for one")

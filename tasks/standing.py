@@ -7,13 +7,13 @@ from tasks.common.errors import Stop
 from tasks.common.text import listed
 from tasks.common.values import Network
 from tasks.inventory.model import Cluster
+from tasks.iproute.route import Route
 
 from .changes import MachinePlan, Plan
 from .facts import Facts
 from .fleet import Fleet
 from .pinging import Asked, ping_all
 from .pings import Report
-from .route import Route
 from .sample import Pairs
 from .survey import Survey
 

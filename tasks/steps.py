@@ -7,11 +7,11 @@ import shlex
 from dataclasses import dataclass
 
 from tasks.common.values import Network
+from tasks.iproute.route import Route
 
 from .changes import Change, MachinePlan
 from .facts import Displaced
 from .persistence import NO_FILES, Files
-from .route import Route
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from tasks.common.text import first, listed
 from tasks.inventory.model import Cluster
+from tasks.iproute.route import Route
 
 from .changes import Change, MachinePlan, Plan
 from .endings import Rollout
 from .guards import Obstacle
-from .route import Route
 from .steps import steps
 
 VERBS = ("add", "replace", "delete")

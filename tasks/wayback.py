@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from tasks.common.text import listed
 from tasks.inventory.model import Cluster
+from tasks.iproute.route import Route
 
 from .changes import Change, MachinePlan, Plan
 from .drift import vanished
@@ -12,7 +13,6 @@ from .facts import Displaced, Facts
 from .guards import waiting
 from .persistence import files_to
 from .reconcile import besides, staying
-from .route import Route
 from .run import when
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from tasks.common.values import Network
 from tasks.facts import Facts
 from tasks.inventory.model import Cluster, Machine
-from tasks.route import Route, parse
+from tasks.iproute.route import Route, parse
 
 DEV = "enp6s0"
 POD_NETWORKS: tuple[Network, ...] = (ip_network("10.200.0.0/16"), ip_network("fd00:200::/32"))

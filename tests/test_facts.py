@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.claim import Claim
 from tasks.facts import Facts, last_lines, read
-from tasks.route import parse
+from tasks.iproute.route import parse
 
 ANSWER = """\
 == missing

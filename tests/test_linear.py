@@ -12,8 +12,8 @@ import pytest
 
 from tasks.common.values import MAX_LINE
 from tasks.evidence import read_evidence
+from tasks.iproute.route import parse
 from tasks.persistence import ways_in
-from tasks.route import parse
 
 from .growth import EXAMINING, PLANNING, READING, REPLACING, Job
 

@@ -8,9 +8,9 @@ import pytest
 
 from tasks.diagnosis import Cause, Scene
 from tasks.facts import Facts
+from tasks.iproute.rule import Rule
 from tasks.misrouted import part_causes
 from tasks.pairs import Pair
-from tasks.rule import Rule
 from tasks.settings import settings_causes
 
 from .builders import cluster, facts, wanted

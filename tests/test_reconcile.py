@@ -10,9 +10,9 @@ from tasks.changes import Allowed, Change, MachinePlan, Plan, limited
 from tasks.common.values import within
 from tasks.facts import Displaced, Facts
 from tasks.inventory.model import Cluster
+from tasks.iproute.route import Route
+from tasks.iproute.rule import Rule
 from tasks.reconcile import plan_routes
-from tasks.route import Route
-from tasks.rule import Rule
 from tasks.steps import steps
 from tasks.wayback import plan_rollback
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tasks.route import parse
+from tasks.iproute.route import parse
 from tests.growth import EXAMINING, READING, REPLACING, Job
 
 SIZE = 1000  # routes, services, ...: and four times as many

@@ -15,7 +15,7 @@ import pytest
 
 from tasks.common.text import commands_in
 from tasks.inventory.model import Cluster
-from tasks.route import own_route
+from tasks.iproute.route import own_route
 from tests.paths import PROJECT
 
 from .conftest import Lab, MakeDirectory, MakeLab, labs, tutorial

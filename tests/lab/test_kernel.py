@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.batch import lasting
 from tasks.common.script import script
 from tasks.facts import Displaced, read
+from tasks.iproute.batch import lasting
+from tasks.iproute.route import Route, parse
 from tasks.question import question
 from tasks.readback import asked_around, asked_of_prefixes
-from tasks.route import Route, parse
 from tasks.steps import Keep, Steps, restore, save
 from tests.builders import POD_NETWORKS
 

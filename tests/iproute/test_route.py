@@ -7,9 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tasks.common.values import quoted
-from tasks.route import Hop, Route, Unreadable, own_route, parse
-
-from .builders import route
+from tasks.iproute.route import Hop, Route, Unreadable, own_route, parse
+from tests.builders import route
 
 A, B = ip_address("10.240.0.7"), ip_address("10.240.0.8")
 A6 = ip_address("fd00:240::7")

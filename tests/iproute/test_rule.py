@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.rule import read_rules
+from tasks.iproute.rule import read_rules
 
 LOCAL, MAIN = "0:\tfrom all lookup local", "32766:\tfrom all lookup main"
 LATER = "5270:\tfrom all lookup 52"

@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.lookup import Lookup
-from tasks.route import Hop, Route, number_of
-
-from .builders import route
+from tasks.iproute.route import Hop, Route, number_of
+from tasks.iproute.table import Lookup
+from tests.builders import route
 
 TABLE = Lookup(
     map(

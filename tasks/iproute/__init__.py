@@ -1,0 +1,1 @@
+"""The text of ip(8): routes, policy rules, tables, batches."""
