@@ -18,7 +18,8 @@ from tasks.common.files import private_key
 from tasks.common.signals import allow
 
 if TYPE_CHECKING:
-    from .fleet import Fleet
+    from tasks.ssh.fleet import Fleet
+
     from .twin import Twin
 
 REHEARSE = "rehearse"
@@ -100,8 +101,7 @@ class CommandLine:
         from paramiko import SSHConfig
 
         from tasks.inventory.read import read
-
-        from .fleet import Fleet
+        from tasks.ssh.fleet import Fleet
 
         path = Path(inventory or c.config.inventory)
         if self._twin is not None:

@@ -42,12 +42,12 @@ def discover(
     """Show what machines there are, and how that differs from hosts.toml; --write writes it."""
     from tasks.inventory.edit import current, edited, put_in_place
     from tasks.inventory.read import read
+    from tasks.ssh.fleet import Fleet
 
     from . import sources
     from .combine import Selection
     from .discovery import SSH, around, edit_of, gather, new_text
     from .discovery_report import asked, discovery_report, hints
-    from .fleet import Fleet
     from .found import Request
 
     command_line: CommandLine = c.config.command_line

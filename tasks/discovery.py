@@ -8,11 +8,11 @@ from tasks.common.errors import Stop
 from tasks.common.values import Network, within
 from tasks.inventory.edit import Edit, new_file
 from tasks.inventory.model import Cluster, Machine, Ssh
+from tasks.ssh.fleet import Fleet
 
 from . import sources
 from .combine import Discovery, Row, Selection, combine, shared_names
 from .common import values
-from .fleet import Fleet
 from .found import Found, Request, Role
 
 SSH = "ssh"  # the one source that lists no machines: it asks those that are known

@@ -5,8 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tasks.common.script import script
+from tasks.ssh.answer import sections
 
-from .answer import sections
 from .common import values
 from .firewall import Drop, read_drops
 

@@ -1,13 +1,14 @@
 """Examining pairs that failed: two more trips, to the machines that are at their ends."""
 
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import Trouble
+
 from .diagnosis import Cause, Scene
 from .evidence import SCRIPT, Evidence, read_evidence
-from .fleet import Fleet
 from .misrouted import part_causes
 from .pairs import Pair
 from .points import mtu_causes, trial_causes
 from .settings import settings_causes
-from .shell import Trouble
 from .survey import Survey
 from .trials import run_trials
 

@@ -21,8 +21,8 @@ from tasks.common.values import name as machine_name
 from tasks.iproute.batch import DIVIDED, lasting
 from tasks.iproute.route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
 from tasks.iproute.rule import Rule, read_rules
+from tasks.ssh.answer import sections
 
-from .answer import sections
 from .claim import DEFAULT_BRIDGE, Claim, read_cni, read_kubelet
 from .persistence import Manager, is_ours, read_managers
 from .run import is_run, run_id

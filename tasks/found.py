@@ -16,7 +16,7 @@ from tasks.common.values import Address, Network
 from .common import values
 
 if TYPE_CHECKING:
-    from .fleet import Fleet
+    from tasks.ssh.fleet import Fleet
 
 Field = Literal["public_ip", "internal_ip", "pod_cidr"]
 Role = Literal["worker", "controller"]

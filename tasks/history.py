@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from tasks.common.script import script
 from tasks.common.text import listed
 from tasks.common.values import shown
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import Trouble
 
 from .facts import LOG, Facts
-from .fleet import Fleet
 from .order import Row, merged
 from .run import is_run
-from .shell import Trouble
 from .survey import cannot_ask, tell_skipped
 from .tables import FEW, counted, table
 

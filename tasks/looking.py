@@ -8,9 +8,9 @@ from time import sleep
 from typing import NoReturn
 
 from tasks.common.errors import Stop
+from tasks.ssh.fleet import Fleet
 
 from .examine import examine
-from .fleet import Fleet
 from .pairs import judge
 from .pinging import Asked, Unheard, ping_all
 from .pings import COUNT

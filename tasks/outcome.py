@@ -6,8 +6,8 @@ from typing import Literal, get_args
 
 from tasks.common.values import Address, shown
 from tasks.iproute.route import Route, parse, parse_all
+from tasks.ssh.answer import sections
 
-from .answer import sections
 from .steps import Steps
 
 End = Literal[

@@ -5,14 +5,14 @@ from collections.abc import Callable, Collection, Mapping
 from tasks.common.errors import Status, Stop
 from tasks.common.signals import Interrupts
 from tasks.common.text import listed
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import Trouble
 
 from . import armed
 from .endings import NO_STEPS, state_of
 from .facts import Facts
-from .fleet import Fleet
 from .outcome import read_outcome
 from .run import Run, new_run
-from .shell import Trouble
 from .tables import counted
 
 LEAST = 30  # seconds that a confirmation has to get through to all machines

@@ -9,13 +9,13 @@ from tasks.common.errors import Stop
 from tasks.common.script import Script
 from tasks.common.values import Network
 from tasks.inventory.model import Cluster
+from tasks.ssh.answer import sections
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import Shell, Trouble
 
-from .answer import sections
 from .common import values
-from .fleet import Fleet
 from .pings import SENT, Report, Target, ping_script, read_report
 from .probe import READY, Probe, probes
-from .shell import Shell, Trouble
 from .survey import Survey
 
 GATE_TIMEOUT = 60  # seconds to wait for the slowest machine

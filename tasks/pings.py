@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from tasks.common.script import Script, Values, script
 from tasks.common.values import Address, Network
+from tasks.ssh.answer import sections
 
-from .answer import sections
 from .common import values
 from .facts import Facts
 from .probe import Probe, Wired, probe_script

@@ -6,9 +6,9 @@ from typing import get_args
 
 from tasks.common.errors import Stop
 from tasks.inventory.model import Persist
+from tasks.ssh.fleet import Fleet
 
 from .changes import Allowed, Plan, limited
-from .fleet import Fleet
 from .reconcile import plan_routes
 from .survey import Survey, survey
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from tasks.common.script import Script
 from tasks.common.values import Address
 from tasks.inventory.model import Machine
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import Shell
 
 from .common import values
 from .diagnosis import Cause
-from .fleet import Fleet
 from .pinging import TIMEOUT, Gate, heard, run_through
 from .pings import SENT, Source, counted_sources
 from .probe import READY, Probe, probe_script, probes
-from .shell import Shell
 from .survey import Survey
 
 MOST = 3  # pods of a worker that are asked

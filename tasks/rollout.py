@@ -8,15 +8,15 @@ from time import monotonic
 
 from tasks.common.progress import progress
 from tasks.common.signals import Interrupts
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import Talk, Trouble
 
 from . import armed
 from .changes import MachinePlan, Plan
 from .endings import Ending, Rollout, ending_of, explained, gone_back, not_kept, not_ready, state_of
 from .facts import RUNS, Facts, last_lines
-from .fleet import Fleet
 from .order import earlier, last_runs
 from .run import Run
-from .shell import Talk, Trouble
 from .steps import steps
 
 Check = Callable[[], str]  # why everything has to go back; empty if all is well

@@ -8,10 +8,10 @@ from tasks.common.text import listed
 from tasks.common.values import Network
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
+from tasks.ssh.fleet import Fleet
 
 from .changes import MachinePlan, Plan
 from .facts import Facts
-from .fleet import Fleet
 from .pinging import Asked, ping_all
 from .pings import Report
 from .sample import Pairs

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from tasks.common.errors import Stop
 from tasks.common.text import listed
 from tasks.inventory.model import Cluster, Machine
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import Trouble
 
 from . import armed
 from .complete import complete
 from .facts import Facts, read
-from .fleet import Fleet
 from .question import question
 from .run import new_run
-from .shell import Trouble
 
 
 @dataclass(frozen=True)

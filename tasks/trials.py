@@ -15,16 +15,16 @@ from dataclasses import dataclass, field, replace
 from tasks.common.script import Script
 from tasks.common.values import Address
 from tasks.inventory.model import Machine
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import Shell
 
 from .common import values
 from .facts import Facts
 from .firewall import Drop, read_drops
-from .fleet import Fleet
 from .pairs import Pair
 from .pinging import TIMEOUT, Gate, heard, run_through
 from .pings import COUNT
 from .probe import READY, Probe, probe_script, probes
-from .shell import Shell
 from .survey import Survey
 
 ROUNDS = 6  # at most so many trials one after the other, a second and a half each

@@ -13,18 +13,18 @@ from time import monotonic
 
 from tasks.common.signals import Interrupts
 from tasks.common.values import Network
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import Trouble
 
 from . import armed
 from .changes import Allowed, MachinePlan, Plan
 from .complete import complete, usurpers
 from .facts import Facts, read
-from .fleet import Fleet
 from .persistence import Files
 from .question import question
 from .reconcile import plan_routes
 from .rollout import roll_out
 from .run import new_run
-from .shell import Trouble
 from .tables import few
 
 PUT_BACK = 2  # times in a row that a lost route is put back; the third time it is left alone

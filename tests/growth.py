@@ -8,14 +8,12 @@ from ipaddress import ip_address
 from itertools import permutations
 from typing import cast
 
-from tasks.answer import sections
 from tasks.changes import Allowed
 from tasks.combine import Selection, combine
 from tasks.complete import complete
 from tasks.diagnosis import Scene
 from tasks.evidence import read_evidence
 from tasks.facts import Facts, read
-from tasks.fleet import Fleet
 from tasks.found import Found, internal_ips
 from tasks.history import histories, history_report
 from tasks.misrouted import part_causes
@@ -25,6 +23,8 @@ from tasks.pings import Target, read_report
 from tasks.points import mtu_causes, trial_causes
 from tasks.reconcile import plan_routes
 from tasks.settings import settings_causes
+from tasks.ssh.answer import sections
+from tasks.ssh.fleet import Fleet
 from tasks.tables import dry_run_report, plan_json, plan_report
 from tasks.trials import Trials, read_trials
 from tasks.wayback import plan_last, plan_rollback

@@ -1,8 +1,8 @@
 """The trail of runs: each machine's own, next to those of the others."""
 
-from tasks.fleet import Fleet
 from tasks.history import Entry, ending_of_the_last, histories, history_report
-from tasks.shell import Trouble
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import Trouble
 
 from .builders import cluster
 

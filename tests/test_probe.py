@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answer import sections
 from tasks.facts import Facts
 from tasks.pings import Target, ping_script, read_report
 from tasks.probe import probes
+from tasks.ssh.answer import sections
 
 from .builders import facts, machine
 from .scripts import answer, stub

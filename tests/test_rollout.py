@@ -14,7 +14,7 @@ from tasks.common.signals import Interrupts
 from tasks.common.values import Network
 from tasks.facts import Facts
 from tasks.run import Run, new_run
-from tasks.shell import Trouble
+from tasks.ssh.shell import Trouble
 
 from .builders import POD_NETWORKS, facts, route, wanted
 

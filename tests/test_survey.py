@@ -3,8 +3,8 @@
 import pytest
 
 from tasks.common.errors import Stop
-from tasks.fleet import Fleet
-from tasks.shell import Trouble
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import Trouble
 from tasks.survey import ask
 
 from .builders import cluster

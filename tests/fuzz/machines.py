@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
-from tasks.fleet import Fleet
 from tasks.inventory.model import Cluster
-from tasks.shell import Shell
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import Shell
 from tests.hostile.wiretap import Conversation, Played
 
 

@@ -20,7 +20,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from tasks import facts as facts_of
 from tasks import sources
-from tasks.answer import sections
 from tasks.changes import Allowed, Plan
 from tasks.common.errors import Stop
 from tasks.complete import complete
@@ -31,7 +30,6 @@ from tasks.evidence import Evidence, read_evidence
 from tasks.facts import Facts
 from tasks.found import Found, Request
 from tasks.history import Histories, histories, history_report, status_report
-from tasks.hostkeys import KnownHosts, read_lines
 from tasks.inventory.model import Cluster
 from tasks.inventory.read import read as read_inventory
 from tasks.matrix import verify_report
@@ -50,6 +48,8 @@ from tasks.reconcile import plan_routes
 from tasks.rollout import roll_out
 from tasks.run import new_run
 from tasks.settings import settings_causes
+from tasks.ssh.answer import sections
+from tasks.ssh.known_hosts import KnownHosts, read_lines
 from tasks.steps import steps
 from tasks.survey import Survey
 from tasks.tables import dry_run_report, plan_json, plan_report, rollout_report

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.common.errors import Stop
-from tasks.shell import Trouble
+from tasks.ssh.shell import Trouble
 from tests.hostile.judge import shown, strange, vocabulary
 from tests.paths import PROJECT
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from fabric import Connection
 
-# How tasks/shell.py puts a script into the shell that waits for one, and starts that shell.
+# How tasks/ssh/shell.py puts a script into the shell that waits for one, and starts that shell.
 _FRAME = re.compile(
     rb"\(\n(.*)\n[^\n]*?([0-9a-f]{16})[^\n]*; main 3<&0 [^\n]*\n"
     rb"[^\n]*?([0-9a-f]{16})[^\n]*\n\) \|\| exit\n",

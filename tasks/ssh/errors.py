@@ -10,7 +10,7 @@ import paramiko
 from fabric import Connection
 from paramiko.ssh_exception import NoValidConnectionsError
 
-from .hostkeys import HostKeyRefused
+from .known_hosts import HostKeyRefused
 from .shell import Trouble
 
 

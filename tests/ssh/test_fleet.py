@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from .paths import PROJECT
+from tests.paths import PROJECT
 
 SCRIPT = """import resource, sys
 from tasks.common.errors import Stop
-from tasks.fleet import make_room
+from tasks.ssh.fleet import make_room
 soft, hard, machines = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 try:

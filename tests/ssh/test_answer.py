@@ -9,16 +9,15 @@ from time import process_time
 
 import pytest
 
-from tasks.answer import MOST, sections
 from tasks.common import values
 from tasks.evidence import Evidence, read_evidence
 from tasks.pairs import Pair
 from tasks.pinging import heard
 from tasks.pings import Report, Target, read_report
 from tasks.real_pods import RealPod, read_real_pods
+from tasks.ssh.answer import MOST, sections
 from tasks.trials import Trials, read_trials
-
-from .builders import cluster, facts
+from tests.builders import cluster, facts
 
 PINGS = """\
 == forwarding 4

@@ -16,22 +16,12 @@ import paramiko
 import pytest
 from fabric import Config
 
-from tasks.fleet import Fleet
 from tasks.inventory.model import Cluster, Ssh
-from tasks.shell import MAX_ANSWER, MAX_TROUBLE, Trouble
-
-from .builders import cluster
-from .hostile_sshd import (
-    Speak,
-    dropping,
-    floods,
-    kex_init,
-    packet,
-    says,
-    serving,
-    ssh,
-)
-from .paths import PROJECT
+from tasks.ssh.fleet import Fleet
+from tasks.ssh.shell import MAX_ANSWER, MAX_TROUBLE, Trouble
+from tests.builders import cluster
+from tests.hostile_sshd import Speak, dropping, floods, kex_init, packet, says, serving, ssh
+from tests.paths import PROJECT
 
 FAB = Path(sys.executable).with_name("fab")
 VERSION = b"SSH-2.0-OpenSSH_9.2\r\n"

@@ -11,13 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fabric import Config, Connection
 
-from tasks import login
 from tasks.common.errors import Stop
-from tasks.connection import PROXY_FILES
-from tasks.hostkeys import HostKeyRefused
 from tasks.inventory.model import Ssh
-
-from .builders import cluster
+from tasks.ssh import login
+from tasks.ssh.connection import PROXY_FILES
+from tasks.ssh.known_hosts import HostKeyRefused
+from tests.builders import cluster
 
 KINDS = {
     "ed25519": ("ed25519",),

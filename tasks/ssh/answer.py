@@ -1,6 +1,6 @@
 """A machine's answer: text in sections, each headed by a line `== name detail`."""
 
-from .common import values
+from tasks.common import values
 
 MOST = 1 << 14  # sections of one answer
 

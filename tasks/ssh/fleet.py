@@ -17,9 +17,9 @@ from tasks.common.progress import progress
 from tasks.inventory.model import Cluster
 
 from .connection import Connection, JumpHost
+from .errors import trouble, turned_away
 from .login import Login
 from .shell import Shell, Talk, Trouble
-from .trouble import trouble, turned_away
 
 K = TypeVar("K")
 T = TypeVar("T")

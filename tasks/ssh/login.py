@@ -23,7 +23,7 @@ from tasks.common.terminal import somebody_there
 from tasks.inventory.model import Cluster, Machine
 
 from .connection import Bounded, Connection, JumpHost
-from .hostkeys import KnownHosts
+from .known_hosts import KnownHosts
 
 CONNECT_TIMEOUT = 10  # seconds, for each step of a connect; Fabric's own -t sets another
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from paramiko import Ed25519Key, PKey
 
-from tasks.hostkeys import HostKeyRefused, KnownHosts
 from tasks.inventory.model import HostKeys
+from tasks.ssh.known_hosts import HostKeyRefused, KnownHosts
 
 
 def key(number: int) -> PKey:

@@ -12,7 +12,7 @@ from typing import Any
 import paramiko
 import pytest
 
-from tasks.shell import Shell, Trouble
+from tasks.ssh.shell import Shell, Trouble
 
 
 def connected(channel: Callable[[], Any]) -> Any:
