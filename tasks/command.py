@@ -19,8 +19,7 @@ from tasks.common.signals import allow
 
 if TYPE_CHECKING:
     from tasks.ssh.fleet import Fleet
-
-    from .twin import Twin
+    from tasks.twin.lifecycle import Twin
 
 REHEARSE = "rehearse"
 MOST = 1000  # machines at a time

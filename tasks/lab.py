@@ -11,7 +11,7 @@ from tasks.common.errors import Stop
 from .command import Command, help_for
 
 if TYPE_CHECKING:
-    from .twin import Twin
+    from tasks.twin.lifecycle import Twin
 
 
 def _inventory(c: Context, inventory: str, command: str) -> Path:
@@ -29,9 +29,9 @@ def _sudo(command: str) -> str:
 
 
 def _find(path: Path) -> "Twin":
-    from . import twin
+    from tasks.twin import lifecycle
 
-    up = twin.find(path)
+    up = lifecycle.find(path)
     if up is None:
         raise Stop(_none(path))
     return up
@@ -65,16 +65,15 @@ def _table(twin: "Twin") -> str:
 def up(c: Context, inventory: str = "") -> None:
     """Build a twin of the cluster on this machine, and keep it up until lab.down."""
     from tasks.inventory.read import read
-
-    from . import kept, twin
+    from tasks.twin import lifecycle, registry
 
     path = _inventory(c, inventory, "lab.up")
     cluster = read(path, with_key=False)
-    with kept.locked(path):  # two at once would not find each other's
-        found = kept.find(path)
+    with registry.locked(path):  # two at once would not find each other's
+        found = registry.find(path)
         if found is not None:
             raise Stop(f"a twin of {path} is up already (pid {found.pid}): {_sudo('lab.down')}")
-        built = twin.build(cluster, keep=True)
+        built = lifecycle.build(cluster, keep=True)
     for line in built.made_up:
         print(f"made up: {line}", file=sys.stderr)
     print(_table(built))
@@ -101,9 +100,9 @@ def shell(c: Context, machine: str, inventory: str = "") -> None:
 @task(klass=Command, help=help_for("inventory"))
 def down(c: Context, inventory: str = "") -> None:
     """Take the twin down; nothing of it is left."""
-    from . import kept
+    from tasks.twin import registry
 
     path = _inventory(c, inventory, "lab.down")
-    if not kept.end(path):
+    if not registry.end(path):
         raise Stop(_none(path))
     print(f"the twin of {path} is down", file=sys.stderr)

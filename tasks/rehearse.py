@@ -14,14 +14,13 @@ from .command import Command, CommandLine, anything_follows, help_for
 def rehearse(c: Context, inventory: str = "") -> None:
     """Put first: run the tasks that follow on a copy of the cluster inside this machine."""
     from tasks.inventory.read import read
-
-    from . import twin
+    from tasks.twin import lifecycle
 
     if not anything_follows("rehearse"):
         raise Stop("rehearse what? `fab rehearse apply-routes verify`, for one")
     path = Path(inventory or c.config.inventory)
     cluster = read(path, with_key=False)
-    up = twin.find(path) or twin.build(cluster, keep=False)
+    up = lifecycle.find(path) or lifecycle.build(cluster, keep=False)
     for line in up.made_up:
         print(f"made up for the rehearsal: {line}", file=sys.stderr)
     command_line: CommandLine = c.config.command_line

@@ -54,7 +54,7 @@ from tasks.steps import steps
 from tasks.survey import Survey
 from tasks.tables import dry_run_report, plan_json, plan_report, rollout_report
 from tasks.trials import Trials, read_trials, run_trials
-from tasks.twin_spec import Spec, design
+from tasks.twin.design import Spec, design
 from tasks.verification import Verification
 from tasks.verify_formats import verify_json, verify_junit
 from tasks.watching import Losses, lasting, repair

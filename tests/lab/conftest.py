@@ -18,7 +18,7 @@ import pytest
 
 from tasks.common.errors import Stop
 from tasks.inventory.model import Cluster, Machine
-from tasks.twin import Twin, build
+from tasks.twin.lifecycle import Twin, build
 from tests.paths import PROJECT
 
 FAB = (str(Path(sys.executable).with_name("fab")), "--search-root", str(PROJECT))

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks import kept
 from tasks.common.errors import Status, Stop
 from tasks.inventory.model import Machine, Ssh
-from tasks.kept import end
-from tasks.twin import Twin, build, find
+from tasks.twin import registry
+from tasks.twin.lifecycle import Twin, build, find
+from tasks.twin.registry import end
 from tests.paths import PROJECT
 
 from .conftest import FAB, Lab, MakeLab, hosts_toml, tutorial
@@ -267,7 +267,7 @@ def test_a_file_system_of_its_own_for_usr(tmp_path: Path) -> None:
 import sys
 from dataclasses import replace
 from pathlib import Path
-from tasks.twin import build
+from tasks.twin.lifecycle import build
 from tests.lab.conftest import tutorial
 twin = build(replace(tutorial(1), path=Path({str(tmp_path)!r}, "hosts.toml")), keep=False)
 sys.exit(twin.run("worker-0", ["ip", "route"]).returncode)
@@ -323,7 +323,9 @@ def traces() -> tuple[str, str, list[str]]:
     """What a twin could leave on this machine besides processes."""
     names = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=False).stdout
     mounts = Path("/proc/self/mountinfo").read_text()
-    run = {str(path) for path in Path("/run").iterdir()} - {str(kept.DIRECTORY)}  # another test's
+    run = {str(path) for path in Path("/run").iterdir()} - {
+        str(registry.DIRECTORY)
+    }  # another test's
     return names, mounts, sorted(run)
 
 
@@ -333,7 +335,7 @@ def start_builder(directory: Path, workers: int = 3, keep: bool = False) -> subp
 import time
 from dataclasses import replace
 from pathlib import Path
-from tasks.twin import build
+from tasks.twin.lifecycle import build
 from tests.lab.conftest import tutorial
 cluster = replace(tutorial({workers}), path=Path({str(directory)!r}, "hosts.toml"))
 print(build(cluster, keep={keep}).pid, flush=True)
@@ -403,8 +405,8 @@ def test_one_that_is_kept_not_is_not_found(lab: Lab) -> None:
 def test_threads_started_after_enter_are_inside(lab: Lab) -> None:
     script = f"""
 import os, threading
-from tasks.kept import hold
-from tasks.twin import Twin
+from tasks.twin.registry import hold
+from tasks.twin.lifecycle import Twin
 Twin(hold({lab.twin.pid}), None, ()).enter()
 seen = []
 thread = threading.Thread(target=lambda: seen.append(os.readlink("/proc/thread-self/ns/net")))
@@ -477,14 +479,14 @@ def test_up_status_shell_down(here: Path) -> None:
 
 
 def note_of(inventory: Path) -> Path:
-    return kept.DIRECTORY / hashlib.sha256(str(inventory.resolve()).encode()).hexdigest()
+    return registry.DIRECTORY / hashlib.sha256(str(inventory.resolve()).encode()).hexdigest()
 
 
 IMPOSTOR = """
 import json, os, sys, time
 from pathlib import Path
-from tasks.namespaces import mount
-from tasks.twin_spec import design
+from tasks.twin.namespaces import mount
+from tasks.twin.design import design
 from tests.lab.conftest import tutorial
 mount("tmpfs", Path("/run"), "tmpfs")
 mount("proc", Path("/proc"), "proc")
@@ -499,7 +501,7 @@ time.sleep(1000)
 
 def test_one_that_calls_itself_the_twin_is_not_taken_for_it(here: Path) -> None:
     """Such as the first process of a container that is up to something."""
-    words = ["-m", "tasks.twin_init", "kept", str((here / "hosts.toml").resolve())]
+    words = ["-m", "tasks.twin.init", "kept", str((here / "hosts.toml").resolve())]
     with subprocess.Popen(
         [
             *("unshare", "--pid", "--mount", "--fork", "--kill-child"),
@@ -537,7 +539,7 @@ def test_who_can_read_hosts_toml_cannot_hold_up_lab_up(here: Path) -> None:
 
 def test_up_waits_for_another_and_says_so(here: Path) -> None:
     waiting = "another lab.up or lab.down of hosts.toml is at work: waiting\n"
-    with kept.locked(here / "hosts.toml"):
+    with registry.locked(here / "hosts.toml"):
         one, two = (
             subprocess.Popen([*FAB, "lab.up"], cwd=here, stderr=subprocess.PIPE, text=True)
             for _ in range(2)

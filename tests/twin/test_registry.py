@@ -8,8 +8,8 @@ from unittest.mock import ANY
 
 import pytest
 
-from tasks import kept
 from tasks.common.errors import Stop
+from tasks.twin import registry
 
 INVENTORY = Path("hosts.toml")
 
@@ -19,50 +19,50 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="root's directory")
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(kept, "DIRECTORY", tmp_path / "lab")
+    monkeypatch.setattr(registry, "DIRECTORY", tmp_path / "lab")
     return tmp_path / "lab"
 
 
 def test_what_is_noted_is_found_by_any_way_to_the_file(directory: Path) -> None:
-    assert kept.find(INVENTORY) is None
-    kept.note(INVENTORY, kept.hold(os.getpid()))
+    assert registry.find(INVENTORY) is None
+    registry.note(INVENTORY, registry.hold(os.getpid()))
     Path("link.toml").symlink_to("hosts.toml")
-    found = kept.find(directory.parent / "lab/../link.toml")
+    found = registry.find(directory.parent / "lab/../link.toml")
     assert found is not None
     assert found.pid == os.getpid()
     assert (found.proc / "cmdline").read_bytes() == Path("/proc/self/cmdline").read_bytes()
-    assert kept.find(Path("other.toml")) is None
+    assert registry.find(Path("other.toml")) is None
     assert directory.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("text", ["", "1", "{pid} {started}", "{pid} 0\n", "{pid} {started} 1\n"])
 def test_what_does_not_fit_is_not_found(directory: Path, text: str) -> None:
-    own = kept.hold(os.getpid())
-    kept.note(INVENTORY, own)
+    own = registry.hold(os.getpid())
+    registry.note(INVENTORY, own)
     (file,) = directory.iterdir()
     file.write_text(text.format(pid=own.pid, started=own.started))
-    assert kept.find(INVENTORY) is None
+    assert registry.find(INVENTORY) is None
 
 
 def test_one_that_has_ended_is_not_found_and_its_note_goes(directory: Path) -> None:
     with subprocess.Popen(["sleep", "1000"]) as child:
-        process = kept.hold(child.pid)
-        kept.note(INVENTORY, process)
-        assert kept.find(INVENTORY) == replace(process, descriptor=ANY)
+        process = registry.hold(child.pid)
+        registry.note(INVENTORY, process)
+        assert registry.find(INVENTORY) == replace(process, descriptor=ANY)
         process.end()
-        assert kept.find(INVENTORY) is None  # though nobody has waited for it
-    assert kept.find(INVENTORY) is None
+        assert registry.find(INVENTORY) is None  # though nobody has waited for it
+    assert registry.find(INVENTORY) is None
     process.end()
-    with kept.locked(INVENTORY):
+    with registry.locked(INVENTORY):
         assert directory.exists()
     assert not directory.exists()
 
 
 def test_a_note_of_another_twin_keeps_the_directory(directory: Path) -> None:
-    kept.note(Path("other.toml"), kept.hold(os.getpid()))
-    assert not kept.end(INVENTORY)
+    registry.note(Path("other.toml"), registry.hold(os.getpid()))
+    assert not registry.end(INVENTORY)
     assert len(list(directory.iterdir())) == 1
-    assert kept.find(Path("other.toml")) is not None
+    assert registry.find(Path("other.toml")) is not None
 
 
 @pytest.mark.parametrize("mode", [0o750, 0o707, 0o777])
@@ -90,8 +90,8 @@ def test_what_is_no_directory_is_refused(directory: Path, kind: str) -> None:
 
 def refused(why: str) -> None:
     with pytest.raises(Stop, match=why):
-        kept.find(INVENTORY)
+        registry.find(INVENTORY)
     with pytest.raises(Stop, match=why):
-        kept.note(INVENTORY, kept.hold(os.getpid()))
-    with pytest.raises(Stop, match=why), kept.locked(INVENTORY):
+        registry.note(INVENTORY, registry.hold(os.getpid()))
+    with pytest.raises(Stop, match=why), registry.locked(INVENTORY):
         pass

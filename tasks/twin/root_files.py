@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .common import values
-from .twin_spec import Host, Spec
+from tasks.common import values
+
+from .design import Host, Spec
 
 # Of the host's file system a machine sees its programs and their settings, nobody's data.
 KEPT = {"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc"}

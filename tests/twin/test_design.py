@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import kept, twin, twin_files
 from tasks.common.errors import Stop
 from tasks.common.values import Network, within
 from tasks.inventory.model import Cluster, Machine, Ssh
-from tasks.twin_spec import Host, Spec, design
+from tasks.twin import lifecycle, registry, root_files
+from tasks.twin.design import Host, Spec, design
 
 POD_NETWORKS: dict[int, Network] = {
     4: ip_network("10.200.0.0/16"),
@@ -244,7 +244,7 @@ def test_what_is_made_up_collides_with_nothing(given: Cluster) -> None:
 
 def test_cni_configuration_names_every_family() -> None:
     host = design(cluster(worker(0, (4, 6)), families=(4, 6))).hosts[0]
-    files = twin_files.own(host)
+    files = root_files.own(host)
     assert json.loads(files["etc/cni/net.d/10-bridge.conf"].text)["ipam"] == {
         "type": "host-local",
         "ranges": [[{"subnet": "10.200.0.0/24"}], [{"subnet": "fd00:10:200::/64"}]],
@@ -256,7 +256,7 @@ def test_cni_configuration_names_every_family() -> None:
 def test_accounts_are_nobodys_but_the_systems_and_the_users() -> None:
     users = "root:x:0:0::/root:/bin/zsh\nsshd:x:100:65534::/run/sshd:/bin/false\n"
     users += "ada:x:1000:1000::/home/ada:/bin/bash\nadmin:x:50:50::/:/bin/sh\n"
-    files = twin_files.accounts("admin", users, "root:x:0:\nada:x:1000:\nsudo:x:27:ada\n")
+    files = root_files.accounts("admin", users, "root:x:0:\nada:x:1000:\nsudo:x:27:ada\n")
     assert files["etc/passwd"].text.splitlines() == [
         "root:x:0:0:root:/root:/bin/bash",
         "sshd:x:100:65534::/run/sshd:/bin/false",
@@ -270,19 +270,19 @@ def test_accounts_are_nobodys_but_the_systems_and_the_users() -> None:
 def test_without_root_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(Stop, match="needs root"):
-        twin.build(cluster(worker(0)), keep=False)
+        lifecycle.build(cluster(worker(0)), keep=False)
 
 
 def test_missing_programs_are_named_by_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(twin, "PLUGINS", ())
-    monkeypatch.setattr(twin, "PACKAGES", {"no-such-program": "openssh-server"})
+    monkeypatch.setattr(lifecycle, "PLUGINS", ())
+    monkeypatch.setattr(lifecycle, "PACKAGES", {"no-such-program": "openssh-server"})
     with pytest.raises(Stop, match="install containernetworking-plugins openssh-server"):
-        twin.build(cluster(worker(0)), keep=False)
+        lifecycle.build(cluster(worker(0)), keep=False)
 
 
 def test_no_twin_is_found_where_none_is_kept(tmp_path: Path) -> None:
-    assert twin.find(tmp_path / "hosts.toml") is None
+    assert lifecycle.find(tmp_path / "hosts.toml") is None
 
 
 @pytest.mark.parametrize(
@@ -296,16 +296,16 @@ def test_a_twin_that_says_what_it_cannot_say_is_not_used(
     (home / "spec").write_text(design(cluster(worker(0))).to_text())
     if processes is not None:
         (home / "processes").write_text(processes)
-    monkeypatch.setattr(kept, "find", lambda _: SimpleNamespace(pid=7, proc=tmp_path))
+    monkeypatch.setattr(registry, "find", lambda _: SimpleNamespace(pid=7, proc=tmp_path))
     with pytest.raises(Stop, match=r"pid 7\) cannot be read: lab.down, then lab.up"):
-        twin.find(Path("hosts.toml"))
+        lifecycle.find(Path("hosts.toml"))
     (home / "processes").write_text("[[7, null]]")
-    found = twin.find(Path("hosts.toml"))
+    found = lifecycle.find(Path("hosts.toml"))
     assert found is not None
     assert found.processes == ((7, None),)
 
 
 def test_a_machine_that_the_twin_has_not_is_named() -> None:
-    built = twin.Twin(kept.hold(os.getpid()), design(cluster(worker(0))), ())
+    built = lifecycle.Twin(registry.hold(os.getpid()), design(cluster(worker(0))), ())
     with pytest.raises(Stop, match="not in the twin that is up: worker-1"):
         built.cluster(cluster(worker(0), worker(1)))

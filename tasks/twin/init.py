@@ -4,7 +4,7 @@
 the spec to its stdin. Everything it makes lives in these namespaces or on a tmpfs that only they
 have, so when this process ends, however it ends, the kernel takes all of it away.
 
-Written for `python -m tasks.twin_init INVENTORY`: the argument is for whoever looks at processes.
+Written for `python -m tasks.twin.init INVENTORY`: the argument is for whoever looks at processes.
 """
 
 import json
@@ -18,9 +18,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import twin_files
-from .namespaces import BIND, NOSUID_NODEV, mount
-from .twin_machine import (
+from . import root_files
+from .design import Spec
+from .machine import (
     HOME,
     KEEP,
     PLUGINS,
@@ -34,7 +34,7 @@ from .twin_machine import (
     port,
     run,
 )
-from .twin_spec import Spec
+from .namespaces import BIND, NOSUID_NODEV, mount
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
@@ -109,25 +109,25 @@ def _common_layer(spec: Spec) -> None:
     """A layer between the host's file system and the machines' own: adds files and hides others."""
     layer = HOME / "common"
     (layer / "etc").mkdir(parents=True)
-    files = twin_files.common(spec, (HOME / "key.pub").read_text().strip(), _sshd_settings())
-    files |= twin_files.accounts(
+    files = root_files.common(spec, (HOME / "key.pub").read_text().strip(), _sshd_settings())
+    files |= root_files.accounts(
         spec.user, Path("/etc/passwd").read_text(), Path("/etc/group").read_text()
     )
-    named = [Path(name) for name in (*files, *twin_files.DIRECTORIES)]
+    named = [Path(name) for name in (*files, *root_files.DIRECTORIES)]
     parents = {str(parent) for path in named for parent in path.parents} - {".", "etc"}
-    for name in sorted(parents | set(twin_files.DIRECTORIES)):
+    for name in sorted(parents | set(root_files.DIRECTORIES)):
         path = layer / name
         path.mkdir()
-        path.chmod(twin_files.DIRECTORIES.get(name, 0o755))
+        path.chmod(root_files.DIRECTORIES.get(name, 0o755))
         os.setxattr(path, "trusted.overlay.opaque", b"y")  # shows nothing of the host's
-    for name, target in twin_files.LINKS.items():
+    for name, target in root_files.LINKS.items():
         (layer / name).symlink_to(target)
-    twin_files.write(files, layer)
+    root_files.write(files, layer)
     if spec.user != "root":
         home = layer / "home" / spec.user
         home.mkdir()
-        os.chown(home, twin_files.USER_ID, twin_files.USER_ID)
-    for top, kept in ((Path("/"), twin_files.KEPT), (Path("/etc"), twin_files.KEPT_IN_ETC)):
+        os.chown(home, root_files.USER_ID, root_files.USER_ID)
+    for top, kept in ((Path("/"), root_files.KEPT), (Path("/etc"), root_files.KEPT_IN_ETC)):
         added = {path.name for path in (layer / top.relative_to("/")).iterdir()}
         for entry in top.iterdir():
             if entry.name not in kept | added:

@@ -6,8 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import twin_files
-from .common import values
+from tasks.common import values
+
+from . import root_files
+from .design import Host, Nic, Spec
 from .namespaces import (
     BIND,
     BIND_ALL,
@@ -20,7 +22,6 @@ from .namespaces import (
     mount,
     unshare,
 )
-from .twin_spec import Host, Nic, Spec
 
 HOME = Path("/run/twin")  # on a tmpfs of the twin's own
 PLUGINS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
@@ -49,7 +50,7 @@ def make(index: int, spec: Spec, plugins: Path) -> int | None:
     home = machine_home(index)
     for name in ("upper", "work", "root"):
         (home / name).mkdir(parents=True)
-    twin_files.write(twin_files.own(host), home / "upper")
+    root_files.write(root_files.own(host), home / "upper")
     _host_key(home / "upper")
     unshare(NEWNET | NEWUTS)
     socket.sethostname(host.name[:64])  # the most that Linux takes

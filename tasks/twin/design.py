@@ -5,11 +5,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 
+from tasks.common import values
 from tasks.common.errors import Stop
 from tasks.common.values import Address, Network
 from tasks.inventory.model import Cluster, Machine
-
-from .common import values
 
 # Prefix length of a node's network that the file does not tell, and of a made-up pod CIDR.
 PREFIX = {4: 24, 6: 64}

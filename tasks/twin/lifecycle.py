@@ -13,16 +13,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from tasks.common import files, values
 from tasks.common.errors import Stop
 from tasks.common.terminal import somebody_there
 from tasks.inventory.model import Cluster
 
-from . import kept
-from .common import files, values
-from .kept import Process
+from . import registry
+from .design import Spec, design
+from .machine import ENVIRONMENT, HOME, KEEP, PLUGINS, POD, machine_home
 from .namespaces import NEWNET, enter
-from .twin_machine import ENVIRONMENT, HOME, KEEP, PLUGINS, POD, machine_home
-from .twin_spec import Spec, design
+from .registry import Process
 
 PACKAGES = {
     "unshare": "util-linux",
@@ -181,21 +181,21 @@ def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) 
     process = subprocess.Popen(
         [
             *("unshare", "--pid", "--mount", "--net", "--uts", "--ipc", "--fork", "--kill-child"),
-            *(sys.executable, *flags, "-m", "tasks.twin_init", str(cluster.path.resolve())),
+            *(sys.executable, *flags, "-m", "tasks.twin.init", str(cluster.path.resolve())),
         ],
         stdin=reading,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=ENVIRONMENT,
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parents[2],
         start_new_session=True,  # Ctrl-C is for the caller, who may have work to undo in here
     )
     os.close(reading)
     try:
-        init = kept.hold(_ask(process, lifeline, spec))
+        init = registry.hold(_ask(process, lifeline, spec))
         twin = _read(init)
         if keep:
-            kept.note(cluster.path, init)
+            registry.note(cluster.path, init)
             os.write(lifeline, KEEP)
     except BaseException:
         os.close(lifeline)  # which ends it, if it has not ended by itself
@@ -236,7 +236,7 @@ def _ask(process: subprocess.Popen[bytes], lifeline: int, spec: Spec) -> int:
 
 def find(inventory: Path) -> Twin | None:
     """The twin that is kept up for a hosts.toml, if there is one."""
-    init = kept.find(inventory)
+    init = registry.find(inventory)
     if init is None:
         return None
     try:
