@@ -57,11 +57,11 @@ def apply_routes(
 ) -> None:
     """Give every machine its routes to the other workers' pod CIDRs."""
     from tasks.common.terminal import agree
+    from tasks.undo.run import new_run
 
     from .changes import Allowed
     from .planning import check_timeout, plan_cluster
     from .rollout import roll_out
-    from .run import new_run
     from .standing import PairCheck
     from .tables import dry_run_report, plan_report, rollout_report
 

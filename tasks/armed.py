@@ -13,15 +13,14 @@ from collections.abc import Collection, Sequence
 from tasks.common.script import Script, joined, script
 from tasks.common.values import Address
 from tasks.iproute.route import UNSAVED
+from tasks.undo.records import RUNS, STATE, Displaced
+from tasks.undo.recovery import PATIENCE, functions, keep
+from tasks.undo.run import Run
 
-from .facts import LOG, RUNS, STATE, Displaced
 from .persist_script import persist_script
 from .readback import asked_around, asked_of_prefixes
-from .run import Run
 from .steps import Steps, family_of
 
-READY = "== ready"
-PATIENCE = 30  # seconds to wait for another command that is at work on the machine
 NAP = 10  # seconds that the watchdog sleeps at most before it looks again
 
 
@@ -50,7 +49,7 @@ def carry_out(
     """
     around = script(
         "readback.sh",
-        "push.sh",
+        "undo/push.sh",
         "carry_out.sh",
         **asked_around(steps, run.pod_networks, lifelines),
         run=run.id,
@@ -73,50 +72,9 @@ def carry_out(
         gone_6=_any_of(UNSAVED[6]),
         undo=_undo(steps, run),
         persist=persist_script(steps.files),
-        watch=script("deadline.sh", "watch.sh", state=STATE, nap=NAP),
+        watch=script("undo/deadline.sh", "undo/watch.sh", state=STATE, nap=NAP),
     )
-    return joined(_recovery(run), around, _keep(run, forgets))
-
-
-def go_back(run: Run, why: str) -> Script:
-    """The script that leads back to before this run, however far it came on the machine."""
-    return _revert(run, why, dropping="")
-
-
-def take_back(run: Run, why: str) -> Script:
-    """The script that drops the change of this run that waits for confirmation."""
-    return _revert(run, why, dropping="yes")
-
-
-def push(run: Run) -> Script:
-    """The script that sets the deadline anew, and says whether the undo is still armed."""
-    pushed = script("push.sh", run=run.id, timeout=run.timeout)
-    return joined(_recovery(run), pushed, script("alone.sh", does="push", patience=PATIENCE))
-
-
-def confirm(run: Run, forgets: Sequence[Displaced] = ()) -> Script:
-    """The script that keeps the change of this run; records of displaced routes may go with it."""
-    alone = script("alone.sh", does="keep", patience=PATIENCE)
-    return joined(_recovery(run), _keep(run, forgets), alone)
-
-
-def settle(run: Run) -> Script:
-    """A shell function for `question`: whoever touches a machine undoes what is overdue."""
-    return joined(_recovery(run), script("settle.sh"))
-
-
-def _recovery(run: Run) -> Script:
-    holder = f"{run.who} since {run.since}"
-    return script("deadline.sh", "recovery.sh", state=STATE, log=LOG, holder=holder)
-
-
-def _keep(run: Run, forgets: Sequence[Displaced]) -> Script:
-    return script("keep.sh", run=run.id, forgets=[d.file for d in forgets])
-
-
-def _revert(run: Run, why: str, dropping: str) -> Script:
-    values = {"run": run.id, "why": why, "dropping": dropping}
-    return joined(_recovery(run), script("revert.sh", **values, patience=PATIENCE))
+    return joined(functions(run), around, keep(run, forgets))
 
 
 def _undo(steps: Steps, run: Run) -> Script:
@@ -124,7 +82,7 @@ def _undo(steps: Steps, run: Run) -> Script:
     asked = asked_of_prefixes(steps, run.pod_networks)
     kept = [f"{k.prefix.version} {k.file}" for k in steps.keeps]
     return joined(
-        _recovery(run), script("readback.sh", "undo.sh", **asked, lines=steps.undo, kept=kept)
+        functions(run), script("readback.sh", "undo.sh", **asked, lines=steps.undo, kept=kept)
     )
 
 

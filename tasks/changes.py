@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from tasks.common.values import Network
 from tasks.iproute.route import Route
+from tasks.undo.records import Displaced
 
 from .drift import Drift
-from .facts import Displaced
 from .guards import Obstacle
 from .persistence import NO_FILES, Files
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import cached_property
 
 from tasks.common.values import (
@@ -17,68 +16,28 @@ from tasks.common.values import (
     quoted,
     shown,
 )
-from tasks.common.values import name as machine_name
 from tasks.iproute.batch import DIVIDED, lasting
-from tasks.iproute.route import OWN_PROTOCOL, Route, Unreadable, parse, parse_all
+from tasks.iproute.route import OWN_PROTOCOL, Route, Unreadable, parse_all
 from tasks.iproute.rule import Rule, read_rules
 from tasks.ssh.answer import sections
+from tasks.undo.records import (
+    RUNS,
+    Displaced,
+    Last,
+    Pending,
+    is_displaced,
+    read_displaced,
+    read_last,
+    read_pending,
+)
+from tasks.undo.run import is_run
 
 from .claim import DEFAULT_BRIDGE, Claim, read_cni, read_kubelet
 from .persistence import Manager, is_ours, read_managers
-from .run import is_run, run_id
-
-STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
-LOG = "/var/lib/pod-routes"  # where it keeps what is to outlive a reboot
-RUNS = 200  # runs whose order a machine keeps
-LATEST = 24 * 3600  # seconds; no change waits as long
 
 MAX_MTU = 1 << 20  # bytes; that of lo is 65536
 
-# The name of a file of displaced routes, as tasks/steps.py makes it: the second part is the family.
-_DISPLACED = re.compile(r"[0-9T.]+_[46]_[0-9a-f.:-]{2,50}_[!-.0-~]{1,64}")
-
 _PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux"}
-
-
-@dataclass(frozen=True)
-class Displaced:
-    """Foreign routes that this tool took away and keeps, of one prefix and protocol."""
-
-    file: str  # "RUN FAMILY PREFIX PROTOCOL", joined by underscores, in STATE/displaced
-    routes: tuple[Route, ...]
-
-    @property
-    def run(self) -> str:
-        """The run that took them away."""
-        return self.file.partition("_")[0]
-
-
-@dataclass(frozen=True)
-class Pending:
-    """A change that waits for confirmation."""
-
-    run: str
-    who: str
-    since: str  # HH:MM:SS by the clock of its operator
-    what: str
-    seconds: int  # until it takes itself back; negative when it should have
-    machines: tuple[str, ...] = ()  # all that its run changes
-    failed: bool = False  # its undo did not lead back, or is at work
-
-    @property
-    def until(self) -> str:
-        """When it takes itself back, by the operator's clock."""
-        return (datetime.now() + timedelta(seconds=self.seconds)).strftime("%H:%M:%S")
-
-
-@dataclass(frozen=True)
-class Last:
-    """What the last run that was kept has changed: what it put there, and ours that it took."""
-
-    run: str
-    puts: tuple[Route, ...] = ()
-    takes: tuple[Route, ...] = ()
-    machines: tuple[str, ...] = ()  # all that the run changed
 
 
 @dataclass(frozen=True)
@@ -153,8 +112,8 @@ def read(answer: str) -> Facts:
             configs[detail] = "\n".join(line.removeprefix("|") for line in lines)
         elif name == "displaced":
             file = detail.rpartition("/")[2].removesuffix(".text")
-            if _DISPLACED.fullmatch(file) and is_run(file.partition("_")[0]):
-                displaced[file] = _displaced(file, lines)  # else another hand's
+            if is_displaced(file):
+                displaced[file] = read_displaced(file, lines)  # else another hand's
         elif name == "file" and is_ours(detail):
             files[detail] = "".join(f"{line[1:]}\n" for line in lines)
         elif name == "run":
@@ -185,8 +144,8 @@ def read(answer: str) -> Facts:
         answering=frozenset(_addresses(found.get(("answering", ""), []))),
         missing=_missing(found.get(("missing", ""), [])),
         maker=shown(" ".join(found.get(("maker", ""), []))),
-        pending=_pending(found.get(("pending", ""), [])),
-        last=_last(found.get(("last", ""), [])),
+        pending=read_pending(found.get(("pending", ""), [])),
+        last=read_last(found.get(("last", ""), [])),
         runs=tuple(runs[-RUNS:]),
         kept=_kept(found),
         files=files,
@@ -256,58 +215,6 @@ def _with_protocol(found: Mapping[tuple[str, str], list[str]], family: int) -> I
     """Lines of routes of ours: `ip` leaves their protocol out where it was asked for it."""
     for line in found.get(("kept", str(family)), []):
         yield line if " proto " in line else f"{line} proto {OWN_PROTOCOL}"
-
-
-def _displaced(file: str, lines: list[str]) -> Displaced:
-    """The routes in a file of those taken away: its lines hold all of the same prefix."""
-    _run, family, _prefix, protocol = file.split("_", 3)
-    found = parse_all(lines, 6 if family == "6" else 4)
-    return Displaced(file, tuple(r for r in found if r.table == "main" and r.protocol == protocol))
-
-
-def _pending(lines: list[str]) -> Pending | None:
-    if len(lines) < 2:
-        return None  # it ended while it was asked for
-    times, run, since, who, what, machines, *_ = [*lines, "", "", "", ""]
-    place, _, seconds = times.partition(" ")
-    try:
-        return Pending(
-            run_id(run),
-            shown(who),
-            shown(since),
-            shown(what),
-            number(seconds, -(1 << 31), LATEST),
-            tuple(map(machine_name, machines.split())),
-            failed=place == "undoing",
-        )
-    except ValueError as error:
-        file = "undoing" if place == "undoing" else "pending"
-        raise ValueError(f"cannot read the change in {STATE}/{file} on it: {error}") from None
-
-
-def _last(lines: list[str]) -> Last | None:
-    """What `last_lines` wrote, after its run and the machines of it; none where it is no such."""
-    if not lines:
-        return None
-    run, machines, *rest = [*lines, ""]
-    try:
-        routes = [
-            (kind, parse(text, 6 if ":" in text.partition(" ")[0] else 4))
-            for kind, _, text in (line.partition(" ") for line in rest if line)
-        ]
-        return Last(
-            run_id(run),
-            tuple(route for kind, route in routes if kind == "put"),
-            tuple(route for kind, route in routes if kind == "took"),
-            tuple(map(machine_name, machines.split())),
-        )
-    except ValueError:
-        return None
-
-
-def last_lines(puts: Iterable[Route], takes: Iterable[Route]) -> list[str]:
-    """What a machine remembers of a run, a line a route, for `rollback --last`."""
-    return [*(f"put {r.words}" for r in puts), *(f"took {r.words}" for r in takes)]
 
 
 def _missing(lines: list[str]) -> tuple[str, ...]:

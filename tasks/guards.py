@@ -9,8 +9,9 @@ from tasks.inventory.model import Cluster, Machine
 from tasks.iproute.route import Route
 from tasks.iproute.rule import Rule
 from tasks.iproute.table import Lookup, Prefixes
+from tasks.undo.records import STATE
 
-from .facts import STATE, Facts
+from .facts import Facts
 
 
 @dataclass(frozen=True)

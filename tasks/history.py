@@ -8,10 +8,11 @@ from tasks.common.text import listed
 from tasks.common.values import shown
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
+from tasks.undo.records import LOG
+from tasks.undo.run import is_run
 
-from .facts import LOG, Facts
+from .facts import Facts
 from .order import Row, merged
-from .run import is_run
 from .survey import cannot_ask, tell_skipped
 from .tables import FEW, counted, table
 

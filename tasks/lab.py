@@ -29,7 +29,7 @@ def _sudo(command: str) -> str:
 
 
 def _find(path: Path) -> "Twin":
-    from tasks.twin import lifecycle
+    from .twin import lifecycle
 
     up = lifecycle.find(path)
     if up is None:
@@ -65,7 +65,8 @@ def _table(twin: "Twin") -> str:
 def up(c: Context, inventory: str = "") -> None:
     """Build a twin of the cluster on this machine, and keep it up until lab.down."""
     from tasks.inventory.read import read
-    from tasks.twin import lifecycle, registry
+
+    from .twin import lifecycle, registry
 
     path = _inventory(c, inventory, "lab.up")
     cluster = read(path, with_key=False)
@@ -100,7 +101,7 @@ def shell(c: Context, machine: str, inventory: str = "") -> None:
 @task(klass=Command, help=help_for("inventory"))
 def down(c: Context, inventory: str = "") -> None:
     """Take the twin down; nothing of it is left."""
-    from tasks.twin import registry
+    from .twin import registry
 
     path = _inventory(c, inventory, "lab.down")
     if not registry.end(path):

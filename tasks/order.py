@@ -12,9 +12,9 @@ from itertools import pairwise
 
 from tasks.common.errors import Stop
 from tasks.common.text import listed
+from tasks.undo.run import when
 
 from .facts import Facts
-from .run import when
 
 TOLD = 100  # runs that a machine is told of at once
 

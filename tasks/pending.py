@@ -7,13 +7,13 @@ from tasks.common.signals import Interrupts
 from tasks.common.text import listed
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
+from tasks.undo.run import Run, new_run
 
-from . import armed
 from .endings import NO_STEPS, state_of
 from .facts import Facts
 from .outcome import read_outcome
-from .run import Run, new_run
 from .tables import counted
+from .undo import recovery
 
 LEAST = 30  # seconds that a confirmation has to get through to all machines
 
@@ -32,7 +32,7 @@ def keep(fleet: Fleet, facts: Mapping[str, Facts], skipped: Collection[str]) -> 
                     " now"
                 )
             raise Stop("\n".join([*lines, "`fab history` says how it has ended"]))
-        return _each(fleet, facts, armed.confirm, "kept", "kept")
+        return _each(fleet, facts, recovery.confirm, "kept", "kept")
 
 
 def _gone(facts: Mapping[str, Facts], skipped: Collection[str]) -> list[str]:
@@ -48,7 +48,7 @@ def _gone(facts: Mapping[str, Facts], skipped: Collection[str]) -> list[str]:
 def _unarmed(fleet: Fleet, facts: Mapping[str, Facts]) -> list[str]:
     """Machines whose undo is not armed any more; all others have time for the confirmation now."""
     scripts = {
-        name: armed.push(Run(p.run, "", max(LEAST, p.seconds), fleet.cluster.pod_networks))
+        name: recovery.push(Run(p.run, "", max(LEAST, p.seconds), fleet.cluster.pod_networks))
         for name, f in facts.items()
         if (p := f.pending)
     }
@@ -59,7 +59,7 @@ def drop(fleet: Fleet, facts: Mapping[str, Facts]) -> str:
     """Take back what waits; what is to be printed. Raises Stop where any of it is not gone."""
 
     def script(run: Run) -> str:
-        return armed.take_back(run, "dropped")
+        return recovery.take_back(run, "dropped")
 
     with Interrupts():
         return _each(fleet, facts, script, "done", "dropped: all as before")

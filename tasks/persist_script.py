@@ -4,8 +4,8 @@ It is sent with the change, waits beside the undo, and is run in STATE by whoeve
 """
 
 from tasks.common.script import Script, joined, script
+from tasks.undo.records import LOG
 
-from .facts import LOG
 from .persistence import Files
 
 

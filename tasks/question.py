@@ -6,8 +6,8 @@ from tasks.common.script import Script, script
 from tasks.common.values import Address, Network
 from tasks.iproute.batch import divided
 from tasks.iproute.route import OWN_PROTOCOL
+from tasks.undo.records import LOG, STATE
 
-from .facts import LOG, STATE
 from .persistence import PATTERNS
 
 NEEDED = ("ip", "ping", "flock")
@@ -36,7 +36,7 @@ def question(
     defines a shell function of that name, run before anything is asked.
     """
     gather = script(
-        "deadline.sh",
+        "undo/deadline.sh",
         "gather.sh",
         needed=NEEDED,
         state=STATE,

@@ -14,7 +14,8 @@ from .command import Command, CommandLine, anything_follows, help_for
 def rehearse(c: Context, inventory: str = "") -> None:
     """Put first: run the tasks that follow on a copy of the cluster inside this machine."""
     from tasks.inventory.read import read
-    from tasks.twin import lifecycle
+
+    from .twin import lifecycle
 
     if not anything_follows("rehearse"):
         raise Stop("rehearse what? `fab rehearse apply-routes verify`, for one")

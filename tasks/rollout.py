@@ -10,14 +10,16 @@ from tasks.common.progress import progress
 from tasks.common.signals import Interrupts
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Talk, Trouble
+from tasks.undo.records import RUNS, last_lines
+from tasks.undo.run import Run
 
 from . import armed
 from .changes import MachinePlan, Plan
 from .endings import Ending, Rollout, ending_of, explained, gone_back, not_kept, not_ready, state_of
-from .facts import RUNS, Facts, last_lines
+from .facts import Facts
 from .order import earlier, last_runs
-from .run import Run
 from .steps import steps
+from .undo import recovery
 
 Check = Callable[[], str]  # why everything has to go back; empty if all is well
 
@@ -57,7 +59,7 @@ class _Rollout:
                 earlier(facts, lasts),
                 len(facts.runs) >= RUNS,
             )
-        for name, talk in self._fleet.talks(scripts, armed.READY, "arming").items():
+        for name, talk in self._fleet.talks(scripts, recovery.READY, "arming").items():
             if isinstance(talk, (str, Trouble)):
                 self.endings.append(not_ready(*self._todo[name], talk))
             else:
@@ -74,7 +76,7 @@ class _Rollout:
                 if interrupts.seen:
                     return
                 wave = {name: self._talks[name] for name in names[at : at + at_once]}
-                for name, answer in self._fleet.tell(wave, "go", armed.READY).items():
+                for name, answer in self._fleet.tell(wave, "go", recovery.READY).items():
                     self.endings.append(ending_of(*self._todo[name], answer))
                     step()
 
@@ -96,7 +98,7 @@ class _Rollout:
     def _push(self) -> list[str]:
         """Set all deadlines anew; the machines whose undo is not armed any more."""
         self._pushed = monotonic()
-        answers = self._fleet.tell(self._talks, "push", armed.READY)
+        answers = self._fleet.tell(self._talks, "push", recovery.READY)
         self._armed = monotonic()
         return [name for name, answer in answers.items() if state_of(answer) != "armed"]
 
@@ -118,7 +120,7 @@ class _Rollout:
 
     def keep(self) -> None:
         """Confirm every change; what cannot be confirmed takes itself back."""
-        answers = self._fleet.tell(self._talks, "keep", armed.READY)
+        answers = self._fleet.tell(self._talks, "keep", recovery.READY)
         self.endings = [
             e if state_of(answers[e.name]) == "kept" else not_kept(e, answers[e.name])
             for e in self.endings
@@ -134,7 +136,7 @@ class _Rollout:
         """Take back what was done, everywhere; what cannot be reached does it by itself."""
         self.leave()
         scripts = {
-            e.name: armed.go_back(self._run, " ".join(why.split()))  # a line of its history
+            e.name: recovery.go_back(self._run, " ".join(why.split()))  # a line of its history
             for e in self.endings
             if e.state in ("done", "unknown")
         }

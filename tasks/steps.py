@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from tasks.common.values import Network
 from tasks.iproute.route import Route
+from tasks.undo.records import Displaced
 
 from .changes import Change, MachinePlan
-from .facts import Displaced
 from .persistence import NO_FILES, Files
 
 

@@ -9,12 +9,12 @@ from tasks.common.text import listed
 from tasks.inventory.model import Cluster, Machine
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
+from tasks.undo.run import new_run
 
-from . import armed
 from .complete import complete
 from .facts import Facts, read
 from .question import question
-from .run import new_run
+from .undo import recovery
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def ask(
     """
     cluster = fleet.cluster
     known = [ip for m in cluster.machines if m.name != leaving for ip in m.internal_ips]
-    settle = armed.settle(new_run(cluster.pod_networks, 0))
+    settle = recovery.settle(new_run(cluster.pod_networks, 0))
     script = question(cluster.pod_networks, known, strangers, settle)
     names = [m.name for m in cluster.machines if not limit or m.name == limit or _lacking(m)]
     facts: dict[str, Facts] = {}

@@ -15,8 +15,8 @@ from tasks.common.signals import Interrupts
 from tasks.common.values import Network
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
+from tasks.undo.run import new_run
 
-from . import armed
 from .changes import Allowed, MachinePlan, Plan
 from .complete import complete, usurpers
 from .facts import Facts, read
@@ -24,8 +24,8 @@ from .persistence import Files
 from .question import question
 from .reconcile import plan_routes
 from .rollout import roll_out
-from .run import new_run
 from .tables import few
+from .undo import recovery
 
 PUT_BACK = 2  # times in a row that a lost route is put back; the third time it is left alone
 LOOK = 15  # seconds until a machine that says nothing counts as one that cannot be asked
@@ -91,7 +91,7 @@ class _Watch:
         self._fleet = fleet
         self._say = say
         self._script = question(
-            cluster.pod_networks, known, False, armed.settle(new_run(cluster.pod_networks, 0))
+            cluster.pod_networks, known, False, recovery.settle(new_run(cluster.pod_networks, 0))
         )
         self._connections = fleet.connections(names)
         for connection in self._connections.values():  # also while one is mended: others wait

@@ -6,14 +6,15 @@ from dataclasses import replace
 from tasks.common.text import listed
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
+from tasks.undo.records import Displaced
+from tasks.undo.run import when
 
 from .changes import Change, MachinePlan, Plan
 from .drift import vanished
-from .facts import Displaced, Facts
+from .facts import Facts
 from .guards import waiting
 from .persistence import files_to
 from .reconcile import besides, staying
-from .run import when
 
 
 def plan_rollback(

@@ -4,10 +4,10 @@ import pytest
 
 from tasks.changes import Allowed
 from tasks.drift import drift
-from tasks.facts import Pending
 from tasks.persistence import Manager, files_to
 from tasks.reconcile import plan_routes
 from tasks.tables import plan_report
+from tasks.undo.records import Pending
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.claim import Claim
-from tasks.facts import Facts, last_lines, read
+from tasks.facts import Facts, read
 from tasks.iproute.route import parse
+from tasks.undo.records import last_lines
 
 ANSWER = """\
 == missing

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.common.errors import Stop
-from tasks.facts import Facts, Last
+from tasks.facts import Facts
 from tasks.order import earlier, last_run, last_runs, merged
+from tasks.undo.records import Last
 
 from .builders import facts
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tasks.changes import Change, MachinePlan
 from tasks.endings import ending_of
-from tasks.facts import Displaced
 from tasks.outcome import ENDS, Outcome, read_outcome
 from tasks.steps import Steps
+from tasks.undo.records import Displaced
 
 from .builders import route
 

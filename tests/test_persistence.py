@@ -215,7 +215,7 @@ def test_taking_files_away_is_asked_about_and_moving_them_is_not() -> None:
 
 
 def test_the_way_back_leaves_no_file_and_half_the_way_leaves_half() -> None:
-    from tasks.facts import Last
+    from tasks.undo.records import Last
 
     found = asked(wanted(1), wanted(2), files=on_disk(1, 2))
     assert of(plan_rollback(STAY, found)).files.remove == (IF_UP,)

@@ -39,7 +39,9 @@ def said(
 def touched(tmp_path: Path, ip: str) -> str:
     """What stands at the prefixes of the steps."""
     asked = asked_of_prefixes(STEPS, POD_NETWORKS)
-    return said(tmp_path, ip, f"{script('recovery.sh', 'readback.sh', **asked)}\ntouched").stdout
+    return said(
+        tmp_path, ip, f"{script('undo/recovery.sh', 'readback.sh', **asked)}\ntouched"
+    ).stdout
 
 
 def test_a_table_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
@@ -80,7 +82,7 @@ gets "$resolves"
 def looked(steps: Steps, pod_networks: Sequence[Network]) -> str:
     """The script that looks what there is, and prints it."""
     asked = asked_around(steps, pod_networks, [ip_address("192.0.2.1")])
-    return f"{script('recovery.sh', 'readback.sh', **asked)}\nlook || exit"
+    return f"{script('undo/recovery.sh', 'readback.sh', **asked)}\nlook || exit"
 
 
 def line(kind: str, family: int = 4) -> str:

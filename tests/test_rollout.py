@@ -13,8 +13,8 @@ from tasks.changes import Change, MachinePlan, Plan
 from tasks.common.signals import Interrupts
 from tasks.common.values import Network
 from tasks.facts import Facts
-from tasks.run import Run, new_run
 from tasks.ssh.shell import Trouble
+from tasks.undo.run import Run, new_run
 
 from .builders import POD_NETWORKS, facts, route, wanted
 

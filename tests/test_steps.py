@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 
 from tasks import armed
 from tasks.changes import Change, MachinePlan
-from tasks.facts import Displaced
 from tasks.outcome import read_outcome
 from tasks.persistence import File, Files
 from tasks.pings import Target, ping_script
 from tasks.probe import Probe
 from tasks.question import question
-from tasks.run import Run
 from tasks.steps import Steps, steps
+from tasks.undo import recovery
+from tasks.undo.records import Displaced
+from tasks.undo.run import Run
 
 from .builders import POD_NETWORKS, facts, node, pods, route, wanted
 
@@ -91,13 +92,13 @@ def scripts() -> list[str]:
     asked = facts(0, pod_bridge=HOSTILE)
     probe = Probe(asked.addresses[0][1].ip, OURS.prefix, None)
     return [
-        question(POD_NETWORKS, [probe.address], True, armed.settle(run)),
+        question(POD_NETWORKS, [probe.address], True, recovery.settle(run)),
         armed.carry_out(made, HOSTILE, run, [HOSTILE], HOSTILE),
         armed.carry_out(Steps((), ()), "", run, [], ""),
-        armed.go_back(run, HOSTILE),
-        armed.take_back(run, HOSTILE),
-        armed.push(run),
-        armed.confirm(run, [kept]),
+        recovery.go_back(run, HOSTILE),
+        recovery.take_back(run, HOSTILE),
+        recovery.push(run),
+        recovery.confirm(run, [kept]),
         armed._undo(made, run),
         ping_script((probe,), asked, [Target("worker-1", probe.address, probe.address)]),
         ping_script((), asked, []),

@@ -11,8 +11,9 @@ from tasks import watching
 from tasks.changes import Allowed, MachinePlan
 from tasks.claim import Claim
 from tasks.endings import Ending, Rollout
-from tasks.facts import Facts, Pending
+from tasks.facts import Facts
 from tasks.reconcile import plan_routes
+from tasks.undo.records import Pending
 from tasks.watching import Losses, lasting, repair
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted

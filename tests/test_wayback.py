@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from tasks.facts import Displaced, Last
 from tasks.persistence import Manager, files_to, ways_in
 from tasks.steps import steps
+from tasks.undo.records import Displaced, Last
 from tasks.wayback import plan_last, plan_rollback
 
 from .builders import cluster, facts, node, pods, route, wanted

@@ -46,7 +46,6 @@ from tasks.probe import probes
 from tasks.real_pods import RealPod, ping_real_pods, pod_causes, read_real_pods, real_pods
 from tasks.reconcile import plan_routes
 from tasks.rollout import roll_out
-from tasks.run import new_run
 from tasks.settings import settings_causes
 from tasks.ssh.answer import sections
 from tasks.ssh.known_hosts import KnownHosts, read_lines
@@ -55,6 +54,7 @@ from tasks.survey import Survey
 from tasks.tables import dry_run_report, plan_json, plan_report, rollout_report
 from tasks.trials import Trials, read_trials, run_trials
 from tasks.twin.design import Spec, design
+from tasks.undo.run import new_run
 from tasks.verification import Verification
 from tasks.verify_formats import verify_json, verify_junit
 from tasks.watching import Losses, lasting, repair

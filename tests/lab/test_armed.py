@@ -13,8 +13,8 @@ from tasks import armed
 from tasks.changes import Change, MachinePlan
 from tasks.facts import read
 from tasks.question import question
-from tasks.run import new_run
 from tasks.steps import steps
+from tasks.undo.run import new_run
 from tests.builders import route
 
 from . import faults

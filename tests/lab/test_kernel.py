@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tasks.common.script import script
-from tasks.facts import Displaced, read
+from tasks.facts import read
 from tasks.iproute.batch import lasting
 from tasks.iproute.route import Route, parse
 from tasks.question import question
 from tasks.readback import asked_around, asked_of_prefixes
 from tasks.steps import Keep, Steps, restore, save
+from tasks.undo.records import Displaced
 from tests.builders import POD_NETWORKS
 
 SETUP = """
@@ -270,8 +271,8 @@ def test_what_stands_at_a_prefix_is_what_the_kernel_shows_at_it(kernel: Kernel) 
         ]
         wanted = "".join(f"{lasting(line)}\n" for line in "".join(asked).splitlines())
         there = Steps((), (), prefixes=some)
-        look = script("recovery.sh", "readback.sh", **asked_around(there, POD_NETWORKS, []))
-        undo = script("recovery.sh", "readback.sh", **asked_of_prefixes(there, POD_NETWORKS))
+        look = script("undo/recovery.sh", "readback.sh", **asked_around(there, POD_NETWORKS, []))
+        undo = script("undo/recovery.sh", "readback.sh", **asked_of_prefixes(there, POD_NETWORKS))
         seen = kernel.run("sh", "-c", f'{look}\nlook; printf %s "$touched"').decode()
         assert sorted(seen.splitlines()) == sorted(wanted.splitlines())
         assert kernel.run("sh", "-c", f"{undo}\ntouched").decode() == seen

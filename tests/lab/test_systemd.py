@@ -16,12 +16,14 @@ import pytest
 from tasks import armed
 from tasks.changes import Change, MachinePlan
 from tasks.common.values import Network
-from tasks.facts import Facts, last_lines, read
+from tasks.facts import Facts, read
 from tasks.persist_script import persist_script
 from tasks.persistence import WANTED, files_to
 from tasks.question import question
-from tasks.run import Run, new_run
 from tasks.steps import Steps, steps
+from tasks.undo import recovery
+from tasks.undo.records import last_lines
+from tasks.undo.run import Run, new_run
 from tests.builders import POD_NETWORKS, node, route, wanted
 
 NETWORKS: tuple[Network, ...] = POD_NETWORKS[:1]
@@ -173,9 +175,9 @@ def test_a_confirmed_change_stays_and_leaves_no_unit(machine: Machine) -> None:
     run, script = change(machine)
     assert "== done" in machine.login("session-2", script, "go")
     deadline = int(machine.run("tail", "-n", "1", "/run/pod-routes/pending/deadline"))
-    assert "== armed" in machine.login("session-3", armed.push(run))
+    assert "== armed" in machine.login("session-3", recovery.push(run))
     assert int(machine.run("tail", "-n", "1", "/run/pod-routes/pending/deadline")) >= deadline
-    assert "== kept" in machine.login("session-4", armed.confirm(run))
+    assert "== kept" in machine.login("session-4", recovery.confirm(run))
     wait_for(lambda: machine.units() == "", "a unit is left")
     wait_for(lambda: uptime(machine) > deadline + 2, "time stands still")
     assert machine.routes() == 2
@@ -185,7 +187,7 @@ def test_a_confirmed_change_stays_and_leaves_no_unit(machine: Machine) -> None:
 def test_a_unit_brings_routes_back_and_goes_with_them(machine: Machine) -> None:
     run, script = change(machine, stay=True)
     assert "== done" in machine.login("session-5", script, "go")
-    assert "== kept" in machine.login("session-6", armed.confirm(run))
+    assert "== kept" in machine.login("session-6", recovery.confirm(run))
     machine.run("ip", "route", "flush", "proto", "214")
     machine.run("systemctl", "daemon-reload")
     assert machine.run("systemctl", "is-enabled", "pod-routes").strip() == "enabled"

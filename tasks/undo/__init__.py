@@ -1,0 +1,1 @@
+"""What a machine keeps of a change: the lock, the records, the undo and its watchdog."""

@@ -1,0 +1,119 @@
+"""What a machine keeps of changes: what it displaced, what waits, what the last run changed."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tasks.common.values import name as machine_name
+from tasks.common.values import number, shown
+from tasks.iproute.route import Route, parse, parse_all
+
+from .run import is_run, run_id
+
+STATE = "/run/pod-routes"  # where a machine keeps the lock, the undo and the displaced routes
+LOG = "/var/lib/pod-routes"  # where it keeps what is to outlive a reboot
+RUNS = 200  # runs whose order a machine keeps
+LATEST = 24 * 3600  # seconds; no change waits as long
+
+# The name of a file of displaced routes, as tasks/steps.py makes it: the second part is the family.
+_DISPLACED = re.compile(r"[0-9T.]+_[46]_[0-9a-f.:-]{2,50}_[!-.0-~]{1,64}")
+
+
+@dataclass(frozen=True)
+class Displaced:
+    """Foreign routes that this tool took away and keeps, of one prefix and protocol."""
+
+    file: str  # "RUN FAMILY PREFIX PROTOCOL", joined by underscores, in STATE/displaced
+    routes: tuple[Route, ...]
+
+    @property
+    def run(self) -> str:
+        """The run that took them away."""
+        return self.file.partition("_")[0]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A change that waits for confirmation."""
+
+    run: str
+    who: str
+    since: str  # HH:MM:SS by the clock of its operator
+    what: str
+    seconds: int  # until it takes itself back; negative when it should have
+    machines: tuple[str, ...] = ()  # all that its run changes
+    failed: bool = False  # its undo did not lead back, or is at work
+
+    @property
+    def until(self) -> str:
+        """When it takes itself back, by the operator's clock."""
+        return (datetime.now() + timedelta(seconds=self.seconds)).strftime("%H:%M:%S")
+
+
+@dataclass(frozen=True)
+class Last:
+    """What the last run that was kept has changed: what it put there, and ours that it took."""
+
+    run: str
+    puts: tuple[Route, ...] = ()
+    takes: tuple[Route, ...] = ()
+    machines: tuple[str, ...] = ()  # all that the run changed
+
+
+def is_displaced(file: str) -> bool:
+    """Whether a file of STATE/displaced is one of this tool's."""
+    return bool(_DISPLACED.fullmatch(file)) and is_run(file.partition("_")[0])
+
+
+def read_displaced(file: str, lines: list[str]) -> Displaced:
+    """The routes in a file of those taken away: its lines hold all of the same prefix."""
+    _run, family, _prefix, protocol = file.split("_", 3)
+    found = parse_all(lines, 6 if family == "6" else 4)
+    return Displaced(file, tuple(r for r in found if r.table == "main" and r.protocol == protocol))
+
+
+def read_pending(lines: list[str]) -> Pending | None:
+    """The change that waits, as gather.sh shows it; raises ValueError where it cannot be read."""
+    if len(lines) < 2:
+        return None  # it ended while it was asked for
+    times, run, since, who, what, machines, *_ = [*lines, "", "", "", ""]
+    place, _, seconds = times.partition(" ")
+    try:
+        return Pending(
+            run_id(run),
+            shown(who),
+            shown(since),
+            shown(what),
+            number(seconds, -(1 << 31), LATEST),
+            tuple(map(machine_name, machines.split())),
+            failed=place == "undoing",
+        )
+    except ValueError as error:
+        file = "undoing" if place == "undoing" else "pending"
+        raise ValueError(f"cannot read the change in {STATE}/{file} on it: {error}") from None
+
+
+def read_last(lines: list[str]) -> Last | None:
+    """What `last_lines` wrote, after its run and the machines of it; none where it is no such."""
+    if not lines:
+        return None
+    run, machines, *rest = [*lines, ""]
+    try:
+        routes = [
+            (kind, parse(text, 6 if ":" in text.partition(" ")[0] else 4))
+            for kind, _, text in (line.partition(" ") for line in rest if line)
+        ]
+        return Last(
+            run_id(run),
+            tuple(route for kind, route in routes if kind == "put"),
+            tuple(route for kind, route in routes if kind == "took"),
+            tuple(map(machine_name, machines.split())),
+        )
+    except ValueError:
+        return None
+
+
+def last_lines(puts: Iterable[Route], takes: Iterable[Route]) -> list[str]:
+    """What a machine remembers of a run, a line a route, for `rollback --last`."""
+    return [*(f"put {r.words}" for r in puts), *(f"took {r.words}" for r in takes)]
