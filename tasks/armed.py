@@ -13,11 +13,11 @@ from collections.abc import Collection, Sequence
 from tasks.common.script import Script, joined, script
 from tasks.common.values import Address
 from tasks.iproute.route import UNSAVED
+from tasks.persistence.install import persist_script
 from tasks.undo.records import RUNS, STATE, Displaced
 from tasks.undo.recovery import PATIENCE, functions, keep
 from tasks.undo.run import Run
 
-from .persist_script import persist_script
 from .readback import asked_around, asked_of_prefixes
 from .steps import Steps, family_of
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from tasks.common.values import Network
 from tasks.iproute.route import Route
+from tasks.persistence.backends import NO_FILES, Files
 from tasks.undo.records import Displaced
 
 from .drift import Drift
 from .guards import Obstacle
-from .persistence import NO_FILES, Files
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from itertools import pairwise
 from tasks.common.text import first, listed
 from tasks.common.values import Address, Interface, Network, host, within
 from tasks.inventory.model import Cluster, Machine
+from tasks.persistence.backends import Way, ways_in
 
 from .facts import Facts
-from .persistence import Way, ways_in
 
 MOST = 10  # values, or mistakes of one machine, past which they are counted
 

@@ -8,9 +8,9 @@ from tasks.common.text import listed
 from tasks.common.values import Network
 from tasks.iproute.route import Route
 from tasks.iproute.table import Lookup
+from tasks.persistence.backends import ways_in
 
 from .facts import Facts
-from .persistence import ways_in
 
 Kind = Literal["lost", "changed by another hand", "not in the file", "only in the file"]
 

@@ -19,6 +19,7 @@ from tasks.common.values import (
 from tasks.iproute.batch import DIVIDED, lasting
 from tasks.iproute.route import OWN_PROTOCOL, Route, Unreadable, parse_all
 from tasks.iproute.rule import Rule, read_rules
+from tasks.persistence.backends import Manager, is_ours, read_managers
 from tasks.ssh.answer import sections
 from tasks.undo.records import (
     RUNS,
@@ -33,7 +34,6 @@ from tasks.undo.records import (
 from tasks.undo.run import is_run
 
 from .claim import DEFAULT_BRIDGE, Claim, read_cni, read_kubelet
-from .persistence import Manager, is_ours, read_managers
 
 MAX_MTU = 1 << 20  # bytes; that of lo is 65536
 

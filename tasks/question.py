@@ -6,9 +6,8 @@ from tasks.common.script import Script, script
 from tasks.common.values import Address, Network
 from tasks.iproute.batch import divided
 from tasks.iproute.route import OWN_PROTOCOL
+from tasks.persistence.backends import PATTERNS
 from tasks.undo.records import LOG, STATE
-
-from .persistence import PATTERNS
 
 NEEDED = ("ip", "ping", "flock")
 NOTHING = Script("settle() { :; }")

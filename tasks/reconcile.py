@@ -9,6 +9,7 @@ from tasks.common.values import Address, Network, within
 from tasks.inventory.model import Cluster, Machine
 from tasks.iproute.route import Number, Place, Route, number_of, own_route, place_of
 from tasks.iproute.table import Lookup, Prefixes
+from tasks.persistence.backends import files_to, unmanaged, ways_in
 
 from .changes import Allowed, Change, MachinePlan, Plan
 from .drift import drift, vanished
@@ -23,7 +24,6 @@ from .guards import (
     shadows,
     waiting,
 )
-from .persistence import files_to, unmanaged, ways_in
 from .settling import settle, settle_own
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from tasks.common.values import Network
 from tasks.iproute.route import Route
+from tasks.persistence.backends import NO_FILES, Files
 from tasks.undo.records import Displaced
 
 from .changes import Change, MachinePlan
-from .persistence import NO_FILES, Files
 
 
 @dataclass(frozen=True)

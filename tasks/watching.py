@@ -13,6 +13,7 @@ from time import monotonic
 
 from tasks.common.signals import Interrupts
 from tasks.common.values import Network
+from tasks.persistence.backends import Files
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
 from tasks.undo.run import new_run
@@ -20,7 +21,6 @@ from tasks.undo.run import new_run
 from .changes import Allowed, MachinePlan, Plan
 from .complete import complete, usurpers
 from .facts import Facts, read
-from .persistence import Files
 from .question import question
 from .reconcile import plan_routes
 from .rollout import roll_out

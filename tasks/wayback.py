@@ -6,6 +6,7 @@ from dataclasses import replace
 from tasks.common.text import listed
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
+from tasks.persistence.backends import files_to
 from tasks.undo.records import Displaced
 from tasks.undo.run import when
 
@@ -13,7 +14,6 @@ from .changes import Change, MachinePlan, Plan
 from .drift import vanished
 from .facts import Facts
 from .guards import waiting
-from .persistence import files_to
 from .reconcile import besides, staying
 
 

@@ -8,7 +8,7 @@ from tasks.claim import Claim
 from tasks.complete import complete, usurpers
 from tasks.facts import Facts, read
 from tasks.inventory.model import Cluster
-from tasks.persistence import Manager, files_to
+from tasks.persistence.backends import Manager, files_to
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted
 

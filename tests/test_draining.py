@@ -10,7 +10,7 @@ from tasks.changes import Plan
 from tasks.common.values import Address
 from tasks.draining import plan_drain
 from tasks.facts import Facts
-from tasks.persistence import IF_UP, Manager, files_to, ways_in
+from tasks.persistence.backends import IF_UP, Manager, files_to, ways_in
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted
 

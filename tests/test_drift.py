@@ -4,7 +4,7 @@ import pytest
 
 from tasks.changes import Allowed
 from tasks.drift import drift
-from tasks.persistence import Manager, files_to
+from tasks.persistence.backends import Manager, files_to
 from tasks.reconcile import plan_routes
 from tasks.tables import plan_report
 from tasks.undo.records import Pending

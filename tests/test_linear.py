@@ -13,7 +13,7 @@ import pytest
 from tasks.common.values import MAX_LINE
 from tasks.evidence import read_evidence
 from tasks.iproute.route import parse
-from tasks.persistence import ways_in
+from tasks.persistence.backends import ways_in
 
 from .growth import EXAMINING, PLANNING, READING, REPLACING, Job
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks import armed
 from tasks.changes import Change, MachinePlan
 from tasks.outcome import read_outcome
-from tasks.persistence import File, Files
+from tasks.persistence.backends import File, Files
 from tasks.pings import Target, ping_script
 from tasks.probe import Probe
 from tasks.question import question

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tasks.persistence import Manager, files_to, ways_in
+from tasks.persistence.backends import Manager, files_to, ways_in
 from tasks.steps import steps
 from tasks.undo.records import Displaced, Last
 from tasks.wayback import plan_last, plan_rollback

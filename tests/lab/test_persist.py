@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks import persistence
+from tasks.persistence import backends
 
 from . import networkd
 from .conftest import Lab, MakeLab, tutorial
@@ -62,7 +62,7 @@ def test_networkd_takes_away_what_no_file_holds_and_brings_back_what_one_does(la
 def test_rollback_leaves_no_file_and_none_takes_them_away(lab: Lab) -> None:
     before = lab.tables()
     ok(lab.fab(*AUTO))
-    assert files(lab, "worker-1") == [persistence.IF_UP]
+    assert files(lab, "worker-1") == [backends.IF_UP]
     assert "1 add, 1 file" in ok(lab.fab("history"))
     asked = lab.fab("apply-routes", "--no-ping")
     assert "add --yes" in asked.stderr
@@ -80,7 +80,7 @@ def test_nothing_is_written_before_the_change_is_confirmed(lab: Lab) -> None:
     ok(lab.fab(*AUTO, "--hold"))
     assert files(lab, "worker-0") == []
     ok(lab.fab("confirm"))
-    assert files(lab, "worker-0") == [persistence.IF_UP]
+    assert files(lab, "worker-0") == [backends.IF_UP]
     ok(lab.fab("rollback", "--last", "--no-ping"))
     assert files(lab, "worker-0") == []
 
@@ -92,7 +92,7 @@ def test_a_machine_whose_disk_takes_no_file_is_named(lab: Lab) -> None:
     assert out.splitlines()[-1].startswith("committed, but worker-1 could not change its files")
     assert "Read-only file system" in out
     assert [len(ours(lab, m.name)) for m in lab.cluster.machines] == [1, 1]
-    assert files(lab, "worker-0") == [persistence.IF_UP]
+    assert files(lab, "worker-0") == [backends.IF_UP]
     assert "its files could not be changed" in ok(lab.fab("history"))
     on(lab, "worker-1", "umount /etc/network")
     assert "1 file written on 1 machine" in ok(lab.fab(*AUTO))
@@ -151,12 +151,12 @@ def test_scripts_of_other_managers_add_what_is_missing_and_pass_over_the_rest(la
     managed = "mkdir -p /run/NetworkManager/devices; echo managed=true >/run/NetworkManager/devices"
     on(lab, "worker-0", f"{managed}/$(cat /sys/class/net/enp6s0/ifindex)")
     ok(lab.fab(*AUTO))
-    assert files(lab, "worker-0") == [persistence.DISPATCHER]
+    assert files(lab, "worker-0") == [backends.DISPATCHER]
     for action, there in (("down", []), ("up", table)):
         on(
             lab,
             "worker-0",
-            f"ip route flush proto 214; env -i {persistence.DISPATCHER} enp6s0 {action}",
+            f"ip route flush proto 214; env -i {backends.DISPATCHER} enp6s0 {action}",
         )
         assert ours(lab, "worker-0") == there
 

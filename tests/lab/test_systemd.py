@@ -17,8 +17,8 @@ from tasks import armed
 from tasks.changes import Change, MachinePlan
 from tasks.common.values import Network
 from tasks.facts import Facts, read
-from tasks.persist_script import persist_script
-from tasks.persistence import WANTED, files_to
+from tasks.persistence.backends import WANTED, files_to
+from tasks.persistence.install import persist_script
 from tasks.question import question
 from tasks.steps import Steps, steps
 from tasks.undo import recovery

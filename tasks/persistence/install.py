@@ -6,17 +6,23 @@ It is sent with the change, waits beside the undo, and is run in STATE by whoeve
 from tasks.common.script import Script, joined, script
 from tasks.undo.records import LOG
 
-from .persistence import Files
+from .backends import Files
 
 
 def persist_script(files: Files) -> Script:
     """The script for these files; it says why where it fails, with a status that is not 0."""
     return joined(
-        script("persist.sh", log=LOG),
+        script("persistence/persist.sh", log=LOG),
         *(
-            script("persist_file.sh", path=f.path, mode=f.mode, target=f.target, text=f.text)
+            script(
+                "persistence/persist_file.sh",
+                path=f.path,
+                mode=f.mode,
+                target=f.target,
+                text=f.text,
+            )
             for f in files.write
         ),
-        *(script("persist_removal.sh", path=path) for path in files.remove),
-        script("persist_displaced.sh", stay="yes" if files.stay else ""),
+        *(script("persistence/persist_removal.sh", path=path) for path in files.remove),
+        script("persistence/persist_displaced.sh", stay="yes" if files.stay else ""),
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.persist_script import persist_script
-from tasks.persistence import File, Files
+from tasks.persistence.backends import File, Files
+from tasks.persistence.install import persist_script
 
 
 def run(script: str, place: Path) -> "subprocess.CompletedProcess[str]":

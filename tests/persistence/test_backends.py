@@ -10,7 +10,7 @@ import pytest
 from tasks.apply import hints
 from tasks.changes import Allowed, MachinePlan, Plan
 from tasks.facts import Facts
-from tasks.persistence import (
+from tasks.persistence.backends import (
     DISPATCHER,
     IF_UP,
     UNIT,
@@ -24,9 +24,8 @@ from tasks.persistence import (
 )
 from tasks.reconcile import plan_routes
 from tasks.wayback import plan_last, plan_rollback
-
-from .builders import DEV, cluster, facts, node, pods, route, wanted
-from .paths import PROJECT
+from tests.builders import DEV, cluster, facts, node, pods, route, wanted
+from tests.paths import PROJECT
 
 NETWORKD = Manager("networkd", "10-netplan-enp6s0.network")
 DROP_IN = "/etc/systemd/network/10-netplan-enp6s0.network.d/50-pod-routes.conf"

@@ -1,0 +1,1 @@
+"""The files that make routes stay, for each network manager."""
