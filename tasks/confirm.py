@@ -10,9 +10,10 @@ from .command import Command, fleet, help_for, report
 @task(klass=Command, help=help_for("inventory", "skip-unreachable"))
 def confirm(c: Context, inventory: str = "", skip_unreachable: bool = False) -> None:
     """Keep the change that `apply-routes --hold` left armed."""
+    from tasks.facts.survey import ask
+
     from .history import ending_of_the_last
     from .pending import keep
-    from .survey import ask
 
     machines = fleet(c, inventory)
     facts, skipped = ask(machines, skip_unreachable=skip_unreachable)
@@ -26,8 +27,9 @@ def confirm(c: Context, inventory: str = "", skip_unreachable: bool = False) -> 
 @task(klass=Command, help=help_for("inventory", "skip-unreachable"))
 def status(c: Context, inventory: str = "", skip_unreachable: bool = False) -> None:
     """Show per machine what is owned, and what waits for confirmation until when."""
+    from tasks.facts.survey import ask
+
     from .history import status_report
-    from .survey import ask
 
     facts, skipped = ask(fleet(c, inventory), skip_unreachable=skip_unreachable)
     report(c, status_report(facts))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tasks.common.values import Network
+from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 
 from .evidence import Evidence, Link
-from .facts import Facts
 from .pairs import Pair
 
 

@@ -33,13 +33,13 @@ def drain(
 ) -> None:
     """Take away the routes to and on a worker that is to leave the cluster."""
     from tasks.common.terminal import agree
+    from tasks.facts.survey import survey
     from tasks.undo.run import new_run
 
     from .draining import plan_drain
     from .planning import check_name, check_timeout
     from .rollout import roll_out
     from .standing import PairCheck
-    from .survey import survey
     from .tables import dry_run_report, plan_report, rollout_report
 
     check_timeout(confirm_timeout)

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from tasks.common.values import within
+from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 from tasks.persistence.backends import files_to
 
 from .changes import Change, MachinePlan, Plan
 from .drift import vanished
-from .facts import Facts
 from .guards import waiting
 from .reconcile import besides, staying
 

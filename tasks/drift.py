@@ -6,11 +6,10 @@ from typing import Literal
 
 from tasks.common.text import listed
 from tasks.common.values import Network
+from tasks.facts.model import Facts
 from tasks.iproute.route import Route
 from tasks.iproute.table import Lookup
 from tasks.persistence.backends import ways_in
-
-from .facts import Facts
 
 Kind = Literal["lost", "changed by another hand", "not in the file", "only in the file"]
 

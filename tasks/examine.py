@@ -1,5 +1,6 @@
 """Examining pairs that failed: two more trips, to the machines that are at their ends."""
 
+from tasks.facts.survey import Survey
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
 
@@ -9,7 +10,6 @@ from .misrouted import part_causes
 from .pairs import Pair
 from .points import mtu_causes, trial_causes
 from .settings import settings_causes
-from .survey import Survey
 from .trials import run_trials
 
 

@@ -5,13 +5,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tasks.common.values import Address, Network, within
+from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster, Machine
 from tasks.iproute.route import Route
 from tasks.iproute.rule import Rule
 from tasks.iproute.table import Lookup, Prefixes
 from tasks.undo.records import STATE
-
-from .facts import Facts
 
 
 @dataclass(frozen=True)

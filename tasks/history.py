@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from tasks.common.script import script
 from tasks.common.text import listed
 from tasks.common.values import shown
+from tasks.facts.model import Facts
+from tasks.facts.run_order import Row, merged
+from tasks.facts.survey import cannot_ask, tell_skipped
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
 from tasks.undo.records import LOG
 from tasks.undo.run import is_run
 
-from .facts import Facts
-from .order import Row, merged
-from .survey import cannot_ask, tell_skipped
 from .tables import FEW, counted, table
 
 

@@ -8,6 +8,7 @@ from time import sleep
 from typing import NoReturn
 
 from tasks.common.errors import Stop
+from tasks.facts.survey import survey
 from tasks.ssh.fleet import Fleet
 
 from .examine import examine
@@ -17,7 +18,6 @@ from .pings import COUNT
 from .publication import Publication
 from .real_pods import ping_real_pods, pod_causes
 from .sample import PEERS, chosen
-from .survey import survey
 from .verification import Verification, beginning
 
 

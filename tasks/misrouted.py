@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from tasks.common.text import listed, typed_on
 from tasks.common.values import Address, Network, host
+from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster, Machine
 from tasks.iproute.route import Route
 from tasks.iproute.rule import Rule
 from tasks.iproute.table import Lookup
 
 from .diagnosis import Cause, Scene
-from .facts import Facts
 from .pairs import Pair
 from .probe import probes
 

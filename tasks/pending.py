@@ -5,12 +5,12 @@ from collections.abc import Callable, Collection, Mapping
 from tasks.common.errors import Status, Stop
 from tasks.common.signals import Interrupts
 from tasks.common.text import listed
+from tasks.facts.model import Facts
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
 from tasks.undo.run import Run, new_run
 
 from .endings import NO_STEPS, state_of
-from .facts import Facts
 from .outcome import read_outcome
 from .tables import counted
 from .undo import recovery

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tasks.common.errors import Stop
 from tasks.common.script import Script
 from tasks.common.values import Network
+from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.ssh.answer import sections
 from tasks.ssh.fleet import Fleet
@@ -16,7 +17,6 @@ from tasks.ssh.shell import Shell, Trouble
 from .common import values
 from .pings import SENT, Report, Target, ping_script, read_report
 from .probe import READY, Probe, probes
-from .survey import Survey
 
 GATE_TIMEOUT = 60  # seconds to wait for the slowest machine
 TIMEOUT = 3 * GATE_TIMEOUT  # seconds for all of it

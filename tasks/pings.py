@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from tasks.common.script import Script, Values, script
 from tasks.common.values import Address, Network
+from tasks.facts.model import Facts
 from tasks.ssh.answer import sections
 
 from .common import values
-from .facts import Facts
 from .probe import Probe, Wired, probe_script
 
 COUNT = 3  # a pair is silent after three unanswered

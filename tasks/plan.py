@@ -32,9 +32,10 @@ def plan(
     parallel: int = 0,
 ) -> None:
     """Show what apply-routes would change on each machine; change nothing."""
+    from tasks.facts.providers import machine_notes
+
     from .changes import Allowed
     from .planning import plan_cluster
-    from .providers import machine_notes
     from .tables import plan_json, plan_report
 
     if format not in ("table", "json"):

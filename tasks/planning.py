@@ -5,12 +5,12 @@ from difflib import get_close_matches
 from typing import get_args
 
 from tasks.common.errors import Stop
+from tasks.facts.survey import Survey, survey
 from tasks.inventory.model import Persist
 from tasks.ssh.fleet import Fleet
 
 from .changes import Allowed, Plan, limited
 from .reconcile import plan_routes
-from .survey import Survey, survey
 
 
 def plan_cluster(

@@ -13,10 +13,10 @@ from zlib import crc32
 
 from tasks.common.script import Script, Values, joined, script
 from tasks.common.values import Address, Network
+from tasks.facts.model import Facts
 from tasks.inventory.model import Machine
 
 from .common import values
-from .facts import Facts
 
 READY = "== ready"  # the probe is there; a line on descriptor 3 starts the pings
 LIFETIME = 240  # seconds that the kernel keeps an address on lo; all pings have ended by then

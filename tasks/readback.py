@@ -5,9 +5,9 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from tasks.common.values import Address, Network, within
+from tasks.facts.gather import all_ours
 from tasks.iproute.batch import PASSING
 
-from .question import all_ours
 from .steps import Steps
 
 Asked = dict[str, Sequence[str]]  # by the name that readback.sh knows it by

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tasks.common.script import Script
 from tasks.common.values import Address
+from tasks.facts.survey import Survey
 from tasks.inventory.model import Machine
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Shell
@@ -18,7 +19,6 @@ from .diagnosis import Cause
 from .pinging import TIMEOUT, Gate, heard, run_through
 from .pings import SENT, Source, counted_sources
 from .probe import READY, Probe, probe_script, probes
-from .survey import Survey
 
 MOST = 3  # pods of a worker that are asked
 SET = "== set"  # what counts arrivals is there

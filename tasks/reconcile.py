@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from tasks.common.values import Address, Network, within
+from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster, Machine
 from tasks.iproute.route import Number, Place, Route, number_of, own_route, place_of
 from tasks.iproute.table import Lookup, Prefixes
@@ -13,7 +14,6 @@ from tasks.persistence.backends import files_to, unmanaged, ways_in
 
 from .changes import Allowed, Change, MachinePlan, Plan
 from .drift import drift, vanished
-from .facts import Facts
 from .guards import (
     Obstacle,
     Policy,

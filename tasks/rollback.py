@@ -31,16 +31,16 @@ def rollback(
     parallel: int = 0,
 ) -> None:
     """Delete our routes everywhere and put back what they displaced; does not ask."""
+    from tasks.facts.complete import complete
+    from tasks.facts.run_order import last_run
+    from tasks.facts.survey import Survey, ask
     from tasks.undo.run import new_run
 
-    from .complete import complete
     from .history import status_report
-    from .order import last_run
     from .pending import drop
     from .planning import check_name, check_timeout
     from .rollout import roll_out
     from .standing import PairCheck
-    from .survey import Survey, ask
     from .tables import dry_run_report, plan_report, rollout_report
     from .wayback import of_the_last, plan_last, plan_rollback
 

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping
 from tasks.common.errors import Stop
 from tasks.common.text import listed
 from tasks.common.values import Network
+from tasks.facts.model import Facts
+from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
 from tasks.ssh.fleet import Fleet
 
 from .changes import MachinePlan, Plan
-from .facts import Facts
 from .pinging import Asked, ping_all
 from .pings import Report
 from .sample import Pairs
-from .survey import Survey
 
 
 def standing(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None = None) -> Pairs:

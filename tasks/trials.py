@@ -14,18 +14,18 @@ from dataclasses import dataclass, field, replace
 
 from tasks.common.script import Script
 from tasks.common.values import Address
+from tasks.facts.model import Facts
+from tasks.facts.survey import Survey
 from tasks.inventory.model import Machine
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Shell
 
 from .common import values
-from .facts import Facts
 from .firewall import Drop, read_drops
 from .pairs import Pair
 from .pinging import TIMEOUT, Gate, heard, run_through
 from .pings import COUNT
 from .probe import READY, Probe, probe_script, probes
-from .survey import Survey
 
 ROUNDS = 6  # at most so many trials one after the other, a second and a half each
 SIZES = (1492, 1480, 1460, 1450, 1430, 1420, 1400, 1380, 1280)  # bytes: what tunnels leave

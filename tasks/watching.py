@@ -13,15 +13,16 @@ from time import monotonic
 
 from tasks.common.signals import Interrupts
 from tasks.common.values import Network
+from tasks.facts.complete import complete, usurpers
+from tasks.facts.gather import question
+from tasks.facts.model import Facts
+from tasks.facts.parse import read
 from tasks.persistence.backends import Files
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
 from tasks.undo.run import new_run
 
 from .changes import Allowed, MachinePlan, Plan
-from .complete import complete, usurpers
-from .facts import Facts, read
-from .question import question
 from .reconcile import plan_routes
 from .rollout import roll_out
 from .tables import few

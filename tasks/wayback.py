@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from tasks.common.text import listed
+from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
 from tasks.persistence.backends import files_to
@@ -12,7 +13,6 @@ from tasks.undo.run import when
 
 from .changes import Change, MachinePlan, Plan
 from .drift import vanished
-from .facts import Facts
 from .guards import waiting
 from .reconcile import besides, staying
 

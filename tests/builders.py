@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.common.values import Network
-from tasks.facts import Facts
+from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster, Machine
 from tasks.iproute.route import Route, parse
 

@@ -10,14 +10,15 @@ from typing import cast
 
 from tasks.changes import Allowed
 from tasks.combine import Selection, combine
-from tasks.complete import complete
 from tasks.diagnosis import Scene
 from tasks.evidence import read_evidence
-from tasks.facts import Facts, read
+from tasks.facts.complete import complete
+from tasks.facts.model import Facts
+from tasks.facts.parse import read
+from tasks.facts.run_order import last_run
 from tasks.found import Found, internal_ips
 from tasks.history import histories, history_report
 from tasks.misrouted import part_causes
-from tasks.order import last_run
 from tasks.pairs import Pair
 from tasks.pings import Target, read_report
 from tasks.points import mtu_causes, trial_causes

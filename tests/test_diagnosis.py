@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.diagnosis import Scene
 from tasks.evidence import Evidence, read_evidence
-from tasks.facts import Facts
+from tasks.facts.model import Facts
 from tasks.firewall import Drop
 from tasks.pairs import Pair
 from tasks.points import mtu_causes, trial_causes

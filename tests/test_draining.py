@@ -9,7 +9,7 @@ import pytest
 from tasks.changes import Plan
 from tasks.common.values import Address
 from tasks.draining import plan_drain
-from tasks.facts import Facts
+from tasks.facts.model import Facts
 from tasks.persistence.backends import IF_UP, Manager, files_to, ways_in
 
 from .builders import DEV, cluster, facts, node, pods, route, wanted

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from tasks.diagnosis import Cause, Scene
-from tasks.facts import Facts
+from tasks.facts.model import Facts
 from tasks.iproute.rule import Rule
 from tasks.misrouted import part_causes
 from tasks.pairs import Pair

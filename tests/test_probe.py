@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.facts import Facts
+from tasks.facts.model import Facts
 from tasks.pings import Target, ping_script, read_report
 from tasks.probe import probes
 from tasks.ssh.answer import sections

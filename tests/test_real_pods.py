@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks.facts.survey import Survey
 from tasks.probe import probes
 from tasks.real_pods import MOST, RealPod, _script, read_real_pods, real_pods
 from tasks.ssh.answer import sections
-from tasks.survey import Survey
 
 from .builders import cluster, facts
 from .paths import PROJECT

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tasks.changes import Allowed, Change, MachinePlan, Plan, limited
 from tasks.common.values import within
-from tasks.facts import Facts
+from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
 from tasks.iproute.rule import Rule
@@ -469,7 +469,7 @@ def test_limit_leaves_one_machine_of_a_plan() -> None:
 def test_a_rule_of_the_other_family_is_not_in_the_way() -> None:
     """`from all` says no family: a lookup of IPv6 that ends there says nothing of IPv4."""
     six = replace(facts(0, wanted(1)), routes=facts(0, wanted(1)).routes)
-    from tasks.facts import read
+    from tasks.facts.parse import read
 
     answer = "\n".join(
         [

@@ -12,7 +12,7 @@ from tasks import rollout
 from tasks.changes import Change, MachinePlan, Plan
 from tasks.common.signals import Interrupts
 from tasks.common.values import Network
-from tasks.facts import Facts
+from tasks.facts.model import Facts
 from tasks.ssh.shell import Trouble
 from tasks.undo.run import Run, new_run
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tasks import armed
 from tasks.changes import Change, MachinePlan
+from tasks.facts.gather import question
 from tasks.outcome import read_outcome
 from tasks.persistence.backends import File, Files
 from tasks.pings import Target, ping_script
 from tasks.probe import Probe
-from tasks.question import question
 from tasks.steps import Steps, steps
 from tasks.undo import recovery
 from tasks.undo.records import Displaced

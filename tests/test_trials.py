@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.facts import Facts
+from tasks.facts.model import Facts
 from tasks.pairs import Pair
 from tasks.pinging import heard
 from tasks.probe import Probe, probes

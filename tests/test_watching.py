@@ -9,9 +9,9 @@ import pytest
 
 from tasks import watching
 from tasks.changes import Allowed, MachinePlan
-from tasks.claim import Claim
 from tasks.endings import Ending, Rollout
-from tasks.facts import Facts
+from tasks.facts.model import Facts
+from tasks.facts.pod_cidrs import Claim
 from tasks.reconcile import plan_routes
 from tasks.undo.records import Pending
 from tasks.watching import Losses, lasting, repair

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from tasks.common.values import host, within
-from tasks.complete import claimed, contradictions, own_addresses, usurpers
-from tasks.facts import Facts
+from tasks.facts.complete import claimed, contradictions, own_addresses, usurpers
+from tasks.facts.model import Facts
+from tasks.facts.providers import provider_of, routed
+from tasks.facts.survey import ask
 from tasks.found import Found, Request, Value
 from tasks.inventory.model import Cluster
-from tasks.providers import provider_of, routed
-from tasks.survey import ask
 
 USURPED = (
     "names a pod CIDR as its own that others have routes to by a machine that was not asked:"

@@ -16,7 +16,7 @@ _ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{1,6}")
 class Run:
     """What all machines are told of one run."""
 
-    id: str  # a name that no other run has; its order is kept by the machines: tasks/order.py
+    id: str  # a name that no other run has; the machines keep their order (facts/run_order.py)
     who: str  # user@host
     timeout: int  # seconds until a change that nobody confirms takes itself back
     pod_networks: tuple[Network, ...]

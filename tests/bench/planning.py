@@ -14,8 +14,8 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from tasks.changes import Allowed, Plan
-from tasks.complete import complete
-from tasks.facts import read
+from tasks.facts.complete import complete
+from tasks.facts.parse import read
 from tasks.inventory.model import Cluster, Machine
 from tasks.reconcile import plan_routes
 

@@ -18,23 +18,24 @@ from typing import Any
 from paramiko import Ed25519Key
 from pydantic import TypeAdapter, ValidationError
 
-from tasks import facts as facts_of
 from tasks import sources
 from tasks.changes import Allowed, Plan
 from tasks.common.errors import Stop
-from tasks.complete import complete
 from tasks.diagnosis import Scene
 from tasks.draining import plan_drain
 from tasks.endings import NO_STEPS
 from tasks.evidence import Evidence, read_evidence
-from tasks.facts import Facts
+from tasks.facts import parse as facts_of
+from tasks.facts.complete import complete
+from tasks.facts.model import Facts
+from tasks.facts.run_order import last_run
+from tasks.facts.survey import Survey
 from tasks.found import Found, Request
 from tasks.history import Histories, histories, history_report, status_report
 from tasks.inventory.model import Cluster
 from tasks.inventory.read import read as read_inventory
 from tasks.matrix import verify_report
 from tasks.misrouted import part_causes
-from tasks.order import last_run
 from tasks.outcome import Outcome, read_outcome
 from tasks.page import verify_page
 from tasks.pairs import Pair, judge
@@ -50,7 +51,6 @@ from tasks.settings import settings_causes
 from tasks.ssh.answer import sections
 from tasks.ssh.known_hosts import KnownHosts, read_lines
 from tasks.steps import steps
-from tasks.survey import Survey
 from tasks.tables import dry_run_report, plan_json, plan_report, rollout_report
 from tasks.trials import Trials, read_trials, run_trials
 from tasks.twin.design import Spec, design

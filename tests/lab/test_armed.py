@@ -11,8 +11,8 @@ import pytest
 
 from tasks import armed
 from tasks.changes import Change, MachinePlan
-from tasks.facts import read
-from tasks.question import question
+from tasks.facts.gather import question
+from tasks.facts.parse import read
 from tasks.steps import steps
 from tasks.undo.run import new_run
 from tests.builders import route

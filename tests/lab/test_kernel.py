@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tasks.common.script import script
-from tasks.facts import read
+from tasks.facts.gather import question
+from tasks.facts.parse import read
 from tasks.iproute.batch import lasting
 from tasks.iproute.route import Route, parse
-from tasks.question import question
 from tasks.readback import asked_around, asked_of_prefixes
 from tasks.steps import Keep, Steps, restore, save
 from tasks.undo.records import Displaced

@@ -16,10 +16,11 @@ import pytest
 from tasks import armed
 from tasks.changes import Change, MachinePlan
 from tasks.common.values import Network
-from tasks.facts import Facts, read
+from tasks.facts.gather import question
+from tasks.facts.model import Facts
+from tasks.facts.parse import read
 from tasks.persistence.backends import WANTED, files_to
 from tasks.persistence.install import persist_script
-from tasks.question import question
 from tasks.steps import Steps, steps
 from tasks.undo import recovery
 from tasks.undo.records import last_lines

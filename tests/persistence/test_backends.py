@@ -9,7 +9,7 @@ import pytest
 
 from tasks.apply import hints
 from tasks.changes import Allowed, MachinePlan, Plan
-from tasks.facts import Facts
+from tasks.facts.model import Facts
 from tasks.persistence.backends import (
     DISPATCHER,
     IF_UP,

@@ -3,11 +3,10 @@
 import pytest
 
 from tasks.common.errors import Stop
+from tasks.facts.survey import ask
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
-from tasks.survey import ask
-
-from .builders import cluster
+from tests.builders import cluster
 
 
 class Silent(Fleet):

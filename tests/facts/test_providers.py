@@ -4,9 +4,8 @@ from ipaddress import ip_interface, ip_network
 
 import pytest
 
-from tasks.providers import PROVIDERS, machine_notes, notes, provider_of, routed
-
-from .builders import facts, route
+from tasks.facts.providers import PROVIDERS, machine_notes, notes, provider_of, routed
+from tests.builders import facts, route
 
 PODS = (ip_network("10.200.0.0/16"),)
 

@@ -4,13 +4,13 @@ from ipaddress import ip_interface, ip_network
 
 import pytest
 
-from tasks.claim import Claim
-from tasks.complete import complete, usurpers
-from tasks.facts import Facts, read
+from tasks.facts.complete import complete, usurpers
+from tasks.facts.model import Facts
+from tasks.facts.parse import read
+from tasks.facts.pod_cidrs import Claim
 from tasks.inventory.model import Cluster
 from tasks.persistence.backends import Manager, files_to
-
-from .builders import DEV, cluster, facts, node, pods, route, wanted
+from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 
 
 def bare(of: Cluster, *, ips: bool = True, cidrs: bool = True) -> Cluster:

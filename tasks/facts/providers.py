@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tasks.common.values import Network
 
-from .facts import Facts
+from .model import Facts
 
 
 @dataclass(frozen=True)

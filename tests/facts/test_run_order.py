@@ -5,11 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.common.errors import Stop
-from tasks.facts import Facts
-from tasks.order import earlier, last_run, last_runs, merged
+from tasks.facts.model import Facts
+from tasks.facts.run_order import earlier, last_run, last_runs, merged
 from tasks.undo.records import Last
-
-from .builders import facts
+from tests.builders import facts
 
 EARLY, LATE = "20260101T120000.1", "20260101T130000.1"
 LIE = "99991231T235959.1"

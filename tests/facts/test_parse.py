@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.claim import Claim
-from tasks.facts import Facts, read
+from tasks.facts.model import Facts
+from tasks.facts.parse import read
+from tasks.facts.pod_cidrs import Claim
 from tasks.iproute.route import parse
 from tasks.undo.records import last_lines
 

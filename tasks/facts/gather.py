@@ -36,7 +36,7 @@ def question(
     """
     gather = script(
         "undo/deadline.sh",
-        "gather.sh",
+        "facts/gather.sh",
         needed=NEEDED,
         state=STATE,
         log=LOG,

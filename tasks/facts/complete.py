@@ -9,7 +9,7 @@ from tasks.common.values import Address, Interface, Network, host, within
 from tasks.inventory.model import Cluster, Machine
 from tasks.persistence.backends import Way, ways_in
 
-from .facts import Facts
+from .model import Facts
 
 MOST = 10  # values, or mistakes of one machine, past which they are counted
 

@@ -14,7 +14,7 @@ from tasks.common.errors import Stop
 from tasks.common.text import listed
 from tasks.undo.run import when
 
-from .facts import Facts
+from .model import Facts
 
 TOLD = 100  # runs that a machine is told of at once
 

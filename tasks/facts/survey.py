@@ -9,12 +9,13 @@ from tasks.common.text import listed
 from tasks.inventory.model import Cluster, Machine
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
+from tasks.undo import recovery
 from tasks.undo.run import new_run
 
 from .complete import complete
-from .facts import Facts, read
-from .question import question
-from .undo import recovery
+from .gather import question
+from .model import Facts
+from .parse import read
 
 
 @dataclass(frozen=True)

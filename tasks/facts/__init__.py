@@ -1,0 +1,1 @@
+"""What the machines say of themselves, and the cluster completed with it."""
