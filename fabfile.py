@@ -3,8 +3,8 @@
 from invoke import Collection
 
 from tasks import apply, confirm, discover, drain, lab, plan, rehearse, rollback, verify, watch
-from tasks.command import CommandLine
-from tasks.ssh_config import say_plainly
+from tasks.cli.command import CommandLine
+from tasks.cli.startup import say_plainly
 
 namespace = Collection(
     discover.discover,

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from invoke import Context, task
 
+from tasks.cli.command import Command, comes_later, fleet, help_for, report
 from tasks.common.errors import Status, Stop
-
-from .command import Command, comes_later, fleet, help_for, report
 
 if TYPE_CHECKING:
     from tasks.inventory.model import Persist
@@ -56,11 +55,11 @@ def apply_routes(
     parallel: int = 0,
 ) -> None:
     """Give every machine its routes to the other workers' pod CIDRs."""
+    from tasks.cli.change import check_timeout, plan_cluster
     from tasks.common.terminal import agree
     from tasks.undo.run import new_run
 
     from .changes import Allowed
-    from .planning import check_timeout, plan_cluster
     from .rollout import roll_out
     from .standing import PairCheck
     from .tables import dry_run_report, plan_report, rollout_report

@@ -2,9 +2,8 @@
 
 from invoke import Context, task
 
+from tasks.cli.command import Command, fleet, help_for, report
 from tasks.common.errors import Status, Stop
-
-from .command import Command, fleet, help_for, report
 
 
 @task(klass=Command, help=help_for("inventory", "skip-unreachable"))

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from invoke import Context, task
 
+from tasks.cli.command import Command, CommandLine, fleet, help_for, report
 from tasks.common.errors import Status, Stop
-
-from .command import Command, CommandLine, fleet, help_for, report
 
 _HELP = {
     "from": "where to look: ssh (default), or others with commas: vultr,ssh",

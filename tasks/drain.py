@@ -4,9 +4,8 @@ import sys
 
 from invoke import Context, task
 
+from tasks.cli.command import Command, fleet, help_for, report
 from tasks.common.errors import Status, Stop
-
-from .command import Command, fleet, help_for, report
 
 
 @task(
@@ -32,12 +31,12 @@ def drain(
     parallel: int = 0,
 ) -> None:
     """Take away the routes to and on a worker that is to leave the cluster."""
+    from tasks.cli.change import check_name, check_timeout
     from tasks.common.terminal import agree
     from tasks.facts.survey import survey
     from tasks.undo.run import new_run
 
     from .draining import plan_drain
-    from .planning import check_name, check_timeout
     from .rollout import roll_out
     from .standing import PairCheck
     from .tables import dry_run_report, plan_report, rollout_report

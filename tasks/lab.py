@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from invoke import Context, Exit, task
 
+from tasks.cli.command import Command, help_for
 from tasks.common.errors import Stop
-
-from .command import Command, help_for
 
 if TYPE_CHECKING:
     from tasks.twin.lifecycle import Twin

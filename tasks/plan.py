@@ -2,9 +2,8 @@
 
 from invoke import Context, task
 
+from tasks.cli.command import Command, fleet, help_for, report
 from tasks.common.errors import Status, Stop
-
-from .command import Command, fleet, help_for, report
 
 
 @task(
@@ -32,10 +31,10 @@ def plan(
     parallel: int = 0,
 ) -> None:
     """Show what apply-routes would change on each machine; change nothing."""
+    from tasks.cli.change import plan_cluster
     from tasks.facts.providers import machine_notes
 
     from .changes import Allowed
-    from .planning import plan_cluster
     from .tables import plan_json, plan_report
 
     if format not in ("table", "json"):

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from invoke import Context, task
 
+from tasks.cli.command import Command, CommandLine, anything_follows, help_for
 from tasks.common.errors import Stop
-
-from .command import Command, CommandLine, anything_follows, help_for
 
 
 @task(klass=Command, help=help_for("inventory"))

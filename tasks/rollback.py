@@ -4,9 +4,8 @@ import sys
 
 from invoke import Context, task
 
+from tasks.cli.command import Command, fleet, help_for, report
 from tasks.common.errors import Status, Stop
-
-from .command import Command, fleet, help_for, report
 
 
 @task(
@@ -31,6 +30,7 @@ def rollback(
     parallel: int = 0,
 ) -> None:
     """Delete our routes everywhere and put back what they displaced; does not ask."""
+    from tasks.cli.change import check_name, check_timeout
     from tasks.facts.complete import complete
     from tasks.facts.run_order import last_run
     from tasks.facts.survey import Survey, ask
@@ -38,7 +38,6 @@ def rollback(
 
     from .history import status_report
     from .pending import drop
-    from .planning import check_name, check_timeout
     from .rollout import roll_out
     from .standing import PairCheck
     from .tables import dry_run_report, plan_report, rollout_report

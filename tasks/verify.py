@@ -4,10 +4,10 @@ from functools import partial
 
 from invoke import Context, task
 
+from tasks.cli.command import Command, fleet, help_for
 from tasks.common.errors import Status, Stop
 
-from . import command
-from .command import Command, fleet, help_for
+from tasks.cli import command
 
 _HELP = {
     "report": "write a page for the browser to this file: the pairs as a picture",

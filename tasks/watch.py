@@ -5,9 +5,8 @@ from datetime import datetime
 
 from invoke import Context, task
 
+from tasks.cli.command import Command, fleet, help_for
 from tasks.common.errors import Stop
-
-from .command import Command, fleet, help_for
 
 
 @task(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .paths import PROJECT
+from tests.paths import PROJECT
 
 FAB = Path(sys.executable).with_name("fab")
 

@@ -4,13 +4,12 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import get_args
 
+from tasks.changes import Allowed, Plan, limited
 from tasks.common.errors import Stop
 from tasks.facts.survey import Survey, survey
 from tasks.inventory.model import Persist
+from tasks.reconcile import plan_routes
 from tasks.ssh.fleet import Fleet
-
-from .changes import Allowed, Plan, limited
-from .reconcile import plan_routes
 
 
 def plan_cluster(

@@ -1,4 +1,4 @@
-"""What reading and planning cost; timed by `pytest --benchmark-only tests/test_planning.py`.
+"""What reading and planning cost; timed by `pytest --benchmark-only tests/cli/test_change.py`.
 
 `make bench` does the same with a kernel's own lines, up to 2,000 workers.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .bench import planning
+from tests.bench import planning
 
 WORKERS = (10, 100)
 
