@@ -11,8 +11,7 @@ from tasks.common.errors import Status, Stop
 
 if TYPE_CHECKING:
     from tasks.inventory.model import Persist
-
-    from .changes import Plan
+    from tasks.planning.model import Plan
 
 
 def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:
@@ -57,9 +56,9 @@ def apply_routes(
     """Give every machine its routes to the other workers' pod CIDRs."""
     from tasks.cli.change import check_timeout, plan_cluster
     from tasks.common.terminal import agree
+    from tasks.planning.model import Allowed
     from tasks.undo.run import new_run
 
-    from .changes import Allowed
     from .rollout import roll_out
     from .standing import PairCheck
     from .tables import dry_run_report, plan_report, rollout_report

@@ -34,9 +34,9 @@ def drain(
     from tasks.cli.change import check_name, check_timeout
     from tasks.common.terminal import agree
     from tasks.facts.survey import survey
+    from tasks.planning.drain import plan_drain
     from tasks.undo.run import new_run
 
-    from .draining import plan_drain
     from .rollout import roll_out
     from .standing import PairCheck
     from .tables import dry_run_report, plan_report, rollout_report

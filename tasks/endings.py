@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from tasks.common.errors import Status
 from tasks.common.values import Address
 from tasks.iproute.route import Route
+from tasks.planning.model import MachinePlan
 from tasks.ssh.shell import Trouble
 
-from .changes import MachinePlan
 from .outcome import Outcome, read_outcome
 from .readback import first_address
 from .steps import Steps

@@ -33,8 +33,8 @@ def plan(
     """Show what apply-routes would change on each machine; change nothing."""
     from tasks.cli.change import plan_cluster
     from tasks.facts.providers import machine_notes
+    from tasks.planning.model import Allowed
 
-    from .changes import Allowed
     from .tables import plan_json, plan_report
 
     if format not in ("table", "json"):

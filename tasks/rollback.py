@@ -34,6 +34,7 @@ def rollback(
     from tasks.facts.complete import complete
     from tasks.facts.run_order import last_run
     from tasks.facts.survey import Survey, ask
+    from tasks.planning.rollback import of_the_last, plan_last, plan_rollback
     from tasks.undo.run import new_run
 
     from .history import status_report
@@ -41,7 +42,6 @@ def rollback(
     from .rollout import roll_out
     from .standing import PairCheck
     from .tables import dry_run_report, plan_report, rollout_report
-    from .wayback import of_the_last, plan_last, plan_rollback
 
     check_timeout(confirm_timeout)
     machines = fleet(c, inventory, parallel)

@@ -10,13 +10,13 @@ from tasks.common.progress import progress
 from tasks.common.signals import Interrupts
 from tasks.facts.model import Facts
 from tasks.facts.run_order import earlier, last_runs
+from tasks.planning.model import MachinePlan, Plan
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Talk, Trouble
 from tasks.undo.records import RUNS, last_lines
 from tasks.undo.run import Run
 
 from . import armed
-from .changes import MachinePlan, Plan
 from .endings import Ending, Rollout, ending_of, explained, gone_back, not_kept, not_ready, state_of
 from .steps import steps
 from .undo import recovery

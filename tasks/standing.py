@@ -10,9 +10,9 @@ from tasks.facts.model import Facts
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
+from tasks.planning.model import MachinePlan, Plan
 from tasks.ssh.fleet import Fleet
 
-from .changes import MachinePlan, Plan
 from .pinging import Asked, ping_all
 from .pings import Report
 from .sample import Pairs

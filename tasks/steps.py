@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from tasks.common.values import Network
 from tasks.iproute.route import Route
 from tasks.persistence.backends import NO_FILES, Files
+from tasks.planning.model import Change, MachinePlan
 from tasks.undo.records import Displaced
-
-from .changes import Change, MachinePlan
 
 
 @dataclass(frozen=True)

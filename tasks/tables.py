@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from tasks.common.text import first, listed
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
+from tasks.planning.conflicts import Obstacle
+from tasks.planning.model import Change, MachinePlan, Plan
 
-from .changes import Change, MachinePlan, Plan
 from .endings import Rollout
-from .guards import Obstacle
 from .steps import steps
 
 VERBS = ("add", "replace", "delete")

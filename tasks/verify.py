@@ -7,7 +7,7 @@ from invoke import Context, task
 from tasks.cli.command import Command, fleet, help_for
 from tasks.common.errors import Status, Stop
 
-from tasks.cli import command
+from .cli import command
 
 _HELP = {
     "report": "write a page for the browser to this file: the pairs as a picture",

@@ -18,12 +18,12 @@ from tasks.facts.gather import question
 from tasks.facts.model import Facts
 from tasks.facts.parse import read
 from tasks.persistence.backends import Files
+from tasks.planning.model import Allowed, MachinePlan, Plan
+from tasks.planning.reconcile import plan_routes
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
 from tasks.undo.run import new_run
 
-from .changes import Allowed, MachinePlan, Plan
-from .reconcile import plan_routes
 from .rollout import roll_out
 from .tables import few
 from .undo import recovery

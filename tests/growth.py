@@ -8,7 +8,6 @@ from ipaddress import ip_address
 from itertools import permutations
 from typing import cast
 
-from tasks.changes import Allowed
 from tasks.combine import Selection, combine
 from tasks.diagnosis import Scene
 from tasks.evidence import read_evidence
@@ -21,14 +20,15 @@ from tasks.history import histories, history_report
 from tasks.misrouted import part_causes
 from tasks.pairs import Pair
 from tasks.pings import Target, read_report
+from tasks.planning.model import Allowed
+from tasks.planning.reconcile import plan_routes
+from tasks.planning.rollback import plan_last, plan_rollback
 from tasks.points import mtu_causes, trial_causes
-from tasks.reconcile import plan_routes
 from tasks.settings import settings_causes
 from tasks.ssh.answer import sections
 from tasks.ssh.fleet import Fleet
 from tasks.tables import dry_run_report, plan_json, plan_report
 from tasks.trials import Trials, read_trials
-from tasks.wayback import plan_last, plan_rollback
 
 from .builders import DEV, cluster, facts, node, pods, wanted
 from .large import answer, iptables_of_services, nft_of_services, routes_inside

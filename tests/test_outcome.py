@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.changes import Change, MachinePlan
 from tasks.endings import ending_of
 from tasks.outcome import ENDS, Outcome, read_outcome
+from tasks.planning.model import Change, MachinePlan
 from tasks.steps import Steps
 from tasks.undo.records import Displaced
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tasks import rollout
-from tasks.changes import Change, MachinePlan, Plan
 from tasks.common.signals import Interrupts
 from tasks.common.values import Network
 from tasks.facts.model import Facts
+from tasks.planning.model import Change, MachinePlan, Plan
 from tasks.ssh.shell import Trouble
 from tasks.undo.run import Run, new_run
 

@@ -1,6 +1,6 @@
 """Which pairs must go on answering, by their routes before a run and after it."""
 
-from tasks.changes import Change, MachinePlan, Plan
+from tasks.planning.model import Change, MachinePlan, Plan
 from tasks.standing import standing
 
 from .builders import cluster, facts, node, pods, route, wanted

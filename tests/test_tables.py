@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from tasks.changes import Allowed, Plan
-from tasks.reconcile import plan_routes
+from tasks.planning.model import Allowed, Plan
+from tasks.planning.reconcile import plan_routes
 from tasks.tables import dry_run_report, plan_json, plan_report, table
 
 from .builders import DEV, cluster, facts, node, pods, wanted

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from tasks import watching
-from tasks.changes import Allowed, MachinePlan
 from tasks.endings import Ending, Rollout
 from tasks.facts.model import Facts
 from tasks.facts.pod_cidrs import Claim
-from tasks.reconcile import plan_routes
+from tasks.planning.model import Allowed, MachinePlan
+from tasks.planning.reconcile import plan_routes
 from tasks.undo.records import Pending
 from tasks.watching import Losses, lasting, repair
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import get_args
 
-from tasks.changes import Allowed, Plan, limited
 from tasks.common.errors import Stop
 from tasks.facts.survey import Survey, survey
 from tasks.inventory.model import Persist
-from tasks.reconcile import plan_routes
+from tasks.planning.model import Allowed, Plan, limited
+from tasks.planning.reconcile import plan_routes
 from tasks.ssh.fleet import Fleet
 
 

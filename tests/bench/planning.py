@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-from tasks.changes import Allowed, Plan
 from tasks.facts.complete import complete
 from tasks.facts.parse import read
 from tasks.inventory.model import Cluster, Machine
-from tasks.reconcile import plan_routes
+from tasks.planning.model import Allowed, Plan
+from tasks.planning.reconcile import plan_routes
 
 WORKERS = (100, 500, 1000, 2000)
 PER_OCTET = 250

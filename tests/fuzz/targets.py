@@ -19,10 +19,8 @@ from paramiko import Ed25519Key
 from pydantic import TypeAdapter, ValidationError
 
 from tasks import sources
-from tasks.changes import Allowed, Plan
 from tasks.common.errors import Stop
 from tasks.diagnosis import Scene
-from tasks.draining import plan_drain
 from tasks.endings import NO_STEPS
 from tasks.evidence import Evidence, read_evidence
 from tasks.facts import parse as facts_of
@@ -42,10 +40,13 @@ from tasks.pairs import Pair, judge
 from tasks.pinging import Asked, ping_all
 from tasks.pings import Report, read_report
 from tasks.pings import Target as Pinged
+from tasks.planning.drain import plan_drain
+from tasks.planning.model import Allowed, Plan
+from tasks.planning.reconcile import plan_routes
+from tasks.planning.rollback import plan_last, plan_rollback
 from tasks.points import mtu_causes, trial_causes
 from tasks.probe import probes
 from tasks.real_pods import RealPod, ping_real_pods, pod_causes, read_real_pods, real_pods
-from tasks.reconcile import plan_routes
 from tasks.rollout import roll_out
 from tasks.settings import settings_causes
 from tasks.ssh.answer import sections
@@ -58,7 +59,6 @@ from tasks.undo.run import new_run
 from tasks.verification import Verification
 from tasks.verify_formats import verify_json, verify_junit
 from tasks.watching import Losses, lasting, repair
-from tasks.wayback import plan_last, plan_rollback
 from tests.hostile.stories import A
 
 from .answers import answers, inventory, of_others

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from tasks import armed
-from tasks.changes import Change, MachinePlan
 from tasks.facts.gather import question
 from tasks.facts.parse import read
+from tasks.planning.model import Change, MachinePlan
 from tasks.steps import steps
 from tasks.undo.run import new_run
 from tests.builders import route

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from tasks import armed
-from tasks.changes import Change, MachinePlan
 from tasks.common.values import Network
 from tasks.facts.gather import question
 from tasks.facts.model import Facts
 from tasks.facts.parse import read
 from tasks.persistence.backends import WANTED, files_to
 from tasks.persistence.install import persist_script
+from tasks.planning.model import Change, MachinePlan
 from tasks.steps import Steps, steps
 from tasks.undo import recovery
 from tasks.undo.records import last_lines

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tasks.apply import hints
-from tasks.changes import Allowed, MachinePlan, Plan
 from tasks.facts.model import Facts
 from tasks.persistence.backends import (
     DISPATCHER,
@@ -22,8 +21,9 @@ from tasks.persistence.backends import (
     unmanaged,
     ways_in,
 )
-from tasks.reconcile import plan_routes
-from tasks.wayback import plan_last, plan_rollback
+from tasks.planning.model import Allowed, MachinePlan, Plan
+from tasks.planning.reconcile import plan_routes
+from tasks.planning.rollback import plan_last, plan_rollback
 from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 from tests.paths import PROJECT
 

@@ -6,13 +6,12 @@ from ipaddress import ip_address
 
 import pytest
 
-from tasks.changes import Plan
 from tasks.common.values import Address
-from tasks.draining import plan_drain
 from tasks.facts.model import Facts
 from tasks.persistence.backends import IF_UP, Manager, files_to, ways_in
-
-from .builders import DEV, cluster, facts, node, pods, route, wanted
+from tasks.planning.drain import plan_drain
+from tasks.planning.model import Plan
+from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 
 HERE = {DEV: Manager("ifupdown")}
 

@@ -2,14 +2,13 @@
 
 import pytest
 
-from tasks.changes import Allowed
-from tasks.drift import drift
 from tasks.persistence.backends import Manager, files_to
-from tasks.reconcile import plan_routes
+from tasks.planning.drift import drift
+from tasks.planning.model import Allowed
+from tasks.planning.reconcile import plan_routes
 from tasks.tables import plan_report
 from tasks.undo.records import Pending
-
-from .builders import DEV, cluster, facts, node, pods, route, wanted
+from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 
 KEPT = (route(wanted(1)), route(wanted(2)))
 HIJACKED = f"{pods(1)} via {node(9)} dev {DEV} proto static"

@@ -5,8 +5,8 @@ from collections import Counter
 from tasks.common.values import Network
 from tasks.iproute.route import Route
 
-from .changes import Allowed, Change
-from .guards import Obstacle, cannot_come_back, route_in_the_way, says, twin_in_the_way
+from .conflicts import Obstacle, cannot_come_back, route_in_the_way, says, twin_in_the_way
+from .model import Allowed, Change
 
 
 def settle(

@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 from tasks.persistence.backends import Manager, files_to, ways_in
+from tasks.planning.rollback import plan_last, plan_rollback
 from tasks.steps import steps
 from tasks.undo.records import Displaced, Last
-from tasks.wayback import plan_last, plan_rollback
-
-from .builders import cluster, facts, node, pods, route, wanted
+from tests.builders import cluster, facts, node, pods, route, wanted
 
 OTHER = route(f"{pods(1)} via {node(8)} dev enp6s0 proto static")
 GONE = route(f"{pods(1)} via {node(9)} dev enp6s0 proto static")

@@ -11,9 +11,9 @@ from tasks.persistence.backends import files_to
 from tasks.undo.records import Displaced
 from tasks.undo.run import when
 
-from .changes import Change, MachinePlan, Plan
+from .conflicts import waiting
 from .drift import vanished
-from .guards import waiting
+from .model import Change, MachinePlan, Plan
 from .reconcile import besides, staying
 
 

@@ -6,18 +6,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.changes import Allowed, Change, MachinePlan, Plan, limited
 from tasks.common.values import within
 from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
 from tasks.iproute.rule import Rule
-from tasks.reconcile import plan_routes
+from tasks.planning.model import Allowed, Change, MachinePlan, Plan, limited
+from tasks.planning.reconcile import plan_routes
+from tasks.planning.rollback import plan_rollback
 from tasks.steps import steps
 from tasks.undo.records import Displaced
-from tasks.wayback import plan_rollback
-
-from .builders import DEV, cluster, facts, node, pods, route, wanted
+from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 
 NONE = Allowed()
 

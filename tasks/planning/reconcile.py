@@ -12,9 +12,7 @@ from tasks.iproute.route import Number, Place, Route, number_of, own_route, plac
 from tasks.iproute.table import Lookup, Prefixes
 from tasks.persistence.backends import files_to, unmanaged, ways_in
 
-from .changes import Allowed, Change, MachinePlan, Plan
-from .drift import drift, vanished
-from .guards import (
+from .conflicts import (
     Obstacle,
     Policy,
     is_ours,
@@ -24,7 +22,9 @@ from .guards import (
     shadows,
     waiting,
 )
-from .settling import settle, settle_own
+from .drift import drift, vanished
+from .model import Allowed, Change, MachinePlan, Plan
+from .prefix import settle, settle_own
 
 
 def plan_routes(

@@ -8,8 +8,8 @@ from tasks.iproute.route import Route
 from tasks.persistence.backends import NO_FILES, Files
 from tasks.undo.records import Displaced
 
+from .conflicts import Obstacle
 from .drift import Drift
-from .guards import Obstacle
 
 
 @dataclass(frozen=True)

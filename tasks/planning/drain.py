@@ -7,9 +7,9 @@ from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 from tasks.persistence.backends import files_to
 
-from .changes import Change, MachinePlan, Plan
+from .conflicts import waiting
 from .drift import vanished
-from .guards import waiting
+from .model import Change, MachinePlan, Plan
 from .reconcile import besides, staying
 
 
