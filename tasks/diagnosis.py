@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tasks.common.values import Network
+from tasks.connectivity.verdict import Pair
 from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 
 from .evidence import Evidence, Link
-from .pairs import Pair
 
 
 @dataclass(frozen=True)

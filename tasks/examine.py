@@ -1,5 +1,6 @@
 """Examining pairs that failed: two more trips, to the machines that are at their ends."""
 
+from tasks.connectivity.verdict import Pair
 from tasks.facts.survey import Survey
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
@@ -7,7 +8,6 @@ from tasks.ssh.shell import Trouble
 from .diagnosis import Cause, Scene
 from .evidence import SCRIPT, Evidence, read_evidence
 from .misrouted import part_causes
-from .pairs import Pair
 from .points import mtu_causes, trial_causes
 from .settings import settings_causes
 from .trials import run_trials

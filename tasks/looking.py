@@ -8,16 +8,16 @@ from time import sleep
 from typing import NoReturn
 
 from tasks.common.errors import Stop
+from tasks.connectivity.mesh import Asked, Unheard, ping_all
+from tasks.connectivity.ping import COUNT
+from tasks.connectivity.real_pods import ping_real_pods, pod_causes
+from tasks.connectivity.sample import PEERS, chosen
+from tasks.connectivity.verdict import judge
 from tasks.facts.survey import survey
 from tasks.ssh.fleet import Fleet
 
 from .examine import examine
-from .pairs import judge
-from .pinging import Asked, Unheard, ping_all
-from .pings import COUNT
 from .publication import Publication
-from .real_pods import ping_real_pods, pod_causes
-from .sample import PEERS, chosen
 from .verification import Verification, beginning
 
 

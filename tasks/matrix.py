@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 from tasks.common.text import commands_in
+from tasks.connectivity.ping import COUNT
+from tasks.connectivity.real_pods import RealPod
+from tasks.connectivity.verdict import Pair
 
 from .diagnosis import Cause
-from .pairs import Pair
-from .pings import COUNT
-from .real_pods import RealPod
 from .tables import counted, table, width, wrapped
 from .verification import Verification
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from tasks.common.text import listed, typed_on
 from tasks.common.values import Address, Network, host
+from tasks.connectivity.probe import probes
+from tasks.connectivity.verdict import Pair
 from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster, Machine
 from tasks.iproute.route import Route
@@ -13,8 +15,6 @@ from tasks.iproute.rule import Rule
 from tasks.iproute.table import Lookup
 
 from .diagnosis import Cause, Scene
-from .pairs import Pair
-from .probe import probes
 
 
 @dataclass(frozen=True)

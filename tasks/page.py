@@ -10,9 +10,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tasks.connectivity.ping import COUNT
+from tasks.connectivity.verdict import Pair
+
 from .matrix import MEANING, how, shown_pods
-from .pairs import Pair
-from .pings import COUNT
 from .tables import counted
 from .verification import Verification, View, legal
 from .verify_formats import utc

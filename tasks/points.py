@@ -7,11 +7,11 @@ from typing import Literal
 
 from tasks.common.text import listed, typed_on
 from tasks.common.values import host
+from tasks.connectivity.verdict import Pair
 from tasks.facts.providers import PROVIDERS, provider_of
 
 from .diagnosis import Cause, Scene
 from .firewall import Drop, Packets, concerns, remedy, set_for_good
-from .pairs import Pair
 from .trials import Trial, Trials
 
 UNHEARD = ("FAILED", "INCOMPLETE")  # a neighbour that does not answer; see ip-neighbour(8)

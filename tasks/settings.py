@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from tasks.common.text import listed, typed_on
+from tasks.connectivity.verdict import Pair
 
 from .diagnosis import Cause, Scene
 from .firewall import set_for_good
 from .misrouted import route_causes
-from .pairs import Pair
 
 
 def settings_causes(scene: Scene) -> list[Cause]:

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Mapping
 from tasks.common.errors import Stop
 from tasks.common.text import listed
 from tasks.common.values import Network
+from tasks.connectivity.mesh import Asked, ping_all
+from tasks.connectivity.ping import Report
+from tasks.connectivity.sample import Pairs
 from tasks.facts.model import Facts
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
 from tasks.planning.model import MachinePlan, Plan
 from tasks.ssh.fleet import Fleet
-
-from .pinging import Asked, ping_all
-from .pings import Report
-from .sample import Pairs
 
 
 def standing(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None = None) -> Pairs:

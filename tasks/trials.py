@@ -14,6 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from tasks.common.script import Script
 from tasks.common.values import Address
+from tasks.connectivity.mesh import TIMEOUT, Gate, heard, run_through
+from tasks.connectivity.ping import COUNT
+from tasks.connectivity.probe import READY, Probe, probe_script, probes
+from tasks.connectivity.verdict import Pair
 from tasks.facts.model import Facts
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Machine
@@ -22,10 +26,6 @@ from tasks.ssh.shell import Shell
 
 from .common import values
 from .firewall import Drop, read_drops
-from .pairs import Pair
-from .pinging import TIMEOUT, Gate, heard, run_through
-from .pings import COUNT
-from .probe import READY, Probe, probe_script, probes
 
 ROUNDS = 6  # at most so many trials one after the other, a second and a half each
 SIZES = (1492, 1480, 1460, 1450, 1430, 1420, 1400, 1380, 1280)  # bytes: what tunnels leave
@@ -143,7 +143,7 @@ def _script(name: str, tried: Sequence[Pair], large: Sequence[Pair], setting: _S
     return probe_script(
         setting.probes[name],
         setting.facts[name],
-        "connect.sh",
+        "connectivity/connect.sh",
         "firewall.sh",
         "trials.sh",
         count=COUNT,

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from tasks.connectivity.ping import COUNT, Report
+from tasks.connectivity.real_pods import RealPod
+from tasks.connectivity.verdict import Pair
 from tasks.inventory.model import Cluster, Machine
 
 from .diagnosis import Cause
-from .pairs import Pair
-from .pings import COUNT, Report
-from .real_pods import RealPod
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from tasks.connectivity.verdict import Pair
+
 from .matrix import LISTED
-from .pairs import Pair
 from .tables import counted
 from .verification import Verification
 

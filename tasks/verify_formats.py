@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from xml.etree import ElementTree as ET
 
+from tasks.connectivity.ping import COUNT
+from tasks.connectivity.real_pods import RealPod
+from tasks.connectivity.verdict import Pair
 from tasks.inventory.model import Machine
 
 from .matrix import MEANING
-from .pairs import Pair
-from .pings import COUNT
-from .real_pods import RealPod
 from .verification import Verification, View, legal
 
 VERSION = 1  # of the JSON; it goes up when a field goes away or means something else

@@ -9,6 +9,8 @@ from itertools import permutations
 from typing import cast
 
 from tasks.combine import Selection, combine
+from tasks.connectivity.ping import Target, read_report
+from tasks.connectivity.verdict import Pair
 from tasks.diagnosis import Scene
 from tasks.evidence import read_evidence
 from tasks.facts.complete import complete
@@ -18,8 +20,6 @@ from tasks.facts.run_order import last_run
 from tasks.found import Found, internal_ips
 from tasks.history import histories, history_report
 from tasks.misrouted import part_causes
-from tasks.pairs import Pair
-from tasks.pings import Target, read_report
 from tasks.planning.model import Allowed
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback

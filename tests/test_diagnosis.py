@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.connectivity.verdict import Pair
 from tasks.diagnosis import Scene
 from tasks.evidence import Evidence, read_evidence
 from tasks.facts.model import Facts
 from tasks.firewall import Drop
-from tasks.pairs import Pair
 from tasks.points import mtu_causes, trial_causes
 from tasks.settings import settings_causes
 from tasks.trials import End, Trial, Trials, read_trials, schedule

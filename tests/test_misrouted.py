@@ -6,11 +6,11 @@ from itertools import permutations
 
 import pytest
 
+from tasks.connectivity.verdict import Pair
 from tasks.diagnosis import Cause, Scene
 from tasks.facts.model import Facts
 from tasks.iproute.rule import Rule
 from tasks.misrouted import part_causes
-from tasks.pairs import Pair
 from tasks.settings import settings_causes
 
 from .builders import cluster, facts, wanted

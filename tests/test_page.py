@@ -11,12 +11,12 @@ from typing import get_args
 
 import pytest
 
+from tasks.connectivity.ping import Report
+from tasks.connectivity.real_pods import RealPod
+from tasks.connectivity.verdict import Pair, Verdict
 from tasks.diagnosis import Cause
 from tasks.inventory.model import Cluster
 from tasks.page import LISTED, verify_page
-from tasks.pairs import Pair, Verdict
-from tasks.pings import Report
-from tasks.real_pods import RealPod
 from tasks.verification import Verification
 
 from .browser import Page, browser

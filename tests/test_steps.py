@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import armed
+from tasks.connectivity.ping import Target, ping_script
+from tasks.connectivity.probe import Probe
 from tasks.facts.gather import question
 from tasks.outcome import read_outcome
 from tasks.persistence.backends import File, Files
-from tasks.pings import Target, ping_script
 from tasks.planning.model import Change, MachinePlan
-from tasks.probe import Probe
 from tasks.steps import Steps, steps
 from tasks.undo import recovery
 from tasks.undo.records import Displaced

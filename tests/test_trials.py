@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks.connectivity.mesh import heard
+from tasks.connectivity.probe import Probe, probes
+from tasks.connectivity.verdict import Pair
 from tasks.facts.model import Facts
-from tasks.pairs import Pair
-from tasks.pinging import heard
-from tasks.probe import Probe, probes
 from tasks.trials import SIZES, End, _script, _Setting, read_trials
 
 from .builders import cluster, facts, node

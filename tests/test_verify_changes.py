@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from ipaddress import ip_address
 
+from tasks.connectivity.real_pods import RealPod
+from tasks.connectivity.verdict import Pair
 from tasks.diagnosis import Cause
-from tasks.pairs import Pair
-from tasks.real_pods import RealPod
 from tasks.verification import Verification
 from tasks.verify_changes import changes
 

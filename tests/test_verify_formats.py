@@ -11,10 +11,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from tasks.connectivity.ping import Report
+from tasks.connectivity.real_pods import RealPod
+from tasks.connectivity.verdict import Pair
 from tasks.diagnosis import Cause
-from tasks.pairs import Pair
-from tasks.pings import Report
-from tasks.real_pods import RealPod
 from tasks.verification import Verification
 from tasks.verify_formats import verify_json, verify_junit
 

@@ -20,6 +20,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from tasks import sources
 from tasks.common.errors import Stop
+from tasks.connectivity.mesh import Asked, ping_all
+from tasks.connectivity.ping import Report, read_report
+from tasks.connectivity.ping import Target as Pinged
+from tasks.connectivity.probe import probes
+from tasks.connectivity.real_pods import (
+    RealPod,
+    ping_real_pods,
+    pod_causes,
+    read_real_pods,
+    real_pods,
+)
+from tasks.connectivity.verdict import Pair, judge
 from tasks.diagnosis import Scene
 from tasks.endings import NO_STEPS
 from tasks.evidence import Evidence, read_evidence
@@ -36,17 +48,11 @@ from tasks.matrix import verify_report
 from tasks.misrouted import part_causes
 from tasks.outcome import Outcome, read_outcome
 from tasks.page import verify_page
-from tasks.pairs import Pair, judge
-from tasks.pinging import Asked, ping_all
-from tasks.pings import Report, read_report
-from tasks.pings import Target as Pinged
 from tasks.planning.drain import plan_drain
 from tasks.planning.model import Allowed, Plan
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
 from tasks.points import mtu_causes, trial_causes
-from tasks.probe import probes
-from tasks.real_pods import RealPod, ping_real_pods, pod_causes, read_real_pods, real_pods
 from tasks.rollout import roll_out
 from tasks.settings import settings_causes
 from tasks.ssh.answer import sections

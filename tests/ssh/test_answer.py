@@ -10,11 +10,11 @@ from time import process_time
 import pytest
 
 from tasks.common import values
+from tasks.connectivity.mesh import heard
+from tasks.connectivity.ping import Report, Target, read_report
+from tasks.connectivity.real_pods import RealPod, read_real_pods
+from tasks.connectivity.verdict import Pair
 from tasks.evidence import Evidence, read_evidence
-from tasks.pairs import Pair
-from tasks.pinging import heard
-from tasks.pings import Report, Target, read_report
-from tasks.real_pods import RealPod, read_real_pods
 from tasks.ssh.answer import MOST, sections
 from tasks.trials import Trials, read_trials
 from tests.builders import cluster, facts

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tasks.connectivity.probe import probes
+from tasks.connectivity.real_pods import MOST, RealPod, _script, read_real_pods, real_pods
 from tasks.facts.survey import Survey
-from tasks.probe import probes
-from tasks.real_pods import MOST, RealPod, _script, read_real_pods, real_pods
 from tasks.ssh.answer import sections
-
-from .builders import cluster, facts
-from .paths import PROJECT
-from .scripts import answer
+from tests.builders import cluster, facts
+from tests.paths import PROJECT
+from tests.scripts import answer
 
 NAMES = ("worker-0", "worker-1")
 FAMILIES = (4, 6)
@@ -72,7 +71,7 @@ def test_a_worker_asks_the_others_pods_and_its_own(shell: str, tmp_path: Path) -
 def test_a_pod_pings_from_the_network_that_it_is_in(tmp_path: Path) -> None:
     pod = ip_address("10.200.0.2")
     leaving = f"""outer='' probes=''
-. {PROJECT / "tasks/real_pods.sh"}
+. {PROJECT / "tasks/connectivity/real_pods.sh"}
 main() {{ leave 4 {pod} 192.0.2.1; }}"""
     inside = "ip link set lo up; ip addr add 10.200.0.2/32 dev lo; ip addr add 192.0.2.1/32 dev lo"
     counted = "iptables -A INPUT -d 192.0.2.1 -p icmp --icmp-type echo-request"

@@ -7,17 +7,17 @@ source address they arrive elsewhere. That is counted in the probes' own namespa
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.common import values
 from tasks.common.script import Script
 from tasks.common.values import Address
+from tasks.diagnosis import Cause
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Machine
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Shell
 
-from .common import values
-from .diagnosis import Cause
-from .pinging import TIMEOUT, Gate, heard, run_through
-from .pings import SENT, Source, counted_sources
+from .mesh import TIMEOUT, Gate, heard, run_through
+from .ping import SENT, Source, counted_sources
 from .probe import READY, Probe, probe_script, probes
 
 MOST = 3  # pods of a worker that are asked
@@ -91,7 +91,7 @@ def _script(
     return probe_script(
         own[name],
         survey.facts[name],
-        "real_pods.sh",
+        "connectivity/real_pods.sh",
         source4=sources.get(4, ""),
         source6=sources.get(6, ""),
         senders=[

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from tasks.common import values
 from tasks.common.script import Script, Values, script
 from tasks.common.values import Address, Network
 from tasks.facts.model import Facts
 from tasks.ssh.answer import sections
 
-from .common import values
 from .probe import Probe, Wired, probe_script
 
 COUNT = 3  # a pair is silent after three unanswered
@@ -93,11 +93,11 @@ def ping_script(
     return probe_script(
         own,
         facts,
-        "connect.sh",
-        "ask.sh",
-        "pings.sh",
+        "connectivity/connect.sh",
+        "connectivity/ask.sh",
+        "connectivity/pings.sh",
         **asked,
-        asking=script("connect.sh", "ask.sh", **asked),
+        asking=script("connectivity/connect.sh", "connectivity/ask.sh", **asked),
         callers=callers,
         forwarding="yes" if forwarding else "",
     )

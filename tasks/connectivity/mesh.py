@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass
 
+from tasks.common import values
 from tasks.common.errors import Stop
 from tasks.common.script import Script
 from tasks.common.values import Network
@@ -14,8 +15,7 @@ from tasks.ssh.answer import sections
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Shell, Trouble
 
-from .common import values
-from .pings import SENT, Report, Target, ping_script, read_report
+from .ping import SENT, Report, Target, ping_script, read_report
 from .probe import READY, Probe, probes
 
 GATE_TIMEOUT = 60  # seconds to wait for the slowest machine

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.pings import Ping, Report, Target, ping_script, read_report
-from tasks.probe import probes
-
-from .builders import facts, machine
-from .scripts import answer, stub
+from tasks.connectivity.ping import Ping, Report, Target, ping_script, read_report
+from tasks.connectivity.probe import probes
+from tests.builders import facts, machine
+from tests.scripts import answer, stub
 
 TARGETS = (
     Target("w", ip_address("10.200.1.254"), ip_address("10.200.0.254")),

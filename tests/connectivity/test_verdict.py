@@ -6,13 +6,12 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from tasks.connectivity.ping import Ping, Report, Target, read_report
+from tasks.connectivity.probe import Wired, probes
+from tasks.connectivity.verdict import Pair, judge
 from tasks.matrix import verify_report
-from tasks.pairs import Pair, judge
-from tasks.pings import Ping, Report, Target, read_report
-from tasks.probe import Wired, probes
 from tasks.verification import Verification
-
-from .builders import cluster, facts, machine
+from tests.builders import cluster, facts, machine
 
 
 def report(*pings: Ping, wired: Wired = "bridge", forwards: bool = True) -> Report:

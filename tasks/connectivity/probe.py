@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from zlib import crc32
 
+from tasks.common import values
 from tasks.common.script import Script, Values, joined, script
 from tasks.common.values import Address, Network
 from tasks.facts.model import Facts
 from tasks.inventory.model import Machine
-
-from .common import values
 
 READY = "== ready"  # the probe is there; a line on descriptor 3 starts the pings
 LIFETIME = 240  # seconds that the kernel keeps an address on lo; all pings have ended by then
@@ -72,7 +71,7 @@ def probe_script(own: Sequence[Probe], facts: Facts, *files: str, **given: Value
     """
     bridged = any(probe.gateway for probe in own)
     shared = script(
-        "probe.sh",
+        "connectivity/probe.sh",
         *files,
         place="bridge" if bridged else "routed",
         probes=[_four_words(probe) for probe in own],
@@ -83,7 +82,9 @@ def probe_script(own: Sequence[Probe], facts: Facts, *files: str, **given: Value
         **given,
     )
     alone = [values.host(probe.address) for probe in own]
-    main = script("probe_main.sh", outer="", shared=shared, alone=alone, lifetime=LIFETIME)
+    main = script(
+        "connectivity/probe_main.sh", outer="", shared=shared, alone=alone, lifetime=LIFETIME
+    )
     return joined(shared, main)
 
 

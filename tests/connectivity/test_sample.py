@@ -5,9 +5,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.sample import FULL_MESH, PEERS, chosen, sample
-
-from .builders import cluster
+from tasks.connectivity.sample import FULL_MESH, PEERS, chosen, sample
+from tests.builders import cluster
 
 
 @given(st.integers(2, 80), st.integers(1, 90), st.integers())

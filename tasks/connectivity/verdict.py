@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tasks.common import values
 from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster, Machine
 
-from .common import values
-from .pings import COUNT, Ping, Report, Source
+from .ping import COUNT, Ping, Report, Source
 
 Verdict = Literal["ok", "large lost", "masqueraded", "no forwarding", "silent", "no probe"]
 

@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.connectivity.ping import Target, ping_script, read_report
+from tasks.connectivity.probe import probes
 from tasks.facts.model import Facts
-from tasks.pings import Target, ping_script, read_report
-from tasks.probe import probes
 from tasks.ssh.answer import sections
-
-from .builders import facts, machine
-from .scripts import answer, stub
+from tests.builders import facts, machine
+from tests.scripts import answer, stub
 
 
 @pytest.mark.parametrize(
