@@ -39,15 +39,15 @@ def discover(
     skip_unreachable: bool = False,
 ) -> None:
     """Show what machines there are, and how that differs from hosts.toml; --write writes it."""
+    from tasks.discovery.gather import SSH, around, edit_of, gather, new_text
+    from tasks.discovery.merge import Selection
+    from tasks.discovery.model import Request
     from tasks.inventory.edit import current, edited, put_in_place
     from tasks.inventory.read import read
     from tasks.ssh.fleet import Fleet
 
-    from . import sources
-    from .combine import Selection
-    from .discovery import SSH, around, edit_of, gather, new_text
+    from .discovery import sources
     from .discovery_report import asked, discovery_report, hints
-    from .found import Request
 
     command_line: CommandLine = c.config.command_line
     names = sources.chosen(from_)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tasks.common.terminal import somebody_there
 from tasks.common.values import Network
+from tasks.discovery.gather import Gathered
+from tasks.discovery.merge import Discovery, Row, State
 from tasks.facts.providers import notes as provider_notes
 from tasks.inventory.edit import Edit
 from tasks.inventory.model import Cluster
 
-from .combine import Discovery, Row, State
-from .discovery import Gathered
 from .tables import MANY, counted, table, wrapped
 
 

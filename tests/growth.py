@@ -8,16 +8,16 @@ from ipaddress import ip_address
 from itertools import permutations
 from typing import cast
 
-from tasks.combine import Selection, combine
 from tasks.connectivity.ping import Target, read_report
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis import Scene
+from tasks.discovery.merge import Selection, combine
+from tasks.discovery.model import Found, internal_ips
 from tasks.evidence import read_evidence
 from tasks.facts.complete import complete
 from tasks.facts.model import Facts
 from tasks.facts.parse import read
 from tasks.facts.run_order import last_run
-from tasks.found import Found, internal_ips
 from tasks.history import histories, history_report
 from tasks.misrouted import part_causes
 from tasks.planning.model import Allowed

@@ -19,7 +19,7 @@ from tomlkit.items import Array
 from tasks.common.atomic import replacing
 from tasks.common.errors import Stop
 from tasks.common.files import content
-from tasks.found import Role
+from tasks.discovery.model import Role
 
 from .read import parsed
 

@@ -18,7 +18,6 @@ from typing import Any
 from paramiko import Ed25519Key
 from pydantic import TypeAdapter, ValidationError
 
-from tasks import sources
 from tasks.common.errors import Stop
 from tasks.connectivity.mesh import Asked, ping_all
 from tasks.connectivity.ping import Report, read_report
@@ -33,6 +32,8 @@ from tasks.connectivity.real_pods import (
 )
 from tasks.connectivity.verdict import Pair, judge
 from tasks.diagnosis import Scene
+from tasks.discovery import sources
+from tasks.discovery.model import Found, Request
 from tasks.endings import NO_STEPS
 from tasks.evidence import Evidence, read_evidence
 from tasks.facts import parse as facts_of
@@ -40,7 +41,6 @@ from tasks.facts.complete import complete
 from tasks.facts.model import Facts
 from tasks.facts.run_order import last_run
 from tasks.facts.survey import Survey
-from tasks.found import Found, Request
 from tasks.history import Histories, histories, history_report, status_report
 from tasks.inventory.model import Cluster
 from tasks.inventory.read import read as read_inventory
@@ -352,7 +352,7 @@ def _read_source(name: str, text: str) -> list[Found]:
         except ValidationError as error:
             raise Stop("its answer cannot be read") from error
 
-    module: Any = import_module(f"tasks.sources.{name}")
+    module: Any = import_module(f"tasks.discovery.sources.{name}")
     real = module.answer_of
     module.answer_of = answer
     try:

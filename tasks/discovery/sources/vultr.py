@@ -8,8 +8,8 @@ is "" or "0.0.0.0", and a next cursor that there is not is "".
 from collections.abc import Iterator
 
 from tasks.common.errors import Stop
-from tasks.found import Found, Request, internal_ips, public_ips
-from tasks.program import Answer, answer_of
+from tasks.discovery.model import Found, Request, internal_ips, public_ips
+from tasks.discovery.provider_cli import Answer, answer_of
 
 PAGE = "500"  # the most that the API gives at once
 PAGES = 100  # that an account may have

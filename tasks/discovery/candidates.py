@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from tasks.common import values
 from tasks.common.values import Network, within
 
-from .common import values
-from .found import Found, Value
+from .model import Found, Value
 
 MOST = 20  # names in a sentence
 # RFC 1918 and RFC 4193. Python's own is_private holds more, such as addresses for documentation.

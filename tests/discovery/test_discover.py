@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from tasks.inventory.read import read
-
-from . import api
-from .paths import PROJECT
+from tests import api
+from tests.paths import PROJECT
 
 FAB = (
     str(Path(sys.executable).with_name("fab")),

@@ -10,10 +10,9 @@ from typing import TypeVar
 from invoke import Context
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from tasks.common import program
 from tasks.common.errors import Stop
 from tasks.common.values import printable, shown
-
-from .common import program
 
 TIMEOUT = 60  # seconds for one command; Fabric's own --command-timeout sets another
 LONGEST = 300  # characters of a program's own words that a message holds

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.combine import Discovery, Row, Selection, combine, shared_names
-from tasks.discovery import around, drafted, edit_of
+from tasks.discovery.gather import around, drafted, edit_of
+from tasks.discovery.merge import Discovery, Row, Selection, combine, shared_names
+from tasks.discovery.model import Found, Value, internal_ips, pod_cidrs, public_ips
 from tasks.discovery_report import asked
-from tasks.found import Found, Value, internal_ips, pod_cidrs, public_ips
 from tasks.inventory.model import Cluster, Machine
-
-from .builders import cluster
+from tests.builders import cluster
 
 PATH = Path("hosts.toml")
 

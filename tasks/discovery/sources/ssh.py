@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from tasks.common.values import host, within
+from tasks.discovery.model import Found, Request, Value
 from tasks.facts.complete import claimed, contradictions, own_addresses, usurpers
 from tasks.facts.model import Facts
 from tasks.facts.providers import provider_of, routed
 from tasks.facts.survey import ask
-from tasks.found import Found, Request, Value
 from tasks.inventory.model import Cluster
 
 USURPED = (

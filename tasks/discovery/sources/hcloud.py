@@ -8,8 +8,8 @@ KEY=VALUE. A server's public IPv6 is a network of which it has the first address
 from collections.abc import Iterator
 
 from tasks.common.values import interface
-from tasks.found import Found, Request, internal_ips, public_ips
-from tasks.program import Answer, answer_of
+from tasks.discovery.model import Found, Request, internal_ips, public_ips
+from tasks.discovery.provider_cli import Answer, answer_of
 
 
 class _Address(Answer):

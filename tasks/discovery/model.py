@@ -1,6 +1,6 @@
 """What a source says of a machine, read without trust in it.
 
-A source is a module in tasks/sources with one function, `machines(request)`, that yields a Found
+A source is a module in discovery/sources with one function, `machines(request)`, that yields a Found
 for each machine it knows of. Its name there is its name on the command line.
 """
 
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from invoke import Context
 
+from tasks.common import values
 from tasks.common.values import Address, Network
-
-from .common import values
 
 if TYPE_CHECKING:
     from tasks.ssh.fleet import Fleet

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tasks.common.errors import Stop
 from tasks.common.files import content
 from tasks.common.values import lines
-from tasks.found import Found, Request, internal_ips, pod_cidrs, public_ips
+from tasks.discovery.model import Found, Request, internal_ips, pod_cidrs, public_ips
 
 
 def machines(request: Request) -> Iterator[Found]:

@@ -16,14 +16,13 @@ from typing import Any
 import pytest
 from invoke import Config, Context
 
-from tasks import sources
 from tasks.common.errors import Status, Stop
-from tasks.found import Found, Request
-from tasks.sources import vultr
-
-from . import api
-from .builders import cluster, facts
-from .paths import PROJECT
+from tasks.discovery import sources
+from tasks.discovery.model import Found, Request
+from tasks.discovery.sources import vultr
+from tests import api
+from tests.builders import cluster, facts
+from tests.paths import PROJECT
 
 NONE = str(ip_address(0))  # what Vultr gives for an address that there is not
 
@@ -485,7 +484,9 @@ def test_a_machines_own_addresses_are_those_that_may_be_its_internal_ip(
         bridges={"docker0": 1500, "vmbr0": 1500, "cni0": 1500},
     )
     of = replace(cluster(1), node_networks=(ip_network("10.240.0.0/24"),))
-    monkeypatch.setattr("tasks.sources.ssh.ask", lambda *_, **__: ({"worker-0": machine}, {}))
+    monkeypatch.setattr(
+        "tasks.discovery.sources.ssh.ask", lambda *_, **__: ({"worker-0": machine}, {})
+    )
     (one,) = found("ssh", fleet=lambda: SimpleNamespace(cluster=of))
     assert said(one, "internal_ip") == internal
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tasks.common import values
 from tasks.common.errors import Stop
 from tasks.common.values import Network, within
 from tasks.inventory.edit import Edit, new_file
@@ -11,9 +12,8 @@ from tasks.inventory.model import Cluster, Machine, Ssh
 from tasks.ssh.fleet import Fleet
 
 from . import sources
-from .combine import Discovery, Row, Selection, combine, shared_names
-from .common import values
-from .found import Found, Request, Role
+from .merge import Discovery, Row, Selection, combine, shared_names
+from .model import Found, Request, Role
 
 SSH = "ssh"  # the one source that lists no machines: it asks those that are known
 

@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 
 from tasks.common.errors import Stop
 from tasks.common.values import shown
-from tasks.found import Found, Request
+from tasks.discovery.model import Found, Request
 
 MOST_MACHINES = 5000  # of one source
 MOST_TAGS = 1000  # of one machine

@@ -1,0 +1,1 @@
+"""Sources of machines, and what they say merged with hosts.toml."""
