@@ -10,7 +10,7 @@ from typing import NoReturn
 from tasks.common.errors import Stop
 from tasks.connectivity.mesh import Asked, Unheard, ping_all
 from tasks.connectivity.ping import COUNT
-from tasks.connectivity.real_pods import ping_real_pods, pod_causes
+from tasks.connectivity.real_pods import ping_real_pods
 from tasks.connectivity.sample import PEERS, chosen
 from tasks.connectivity.verdict import judge
 from tasks.facts.survey import survey
@@ -18,6 +18,7 @@ from tasks.ssh.fleet import Fleet
 
 from .examine import examine
 from .publication import Publication
+from .settings import pod_causes
 from .verification import Verification, beginning
 
 

@@ -1,10 +1,12 @@
 """Causes that stand in the machines' own settings and links, and those of `misrouted`. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tasks.common.text import listed, typed_on
+from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
+from tasks.facts.survey import Survey
 
 from .diagnosis import Cause, Scene
 from .firewall import set_for_good
@@ -75,3 +77,15 @@ def _not_forwarding(scene: Scene) -> Iterator[Cause]:
             typed_on(alone or "each of them", *set_for_good(setting, 1)),
             tuple(pairs),
         )
+
+
+def pod_causes(survey: Survey, pods: Sequence[RealPod]) -> list[Cause]:
+    """Why pods are cut off though the routes to them may be right."""
+    causes = []
+    for worker in dict.fromkeys(pod.worker for pod in pods):
+        facts = survey.facts[worker]
+        if facts.pod_bridge not in facts.bridges:
+            words = f"{worker}: its pod bridge {facts.pod_bridge} is missing, its pods are cut off"
+            remedy = f"restart the pods of {worker}: the first one makes it again"
+            causes.append(Cause(worker, words, remedy, ()))
+    return causes

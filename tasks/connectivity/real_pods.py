@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from tasks.common import values
 from tasks.common.script import Script
 from tasks.common.values import Address
-from tasks.diagnosis import Cause
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Machine
 from tasks.ssh.fleet import Fleet
@@ -151,15 +150,3 @@ def _arrives(machine: Machine, pod: Address, arrived: Mapping[str, frozenset[Sou
         return "itself"
     masked = any(host in seen for host in inner if host.version == pod.version)
     return "masqueraded" if masked else ""
-
-
-def pod_causes(survey: Survey, pods: Sequence[RealPod]) -> list[Cause]:
-    """Why pods are cut off though the routes to them may be right."""
-    causes = []
-    for worker in dict.fromkeys(pod.worker for pod in pods):
-        facts = survey.facts[worker]
-        if facts.pod_bridge not in facts.bridges:
-            words = f"{worker}: its pod bridge {facts.pod_bridge} is missing, its pods are cut off"
-            remedy = f"restart the pods of {worker}: the first one makes it again"
-            causes.append(Cause(worker, words, remedy, ()))
-    return causes

@@ -26,7 +26,6 @@ from tasks.connectivity.probe import probes
 from tasks.connectivity.real_pods import (
     RealPod,
     ping_real_pods,
-    pod_causes,
     read_real_pods,
     real_pods,
 )
@@ -54,7 +53,7 @@ from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
 from tasks.points import mtu_causes, trial_causes
 from tasks.rollout import roll_out
-from tasks.settings import settings_causes
+from tasks.settings import pod_causes, settings_causes
 from tasks.ssh.answer import sections
 from tasks.ssh.known_hosts import KnownHosts, read_lines
 from tasks.steps import steps
