@@ -10,9 +10,8 @@ from tasks.common.errors import Status, Stop
 def confirm(c: Context, inventory: str = "", skip_unreachable: bool = False) -> None:
     """Keep the change that `apply-routes --hold` left armed."""
     from tasks.facts.survey import ask
-
-    from .history import ending_of_the_last
-    from .pending import keep
+    from tasks.rollout.history import ending_of_the_last
+    from tasks.rollout.pending import keep
 
     machines = fleet(c, inventory)
     facts, skipped = ask(machines, skip_unreachable=skip_unreachable)
@@ -27,8 +26,7 @@ def confirm(c: Context, inventory: str = "", skip_unreachable: bool = False) -> 
 def status(c: Context, inventory: str = "", skip_unreachable: bool = False) -> None:
     """Show per machine what is owned, and what waits for confirmation until when."""
     from tasks.facts.survey import ask
-
-    from .history import status_report
+    from tasks.rollout.history import status_report
 
     facts, skipped = ask(fleet(c, inventory), skip_unreachable=skip_unreachable)
     report(c, status_report(facts))
@@ -47,7 +45,7 @@ def history(
     c: Context, inventory: str = "", skip_unreachable: bool = False, number: int = 20
 ) -> None:
     """Show the last runs: who, when, from where, what changed, how it ended."""
-    from .history import histories, history_report
+    from tasks.rollout.history import histories, history_report
 
     if number < 1:
         raise Stop(f"--number {number}: choose 1 or more")

@@ -10,9 +10,8 @@ from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
 from tasks.planning.conflicts import Obstacle
 from tasks.planning.model import Change, MachinePlan, Plan
-
-from .endings import Rollout
-from .steps import steps
+from tasks.rollout.result import Rollout
+from tasks.rollout.steps import steps
 
 VERBS = ("add", "replace", "delete")
 DONE = ("added", "replaced", "deleted")

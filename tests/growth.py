@@ -18,12 +18,12 @@ from tasks.facts.complete import complete
 from tasks.facts.model import Facts
 from tasks.facts.parse import read
 from tasks.facts.run_order import last_run
-from tasks.history import histories, history_report
 from tasks.misrouted import part_causes
 from tasks.planning.model import Allowed
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
 from tasks.points import mtu_causes, trial_causes
+from tasks.rollout.history import histories, history_report
 from tasks.settings import settings_causes
 from tasks.ssh.answer import sections
 from tasks.ssh.fleet import Fleet

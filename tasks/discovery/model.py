@@ -1,6 +1,6 @@
 """What a source says of a machine, read without trust in it.
 
-A source is a module in discovery/sources with one function, `machines(request)`, that yields a Found
+A source is a module in sources/ with one function, `machines(request)`, that yields a Found
 for each machine it knows of. Its name there is its name on the command line.
 """
 

@@ -40,7 +40,7 @@ class Facts:
     kept: tuple[Route, ...] = ()  # ours, as they were when the last change was confirmed
     files: Mapping[str, str] = field(default_factory=dict)  # ours that bring routes back, by path
     managers: Mapping[str, Manager] = field(default_factory=dict)  # by device
-    snapshot: str = ""  # all routes that this tool may touch, as `tasks/armed.py` compares them
+    snapshot: str = ""  # all routes that this tool may touch, as readback.sh shows them
 
     @cached_property
     def owned(self) -> tuple[Route, ...]:

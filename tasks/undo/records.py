@@ -16,7 +16,7 @@ LOG = "/var/lib/pod-routes"  # where it keeps what is to outlive a reboot
 RUNS = 200  # runs whose order a machine keeps
 LATEST = 24 * 3600  # seconds; no change waits as long
 
-# The name of a file of displaced routes, as tasks/steps.py makes it: the second part is the family.
+# The name of a file of displaced routes, as rollout/steps.py makes it; its family comes second.
 _DISPLACED = re.compile(r"[0-9T.]+_[46]_[0-9a-f.:-]{2,50}_[!-.0-~]{1,64}")
 
 

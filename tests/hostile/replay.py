@@ -146,7 +146,7 @@ def _fab(arguments: Sequence[str], played: Played) -> tuple[str, list[str]]:
 @contextmanager
 def _in_place(played: Played) -> Iterator[None]:
     """Have connections lead to the machines that are played; a watch ends after two looks."""
-    from tasks import watching
+    from tasks.rollout import watch as watching
 
     class_: Any = Connection
     module: Any = watching

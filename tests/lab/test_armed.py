@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tasks import armed
 from tasks.facts.gather import question
 from tasks.facts.parse import read
 from tasks.planning.model import Change, MachinePlan
-from tasks.steps import steps
+from tasks.rollout.carry_out import carry_out
+from tasks.rollout.steps import steps
 from tasks.undo.run import new_run
 from tests.builders import route
 
@@ -430,7 +430,7 @@ def arming(lab: Lab, timeout: int, via: str = "10.240.0.7") -> str:
     put = route(f"10.200.1.0/24 via {via} dev enp6s0 proto 214")
     made = steps(MachinePlan("worker-0", (Change(put),)), "run")
     run = new_run(networks, timeout)
-    script = armed.carry_out(made, read(asked.stdout).snapshot, run, [], "1 add")
+    script = carry_out(made, read(asked.stdout).snapshot, run, [], "1 add")
     return f"{script}\nmain 3<&0 </dev/null\n"
 
 

@@ -13,8 +13,8 @@ from tasks.facts.gather import question
 from tasks.facts.parse import read
 from tasks.iproute.batch import lasting
 from tasks.iproute.route import Route, parse
-from tasks.readback import asked_around, asked_of_prefixes
-from tasks.steps import Keep, Steps, restore, save
+from tasks.rollout.readback import asked_around, asked_of_prefixes
+from tasks.rollout.steps import Keep, Steps, restore, save
 from tasks.undo.records import Displaced
 from tests.builders import POD_NETWORKS
 
@@ -271,8 +271,12 @@ def test_what_stands_at_a_prefix_is_what_the_kernel_shows_at_it(kernel: Kernel) 
         ]
         wanted = "".join(f"{lasting(line)}\n" for line in "".join(asked).splitlines())
         there = Steps((), (), prefixes=some)
-        look = script("undo/recovery.sh", "readback.sh", **asked_around(there, POD_NETWORKS, []))
-        undo = script("undo/recovery.sh", "readback.sh", **asked_of_prefixes(there, POD_NETWORKS))
+        look = script(
+            "undo/recovery.sh", "rollout/readback.sh", **asked_around(there, POD_NETWORKS, [])
+        )
+        undo = script(
+            "undo/recovery.sh", "rollout/readback.sh", **asked_of_prefixes(there, POD_NETWORKS)
+        )
         seen = kernel.run("sh", "-c", f'{look}\nlook; printf %s "$touched"').decode()
         assert sorted(seen.splitlines()) == sorted(wanted.splitlines())
         assert kernel.run("sh", "-c", f"{undo}\ntouched").decode() == seen

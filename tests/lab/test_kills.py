@@ -62,7 +62,8 @@ def test_a_run_that_is_killed_leaves_every_machine_whole(
 LATE = """import os, signal, sys
 from fabric.main import program
 sys.path.insert(0, PROJECT)
-from tasks import rollout, tables
+from tasks import tables
+from tasks.rollout import transaction
 called = WHERE.NAME
 def call(*given):
     os.kill(os.getpid(), signal.SIGINT)
@@ -100,7 +101,7 @@ def test_ctrl_c_after_the_confirmation_does_not_hide_that_it_came(make_lab: Make
 def test_ctrl_c_at_the_confirmation_ends_the_command_line_after_it(make_lab: MakeLab) -> None:
     lab = make_lab(tutorial())
     before = lab.tables()
-    done = signalled(lab, "rollout._Rollout", "keep")
+    done = signalled(lab, "transaction._Rollout", "keep")
     assert ok(done, status=130).splitlines()[-1] == "done: 6 added on 3 machines"
     assert done.stderr.splitlines()[-1] == "interrupted: rollback was not begun"
     assert lab.tables() != before

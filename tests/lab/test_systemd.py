@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tasks import armed
 from tasks.common.values import Network
 from tasks.facts.gather import question
 from tasks.facts.model import Facts
@@ -21,7 +20,8 @@ from tasks.facts.parse import read
 from tasks.persistence.backends import WANTED, files_to
 from tasks.persistence.install import persist_script
 from tasks.planning.model import Change, MachinePlan
-from tasks.steps import Steps, steps
+from tasks.rollout.carry_out import carry_out
+from tasks.rollout.steps import Steps, steps
 from tasks.undo import recovery
 from tasks.undo.records import last_lines
 from tasks.undo.run import Run, new_run
@@ -153,7 +153,7 @@ def change(machine: Machine, stay: bool = False) -> tuple[Run, str]:
     plan = MachinePlan("worker-0", tuple(map(Change, puts)), files=files)
     made: Steps = steps(plan, "run")
     run = new_run(NETWORKS, 5)
-    return run, armed.carry_out(made, facts.snapshot, run, last_lines(puts, ()), "2 add")
+    return run, carry_out(made, facts.snapshot, run, last_lines(puts, ()), "2 add")
 
 
 def test_the_undo_outlives_the_session_that_armed_it(machine: Machine) -> None:

@@ -14,7 +14,7 @@ from tasks.iproute.rule import Rule
 from tasks.planning.model import Allowed, Change, MachinePlan, Plan, limited
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_rollback
-from tasks.steps import steps
+from tasks.rollout.steps import steps
 from tasks.undo.records import Displaced
 from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tasks.persistence.backends import Manager, files_to, ways_in
 from tasks.planning.rollback import plan_last, plan_rollback
-from tasks.steps import steps
+from tasks.rollout.steps import steps
 from tasks.undo.records import Displaced, Last
 from tests.builders import cluster, facts, node, pods, route, wanted
 

@@ -1,9 +1,8 @@
 """Which pairs must go on answering, by their routes before a run and after it."""
 
 from tasks.planning.model import Change, MachinePlan, Plan
-from tasks.standing import standing
-
-from .builders import cluster, facts, node, pods, route, wanted
+from tasks.rollout.ping_check import standing
+from tests.builders import cluster, facts, node, pods, route, wanted
 
 BOTH = {("worker-0", "worker-1"), ("worker-1", "worker-0")}
 

@@ -22,11 +22,11 @@ from tasks.planning.model import Allowed, MachinePlan, Plan
 from tasks.planning.reconcile import plan_routes
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
+from tasks.tables import few
+from tasks.undo import recovery
 from tasks.undo.run import new_run
 
-from .rollout import roll_out
-from .tables import few
-from .undo import recovery
+from .transaction import roll_out
 
 PUT_BACK = 2  # times in a row that a lost route is put back; the third time it is left alone
 LOOK = 15  # seconds until a machine that says nothing counts as one that cannot be asked

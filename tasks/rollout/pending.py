@@ -8,12 +8,12 @@ from tasks.common.text import listed
 from tasks.facts.model import Facts
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
+from tasks.tables import counted
+from tasks.undo import recovery
 from tasks.undo.run import Run, new_run
 
-from .endings import NO_STEPS, state_of
 from .outcome import read_outcome
-from .tables import counted
-from .undo import recovery
+from .result import NO_STEPS, state_of
 
 LEAST = 30  # seconds that a confirmation has to get through to all machines
 

@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from tasks import rollout
 from tasks.common.signals import Interrupts
 from tasks.common.values import Network
 from tasks.facts.model import Facts
 from tasks.planning.model import Change, MachinePlan, Plan
+from tasks.rollout import transaction
 from tasks.ssh.shell import Trouble
 from tasks.undo.run import Run, new_run
-
-from .builders import POD_NETWORKS, facts, route, wanted
+from tests.builders import POD_NETWORKS, facts, route, wanted
 
 NETWORKS: tuple[Network, ...] = POD_NETWORKS[:1]
 
@@ -79,16 +78,16 @@ class Locked(Machines):
         return {n: "== locked\nsomebody\n" if n == "worker-2" else Talk(n) for n in scripts}
 
 
-def under_way(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> rollout._Rollout:
+def under_way(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> transaction._Rollout:
     """A rollout of one route on each of three machines, all of them asked to arm."""
-    monkeypatch.setattr(rollout, "monotonic", machines.clock)
-    monkeypatch.setattr(rollout, "datetime", Noon)
+    monkeypatch.setattr(transaction, "monotonic", machines.clock)
+    monkeypatch.setattr(transaction, "datetime", Noon)
     names = ("worker-0", "worker-1", "worker-2")
     plans = tuple(MachinePlan(n, (Change(route(wanted(1))),)) for n in names)
     asked: dict[str, Facts] = {name: facts(0) for name in names}
     fleet: Any = machines
     run = Run("run", "who", 60, NETWORKS)
-    made = rollout._Rollout(fleet, Plan(plans, {}), asked, run)
+    made = transaction._Rollout(fleet, Plan(plans, {}), asked, run)
     made.arm()
     return made
 

@@ -1,10 +1,9 @@
 """The trail of runs: each machine's own, next to those of the others."""
 
-from tasks.history import Entry, ending_of_the_last, histories, history_report
+from tasks.rollout.history import Entry, ending_of_the_last, histories, history_report
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
-
-from .builders import cluster
+from tests.builders import cluster
 
 
 class Remembering(Fleet):

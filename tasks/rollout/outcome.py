@@ -1,4 +1,4 @@
-"""What a machine says came of a change: the reports of the scripts in tasks/armed.py, read."""
+"""What a machine says came of a change: what its scripts print, read."""
 
 import re
 from dataclasses import dataclass

@@ -7,16 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import watching
-from tasks.endings import Ending, Rollout
 from tasks.facts.model import Facts
 from tasks.facts.pod_cidrs import Claim
 from tasks.planning.model import Allowed, MachinePlan
 from tasks.planning.reconcile import plan_routes
+from tasks.rollout import watch as watching
+from tasks.rollout.result import Ending, Rollout
+from tasks.rollout.watch import Losses, lasting, repair
 from tasks.undo.records import Pending
-from tasks.watching import Losses, lasting, repair
-
-from .builders import DEV, cluster, facts, node, pods, route, wanted
+from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 
 KEPT = (route(wanted(1)), route(wanted(2)))
 

@@ -13,13 +13,13 @@ from tasks.facts.run_order import earlier, last_runs
 from tasks.planning.model import MachinePlan, Plan
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Talk, Trouble
+from tasks.undo import recovery
 from tasks.undo.records import RUNS, last_lines
 from tasks.undo.run import Run
 
-from . import armed
-from .endings import Ending, Rollout, ending_of, explained, gone_back, not_kept, not_ready, state_of
+from .carry_out import carry_out
+from .result import Ending, Rollout, ending_of, explained, gone_back, not_kept, not_ready, state_of
 from .steps import steps
-from .undo import recovery
 
 Check = Callable[[], str]  # why everything has to go back; empty if all is well
 
@@ -48,7 +48,7 @@ class _Rollout:
         lasts = last_runs(self._facts)
         for name, (machine, lines) in self._todo.items():
             facts = self._facts[name]
-            scripts[name] = armed.carry_out(
+            scripts[name] = carry_out(
                 lines,
                 facts.snapshot,
                 self._run,

@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.endings import ending_of
-from tasks.outcome import ENDS, Outcome, read_outcome
 from tasks.planning.model import Change, MachinePlan
-from tasks.steps import Steps
+from tasks.rollout.outcome import ENDS, Outcome, read_outcome
+from tasks.rollout.result import ending_of
+from tasks.rollout.steps import Steps
 from tasks.undo.records import Displaced
-
-from .builders import route
+from tests.builders import route
 
 PUT = Steps(("route add 10.200.1.0/24 via 10.240.0.7 dev e0 proto 214",), ())
 

@@ -11,10 +11,9 @@ from tasks.facts.run_order import Row, merged
 from tasks.facts.survey import cannot_ask, tell_skipped
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
+from tasks.tables import FEW, counted, table
 from tasks.undo.records import LOG
 from tasks.undo.run import is_run
-
-from .tables import FEW, counted, table
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Entry:
         return self.run, self.who, self.what, self.ending
 
 
-_QUESTION = script("history.sh", log=LOG)
+_QUESTION = script("rollout/history.sh", log=LOG)
 
 
 def _entries(answer: str) -> list[Entry]:

@@ -8,19 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import armed
 from tasks.connectivity.ping import Target, ping_script
 from tasks.connectivity.probe import Probe
 from tasks.facts.gather import question
-from tasks.outcome import read_outcome
 from tasks.persistence.backends import File, Files
 from tasks.planning.model import Change, MachinePlan
-from tasks.steps import Steps, steps
+from tasks.rollout.carry_out import _undo, carry_out
+from tasks.rollout.outcome import read_outcome
+from tasks.rollout.steps import Steps, steps
 from tasks.undo import recovery
 from tasks.undo.records import Displaced
 from tasks.undo.run import Run
-
-from .builders import POD_NETWORKS, facts, node, pods, route, wanted
+from tests.builders import POD_NETWORKS, facts, node, pods, route, wanted
 
 OURS = route(wanted(1))
 OLD = route(f"{pods(1)} via {node(9)} dev enp6s0 proto 214")
@@ -93,13 +92,13 @@ def scripts() -> list[str]:
     probe = Probe(asked.addresses[0][1].ip, OURS.prefix, None)
     return [
         question(POD_NETWORKS, [probe.address], True, recovery.settle(run)),
-        armed.carry_out(made, HOSTILE, run, [HOSTILE], HOSTILE),
-        armed.carry_out(Steps((), ()), "", run, [], ""),
+        carry_out(made, HOSTILE, run, [HOSTILE], HOSTILE),
+        carry_out(Steps((), ()), "", run, [], ""),
         recovery.go_back(run, HOSTILE),
         recovery.take_back(run, HOSTILE),
         recovery.push(run),
         recovery.confirm(run, [kept]),
-        armed._undo(made, run),
+        _undo(made, run),
         ping_script((probe,), asked, [Target("worker-1", probe.address, probe.address)]),
         ping_script((), asked, []),
     ]

@@ -48,9 +48,9 @@ def carry_out(
     it `earlier` ones of other machines; `full` says that its note has to be cut first.
     """
     around = script(
-        "readback.sh",
+        "rollout/readback.sh",
         "undo/push.sh",
-        "carry_out.sh",
+        "rollout/carry_out.sh",
         **asked_around(steps, run.pod_networks, lifelines),
         run=run.id,
         timeout=run.timeout,
@@ -82,7 +82,8 @@ def _undo(steps: Steps, run: Run) -> Script:
     asked = asked_of_prefixes(steps, run.pod_networks)
     kept = [f"{k.prefix.version} {k.file}" for k in steps.keeps]
     return joined(
-        functions(run), script("readback.sh", "undo.sh", **asked, lines=steps.undo, kept=kept)
+        functions(run),
+        script("rollout/readback.sh", "rollout/undo.sh", **asked, lines=steps.undo, kept=kept),
     )
 
 

@@ -1,6 +1,6 @@
 """What one machine is given to carry out its plan, all of it or nothing, and how to go back.
 
-The lines are those of `ip -batch`; tasks/armed.py makes them a script that guards itself.
+The lines are those of `ip -batch`; carry_out.sh guards what they do.
 """
 
 import shlex

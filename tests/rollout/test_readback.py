@@ -11,10 +11,9 @@ import pytest
 
 from tasks.common.script import script
 from tasks.common.values import Network
-from tasks.readback import asked_around, asked_of_prefixes
-from tasks.steps import Steps
-
-from .builders import POD_NETWORKS
+from tasks.rollout.readback import asked_around, asked_of_prefixes
+from tasks.rollout.steps import Steps
+from tests.builders import POD_NETWORKS
 
 PODS = ip_network("10.200.1.0/24")
 STEPS = Steps((), (), prefixes=(PODS,), puts=(PODS,))
@@ -40,7 +39,7 @@ def touched(tmp_path: Path, ip: str) -> str:
     """What stands at the prefixes of the steps."""
     asked = asked_of_prefixes(STEPS, POD_NETWORKS)
     return said(
-        tmp_path, ip, f"{script('undo/recovery.sh', 'readback.sh', **asked)}\ntouched"
+        tmp_path, ip, f"{script('undo/recovery.sh', 'rollout/readback.sh', **asked)}\ntouched"
     ).stdout
 
 
@@ -82,7 +81,7 @@ gets "$resolves"
 def looked(steps: Steps, pod_networks: Sequence[Network]) -> str:
     """The script that looks what there is, and prints it."""
     asked = asked_around(steps, pod_networks, [ip_address("192.0.2.1")])
-    return f"{script('undo/recovery.sh', 'readback.sh', **asked)}\nlook || exit"
+    return f"{script('undo/recovery.sh', 'rollout/readback.sh', **asked)}\nlook || exit"
 
 
 def line(kind: str, family: int = 4) -> str:

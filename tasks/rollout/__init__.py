@@ -1,0 +1,1 @@
+"""A plan carried out: armed, changed, checked, confirmed or reverted."""
