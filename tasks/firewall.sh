@@ -12,5 +12,8 @@ firewall() {
   done
   echo "nft"
   host nft list ruleset 2>/dev/null |
-    sed -nE '/^(table|\})|^[[:space:]]*(chain|\})|hook|drop|reject|jump|goto/{/vmap.{1000}/s/, /\n/g;p;}'
+    sed -nE '/^(table|\})|^[[:space:]]*(chain|\})|hook|drop|reject|jump|goto/{
+      /vmap(.{200}){5}/s/, /\n/g
+      p
+    }'
 }

@@ -25,14 +25,15 @@ pings() {
 
 # fits NUMBER SIZE SOURCE TARGET BYTES: whether a packet of that size is answered.
 fits() {
-  send "$3" "$4" -c 1 -W 1 -M "do" -s "$5" >/dev/null 2>&1 </dev/null && echo "== size $1 $2"
+  send "$3" "$4" -c 1 -W 1 -M "do" -s "$5" >/dev/null 2>&1 </dev/null &&
+    printf '== size %s %s\n' "$1" "$2"
 }
 
 # trial NUMBER FAMILY source|target SOURCE TARGET NEIGHBOUR: one end's part; without an address of
 # the other machine, NEIGHBOUR is `none`.
 trial() {
   counters before "$1" "$2"
-  echo "== at $1."
+  printf '== at %s.\n' "$1"
   await
   if [ "$3" = source ]; then
     [ "$4" = machine ] && routers=0 || routers=1 # that a packet passes before the target's machine
@@ -40,7 +41,7 @@ trial() {
     try ping "$1" reach "$4" "$5" &
     wait
   fi
-  echo "== sent $1."
+  printf '== sent %s.\n' "$1"
   await
   counters after "$1" "$2"
   [ "$6" = none ] || neighbour "$1" "$6"
@@ -78,22 +79,22 @@ try() {
 
 # counters before|after NUMBER FAMILY: what the kernels and the firewall have counted so far.
 counters() {
-  echo "== $1 $2"
+  printf '== %s %s\n' "$1" "$2"
   grep -hE '^Icmp: |^Icmp6InEchos|^Tcp: ' /proc/net/snmp /proc/net/snmp6 2>/dev/null
   host grep '^TcpExt: ' /proc/net/netstat
-  echo "== $1-firewall $2"
+  printf '== %s-firewall %s\n' "$1" "$2"
   firewall "$3"
 }
 
 # neighbour NUMBER ADDRESS: what the machine knows of the other one on the link. The kernel asks a
 # neighbour that it knew, 5 s later and for 3 s, before it gives it up.
 neighbour() {
-  echo "== neighbour $1"
+  printf '== neighbour %s\n' "$1"
   tries=0
   while tries=$((tries + 1)); do
     state=$(host ip -oneline neigh show to "$2")
     case $state in *DELAY* | *PROBE*) [ $tries -lt 45 ] || break ;; *) break ;; esac
     sleep 0.2
   done
-  echo "$state"
+  printf '%s\n' "$state"
 }

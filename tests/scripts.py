@@ -14,6 +14,15 @@ ALONE = (
     "--",
 )
 
+# Directories of a script's own, and a link of a machine.
+APART = """for place in /run /etc /var/lib; do mount -t tmpfs none $place; done
+ip link set lo up
+ip link add enp6s0 type bridge
+ip addr add 10.240.0.6/24 dev enp6s0
+ip link set enp6s0 up"""
+
+SHELLS = ("dash", "bash", "busybox sh")
+
 
 def answer(
     script: str, directory: Path, *, before: str = ":", after: str = ":", shell: str = "sh"
@@ -25,8 +34,9 @@ def answer(
     """
     (directory / "said").write_text("go\n" * 20)
     whole = f"{before}\n(\n{script}\nmain 3<said </dev/null\n)\n{after}"
+    (directory / "script").write_text(whole)
     done = subprocess.run(
-        [*ALONE, *shell.split(), "-c", whole],
+        [*ALONE, *shell.split(), "script"],
         cwd=directory,
         env={"PATH": f"{directory}:{os.environ['PATH']}:/usr/sbin:/sbin", "LC_ALL": "C"},
         capture_output=True,

@@ -1,7 +1,7 @@
 # All targets of one side asked at once: of the probe, or of the machine itself. With connect.sh.
 #
-# Values: count; tcp, a port or empty; pods and hosts, addresses;
-# source4 and source6, the probe's; size4 and size6, bytes that fill the MTU
+# Values: count; tcp, a port or empty; size4 and size6, bytes that fill the MTU; for the probe
+# pods, addresses, and its own, source4 and source6; for the machine hosts, addresses
 
 # ask pod|host: what came of the targets of that side, in sections.
 ask() {
@@ -9,14 +9,14 @@ ask() {
     pod) targets=$pods ;;
     host) targets=$hosts source4='' source6='' ;;
   esac
-  echo "== large $1"
+  printf '== large %s\n' "$1"
   if [ "$tcp" ]; then
     for target in $targets; do knock "$target" & done
     wait
   else
     # shellcheck disable=SC2086  # addresses
     pinged "$size4" "$size6" $targets
-    echo "== small $1"
+    printf '== small %s\n' "$1"
     # shellcheck disable=SC2086  # addresses
     pinged '' '' $silent
   fi

@@ -14,5 +14,5 @@ connect() {
       words=refused
     case $words in *refused*) got=$((got + 1)) ;; esac
   done
-  echo "$got received"
+  printf '%s received\n' "$got"
 }

@@ -80,13 +80,11 @@ def ping_script(
     `forwarding`: say first whether the machine forwards, by its settings.
     """
     sources = {target.source.version: target.source for target in targets if target.source}
+    pods = [target.address for target in targets if target.source]
+    hosts = [target.address for target in targets if not target.source]
     asked: dict[str, Values] = {
         "count": COUNT,
         "tcp": tcp or "",
-        "pods": [target.address for target in targets if target.source],
-        "hosts": [target.address for target in targets if not target.source],
-        "source4": sources.get(4, ""),
-        "source6": sources.get(6, ""),
         "size4": facts.pod_mtu - HEADERS[4],
         "size6": facts.pod_mtu - HEADERS[6],
     }
@@ -97,8 +95,14 @@ def ping_script(
         "connectivity/ask.sh",
         "connectivity/pings.sh",
         **asked,
-        asking=script("connectivity/connect.sh", "connectivity/ask.sh", **asked),
-        callers=callers,
+        pods=pods,
+        source4=sources.get(4, ""),
+        source6=sources.get(6, ""),
+        # Each address once: Linux takes 128 KiB for one argument of a program (execve(2)).
+        asking=script("connectivity/connect.sh", "connectivity/ask.sh", **asked, hosts=hosts)
+        if hosts
+        else "",
+        callers=callers if tcp else (),
         forwarding="yes" if forwarding else "",
     )
 

@@ -1,13 +1,13 @@
 # What a machine pings from its probe and from itself; with probe.sh.
 #
-# Values: asking (ask.sh and its values), forwarding (empty: not
-# asked), callers (networks)
+# Values: asking (ask.sh and its values, for the machine itself;
+# empty: nothing to ask), forwarding (empty: not asked), callers (networks)
 
 # pings: ask from both sides at once; then let the probe be until a line says that all have done so.
 pings() {
   if [ "$tcp" ] && ! command -v bash >/dev/null; then
     echo "== lacks bash"
-  elif [ "$hosts" ]; then
+  elif [ "$asking" ]; then
     host sh -c "$asking
 ask host" </dev/null | {
       ask pod | summaries

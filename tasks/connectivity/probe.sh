@@ -26,12 +26,12 @@ prepare() { :; }
 wired() {
   link=probe$outer
   words=$(wire 2>&1) || {
-    echo "$words"
+    printf '%s\n' "$words"
     exit 9
   }
   trap 'ip link del eth0 2>/dev/null' EXIT
   prepare
-  echo "== ready $place"
+  printf '== ready %s\n' "$place"
   await && pings
   exit 0 # what ends by another number had no probe
 }

@@ -15,7 +15,7 @@ wired" <&3 2>&1
     trap off_lo EXIT
     if on_lo 2>&1; then ready=lo; fi
   fi
-  echo "== ready $ready"
+  printf '== ready %s\n' "$ready"
   await <&3 && pings <&3
 }
 

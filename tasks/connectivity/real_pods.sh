@@ -28,11 +28,11 @@ answers() { "$@" </dev/null >/dev/null 2>&1; }
 # reached POD: a pod of another machine, from the probe.
 reached() {
   case $1 in *:*) source=$source6 ;; *) source=$source4 ;; esac
-  answers ping -n -q -c 3 -i 0.2 -W 1 -I "$source" "$1" && echo "== reached $1"
+  answers ping -n -q -c 3 -i 0.2 -W 1 -I "$source" "$1" && printf '== reached %s\n' "$1"
 }
 
 # here POD: a pod of this machine, from the machine.
-here() { answers host ping -n -q -c 3 -i 0.2 -W 1 "$1" && echo "== here $1"; }
+here() { answers host ping -n -q -c 3 -i 0.2 -W 1 "$1" && printf '== here %s\n' "$1"; }
 
 # leave FAMILY POD ADDRESS: ping from the network of a process that has the pod's address.
 leave() {

@@ -9,12 +9,12 @@
 # strangers_answering: next hops of our routes that are no machine's, and answer a ping.
 strangers_answering() {
   for hop in $(ip -4 -oneline route show proto "$own"; ip -6 -oneline route show proto "$own"); do
-    [ "$previous" = via ] && echo "$hop"
+    [ "$previous" = via ] && printf '%s\n' "$hop"
     previous=$hop
   done | sort -u | {
     while read -r hop; do
       case "$nl$known$nl" in *"$nl$hop$nl"*) continue ;; esac
-      ping -n -q -c 2 -i 0.3 -W 1 "$hop" >/dev/null 2>&1 && echo "$hop" &
+      ping -n -q -c 2 -i 0.3 -W 1 "$hop" >/dev/null 2>&1 && printf '%s\n' "$hop" &
     done
     wait
   }
@@ -27,23 +27,23 @@ missing() {
     [ -x "$place/$1" ] || continue
     unset IFS
     # shellcheck disable=SC3013  # -ef is in POSIX since 2024, and in every sh
-    [ ! "$place/$1" -ef /bin/busybox ] || echo "$1 other than BusyBox's"
+    [ ! "$place/$1" -ef /bin/busybox ] || printf "%s other than BusyBox's\n" "$1"
     return
   done
   unset IFS
-  echo "$1"
+  printf '%s\n' "$1"
 }
 
 # lines FILE: what is in it. Where it can, the shell does what a program could: one costs a
 # millisecond.
-lines() { while IFS= read -r line || [ "$line" ]; do echo "$line"; done <"$1"; }
+lines() { while IFS= read -r line || [ "$line" ]; do printf '%s\n' "$line"; done <"$1"; }
 
 # behind_bars FILE: the same, each line behind a "|": whatever it is, it heads no section.
-behind_bars() { while IFS= read -r line || [ "$line" ]; do echo "|$line"; done <"$1"; }
+behind_bars() { while IFS= read -r line || [ "$line" ]; do printf '|%s\n' "$line"; done <"$1"; }
 
 # show FAMILIES LINES OPTION...: one run of ip, which shows what the lines ask for.
 show() {
-  echo "== ip $1"
+  printf '== ip %s\n' "$1"
   asked=$2
   shift 2
   ip "$@" -details -oneline -batch - <<END || { echo "== missing"; echo ip; }
@@ -56,7 +56,7 @@ waiting() {
   echo "== pending"
   read -r up _ </proc/uptime
   read_deadline "$state/$1"
-  echo "$1 $((deadline - ${up%.*}))"
+  printf '%s %s\n' "$1" $((deadline - ${up%.*}))
   (cd "$state/$1" && cat run since who what machines)
 }
 
@@ -68,7 +68,7 @@ main() {
   echo "== missing"
   for program in $needed; do missing "$program"; done
   echo "== client"
-  echo "$SSH_CONNECTION"
+  printf '%s\n' "$SSH_CONNECTION"
   if [ "$ask_both" ]; then
     show "4 6" "$ask_both"
   else
@@ -79,21 +79,21 @@ main() {
   for file in sys_vendor product_name chassis_asset_tag; do lines "/sys/class/dmi/id/$file"; done
   for file in /var/lib/kubelet/kubelet-config.yaml /var/lib/kubelet/config.yaml; do
     [ -r "$file" ] || continue
-    echo "== kubelet $file"
+    printf '== kubelet %s\n' "$file"
     while IFS= read -r line || [ "$line" ]; do
-      case $line in podCIDR:*) echo " ${line#podCIDR:}" ;; esac
+      case $line in podCIDR:*) printf ' %s\n' "${line#podCIDR:}" ;; esac
     done <"$file"
   done
   for file in /etc/cni/net.d/*.conf /etc/cni/net.d/*.conflist /etc/cni/net.d/*.json; do
     [ -r "$file" ] || continue
-    echo "== cni $file"
+    printf '== cni %s\n' "$file"
     behind_bars "$file"
   done
   echo "== reserved"
-  for file in /var/lib/cni/networks/*/*; do echo "${file##*/}"; done
+  for file in /var/lib/cni/networks/*/*; do printf '%s\n' "${file##*/}"; done
   for file in "$log"/displaced/*.text "$state"/displaced/*.text; do
     [ -r "$file" ] || continue
-    echo "== displaced $file"
+    printf '== displaced %s\n' "$file"
     cat "$file"
   done
   for place in pending undoing; do
@@ -116,7 +116,7 @@ main() {
   # shellcheck disable=SC2086  # patterns
   for file in $files; do
     [ -r "$file" ] || continue
-    echo "== file $file"
+    printf '== file %s\n' "$file"
     tr -c '\n -~' '?' <"$file" | sed 's/^/|/'
   done
   echo "== answering"

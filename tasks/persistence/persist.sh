@@ -9,7 +9,7 @@ umask 022
 # fails. With a target, a symbolic link to it.
 put() {
   new=${1%/*}/.pod-routes.new
-  [ ! -d "$1" ] || { echo "$1 is a directory"; return 1; }
+  [ ! -d "$1" ] || { printf '%s is a directory\n' "$1"; return 1; }
   mkdir -p "${1%/*}" && rm -f "$new" || return
   made "$2" "$3" && mv -f "$new" "$1" && { sync "${1%/*}" 2>/dev/null || sync; } && return
   rm -f "$new"

@@ -35,10 +35,11 @@ start_watch() {
 # arm: write down how to go back, and have it watched.
 arm() {
   [ ! -d pending.new ] || rm -rf pending.new
-  mkdir pending.new && cd pending.new || return
-  echo "$run" >run && echo "$who" "${client:+from $client}" >./who && echo "$what" >./what &&
-    echo "$since" >since && echo "$machines" >machines && printf %s "$touched" >before &&
-    echo "$self" >holder && { [ "$repair" ] || printf '%s\n' "$changes" >changes; } &&
+  mkdir pending.new && cd ./pending.new || return
+  printf '%s\n' "$run" >run && printf '%s\n' "$who ${client:+from $client}" >./who &&
+    printf '%s\n' "$what" >./what && printf '%s\n' "$since" >since &&
+    printf '%s\n' "$machines" >machines && printf %s "$touched" >before &&
+    printf '%s\n' "$self" >holder && { [ "$repair" ] || printf '%s\n' "$changes" >changes; } &&
     printf '%s\n' "$undo" >undo && printf '%s\n' "$persist" >persist &&
     printf '%s\n' "$watch" >./watch && due_in "$timeout" >deadline || return
   cd .. && mv pending.new pending && start_watch || return
@@ -50,7 +51,7 @@ note_run() {
   [ -d "$log" ] || mkdir -p "$log"
   [ ! "$keep_runs" ] ||
     { tail -n "$keep_runs" "$log/runs" >"$log/runs.new" && mv "$log/runs.new" "$log/runs"; }
-  echo "== run $run${earlier:+ $earlier}" >>"$log/runs"
+  printf '== run %s\n' "$run${earlier:+ $earlier}" >>"$log/runs"
 } 2>/dev/null
 
 # keep_route FAMILY PREFIX PROTOCOL FILE: keep foreign routes before they are taken away, as text
@@ -69,7 +70,8 @@ keep_route() {
 same_links() {
   ip route showdump <"$1.save" | grep -o ' dev [^ ]*' | sort -u | while read -r _ dev; do
     grep -qF " dev $dev " "$1.text" || {
-      echo "the links have other numbers than when $1 was taken away: put that route back by hand" \
+      printf '%s %s\n' \
+        "the links have other numbers than when $1 was taken away: put that route back by hand" \
         "from $1.text, and remove the files $1.* in $PWD and $log/displaced"
       exit 1
     }
@@ -78,7 +80,7 @@ same_links() {
 
 # go: carry the lines out, between keeping what they displace and putting back what was displaced.
 go() {
-  cd displaced || return
+  cd ./displaced || return
   while read -r family prefix protocol file; do
     [ ! "$file" ] || keep_route "$family" "$prefix" "$protocol" "$file" || return
   done <<END
@@ -116,7 +118,7 @@ carry() {
     return
   fi
   if take_back "failed"; then echo "== undone"; else echo "== broken"; fi
-  echo "$words"
+  printf '%s\n' "$words"
   return 1
 }
 
@@ -146,6 +148,10 @@ main() {
   fi
   look || { echo "== unarmed"; echo "ip does not show its routes"; return; }
   [ "$table" = "$planned_on" ] || { echo "== changed"; return; }
-  words=$(arm 2>&1) || { rm -rf pending pending.new; echo "== unarmed"; echo "$words"; return; }
+  words=$(arm 2>&1) || {
+    rm -rf pending pending.new
+    printf '%s\n' "== unarmed" "$words"
+    return
+  }
   hear
 }

@@ -78,6 +78,6 @@ look() {
 gets() {
   shown "$1" -force || :
   printf '%s\n' "$text" | while IFS= read -r line; do
-    [ ! "$line" ] || echo "${line%% cache*}"
+    [ ! "$line" ] || printf '%s\n' "${line%% cache*}"
   done
 }

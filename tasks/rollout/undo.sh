@@ -37,9 +37,10 @@ if [ "$(touched)" = "$before" ]; then
   rm -rf "$place"
   forget
 else
+  why=$1
   set -f
-  # shellcheck disable=SC2086,SC2116  # on one line
-  told=$(echo $told)
-  record "$place" "NOT undone: $1${told:+: $told}"
+  # shellcheck disable=SC2086  # on one line
+  set -- $told
+  record "$place" "NOT undone: $why${1:+: $*}"
   exit 1
 fi

@@ -18,8 +18,7 @@ keep() {
     ending=unpersisted words="${words:+$words; }no record of it can be written to $log"
   }
   if [ $place = last ]; then forget; else rm -rf kept; fi
-  echo "== $ending"
-  echo "$words"
+  printf '%s\n' "== $ending" "$words"
 }
 
 # forget: remove the records that are of no more use.

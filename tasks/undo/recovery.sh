@@ -18,11 +18,11 @@ enter() {
   { cd "$state" && true >>lock; } || { unwritable; return 1; }
   lock_it "$@" || return
   recall || { unwritable; return 1; }
-  echo "$holder" 2>/dev/null >lock || :
+  printf '%s\n' "$holder" 2>/dev/null >lock || :
 }
 
 # unwritable: say that nothing can be armed here.
-unwritable() { echo "== unarmed"; echo "$state cannot be written"; }
+unwritable() { printf '== unarmed\n%s cannot be written\n' "$state"; }
 
 # lock_it FLOCK_OPTION...: take the lock, unless this script has it; or say who has it.
 lock_it() {

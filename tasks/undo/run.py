@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from tasks.common.values import Network, quoted
+from tasks.common.values import Network, quoted, shown
 
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{1,6}")
 
@@ -17,7 +17,7 @@ class Run:
     """What all machines are told of one run."""
 
     id: str  # a name that no other run has; the machines keep their order (facts/run_order.py)
-    who: str  # user@host
+    who: str  # user@host, printable and on one line
     timeout: int  # seconds until a change that nobody confirms takes itself back
     pod_networks: tuple[Network, ...]
     machines: tuple[str, ...] = ()  # all that it changes
@@ -29,7 +29,7 @@ def new_run(pod_networks: tuple[Network, ...], timeout: int) -> Run:
     now = datetime.now(timezone.utc)
     return Run(
         now.strftime("%Y%m%dT%H%M%S.%f"),
-        f"{_user()}@{socket.gethostname()}",
+        shown(f"{_user()}@{socket.gethostname()}"),
         timeout,
         pod_networks,
         since=now.astimezone().strftime("%H:%M:%S"),

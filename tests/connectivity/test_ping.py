@@ -196,3 +196,18 @@ def test_what_another_machine_calls_an_address_is_no_shell(tmp_path: Path) -> No
         script = ping_script((), facts(0), targets, tcp, [ip_network(address)])
         answer(script, tmp_path)
         assert not (tmp_path / "owned").exists()
+
+
+def test_a_probe_is_told_of_all_of_a_large_cluster(tmp_path: Path) -> None:
+    """An argument of more than 128 KiB starts no program (execve(2)), and so wires no probe."""
+    own = probes(machine(0, families=(4, 6)), facts(0, families=(4, 6)))
+    targets = [
+        Target(f"w{number}", probe.pod_cidr[-3 - number % 250], source)
+        for number in range(600)
+        for probe in own
+        for source in (probe.address, None)
+    ]
+    callers = [probe.pod_cidr for probe in own] * 1200
+    script = ping_script(own, facts(0), targets, callers=callers)
+    said = answer(script, tmp_path, before=">said")
+    assert read_report(said, ()).wired == "routed"
