@@ -95,9 +95,12 @@ def decimal(text: str, most: float) -> float:
 
 
 def device(text: str) -> str:
-    """The name of a network link, as dev_valid_name in Linux's net/core/dev.c has it."""
+    """The name of a network link, as dev_valid_name in Linux's net/core/dev.c has it.
+
+    Without what `ip -batch` takes for a comment, a quote or an escape (ip(8)).
+    """
     named = 0 < len(text) < 16 and text not in (".", "..")
-    if named and text.isprintable() and not set(text) & set("/: "):
+    if named and text.isprintable() and not set(text) & set("/: #'\"\\"):
         return text
     raise ValueError(f"not the name of a network link: {quoted(text)}")
 

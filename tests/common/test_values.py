@@ -95,7 +95,10 @@ def test_names_of_links(text: str) -> None:
     assert values.device(text) == text
 
 
-@pytest.mark.parametrize("text", ["", "a b", "a/b", "a:b", "a" * 16, "a\tb", "\x1b[31m", "\u202ea"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "a b", "a/b", "a:b", "a" * 16, "a\tb", "\x1b[31m", "\u202ea", "a#b", "a'b", 'a"b', "a\\b"],
+)
 def test_no_names_of_links(text: str) -> None:
     with pytest.raises(ValueError, match="not the name of a network link"):
         values.device(text)

@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import platform
 import random
@@ -29,7 +30,7 @@ TITLE = "Hostile answers, counted"
 def main() -> int:
     """Fuzz for a time or a number of rounds, print what came of it, and write it where asked."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--seconds", type=float, help="default: 30, or as many as --rounds take")
     parser.add_argument("--rounds", type=int, default=0, help="end after so many")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--finds", type=Path, default=FINDS, help="a directory for what is found")
@@ -105,7 +106,7 @@ class _Fuzzing:
         self._count = Count()
         self._given = given
         self._began = time.process_time()
-        self._end = time.monotonic() + given.seconds
+        self._end = time.monotonic() + (given.seconds or (math.inf if given.rounds else 30))
 
     @property
     def over(self) -> bool:
