@@ -7,10 +7,10 @@ from tasks.common.text import commands_in
 from tasks.connectivity.ping import COUNT
 from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
+from tasks.diagnosis.model import Cause
+from tasks.diagnosis.result import Verification
 
-from .diagnosis import Cause
 from .tables import counted, table, width, wrapped
-from .verification import Verification
 
 LISTED = 20  # failing pairs past which the rest is only counted
 SHORT = {

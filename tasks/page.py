@@ -12,10 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.connectivity.ping import COUNT
 from tasks.connectivity.verdict import Pair
+from tasks.diagnosis.result import Verification, View, legal
 
 from .matrix import MEANING, how, shown_pods
 from .tables import counted
-from .verification import Verification, View, legal
 from .verify_formats import utc
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -8,9 +8,9 @@ from types import TracebackType
 
 from tasks.common.atomic import check_writable, replacing
 from tasks.common.errors import Stop
+from tasks.diagnosis.result import Verification
 
 from .matrix import verify_report
-from .verification import Verification
 from .verify_changes import changes
 from .verify_formats import verify_json, verify_junit
 

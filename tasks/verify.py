@@ -39,9 +39,10 @@ def verify(
     """Prove with pings between pod subnets that the routes work, both ways."""
     from datetime import datetime
 
-    from .looking import Wish, keep_looking, look
+    from tasks.diagnosis.result import beginning
+    from tasks.diagnosis.verify import Wish, keep_looking, look
+
     from .publication import Publication
-    from .verification import beginning
 
     for name, number in {"tcp": tcp, "sample": sample, "watch": watch}.items():
         if not 0 <= number < 65536:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from tasks.connectivity.verdict import Pair
+from tasks.diagnosis.result import Verification
 
 from .matrix import LISTED
 from .tables import counted
-from .verification import Verification
 
 
 def changes(before: Verification, now: Verification) -> list[str]:

@@ -8,10 +8,10 @@ from xml.etree import ElementTree as ET
 from tasks.connectivity.ping import COUNT
 from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
+from tasks.diagnosis.result import Verification, View, legal
 from tasks.inventory.model import Machine
 
 from .matrix import MEANING
-from .verification import Verification, View, legal
 
 VERSION = 1  # of the JSON; it goes up when a field goes away or means something else
 

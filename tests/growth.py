@@ -10,25 +10,25 @@ from typing import cast
 
 from tasks.connectivity.ping import Target, read_report
 from tasks.connectivity.verdict import Pair
-from tasks.diagnosis import Scene
+from tasks.diagnosis.evidence import read_evidence
+from tasks.diagnosis.isolate import Trials, read_trials
+from tasks.diagnosis.links import settings_causes
+from tasks.diagnosis.model import Scene
+from tasks.diagnosis.path import mtu_causes, trial_causes
+from tasks.diagnosis.routing import part_causes
 from tasks.discovery.merge import Selection, combine
 from tasks.discovery.model import Found, internal_ips
-from tasks.evidence import read_evidence
 from tasks.facts.complete import complete
 from tasks.facts.model import Facts
 from tasks.facts.parse import read
 from tasks.facts.run_order import last_run
-from tasks.misrouted import part_causes
 from tasks.planning.model import Allowed
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
-from tasks.points import mtu_causes, trial_causes
 from tasks.rollout.history import histories, history_report
-from tasks.settings import settings_causes
 from tasks.ssh.answer import sections
 from tasks.ssh.fleet import Fleet
 from tasks.tables import dry_run_report, plan_json, plan_report
-from tasks.trials import Trials, read_trials
 
 from .builders import DEV, cluster, facts, node, pods, wanted
 from .large import answer, iptables_of_services, nft_of_services, routes_inside

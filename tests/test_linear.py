@@ -11,7 +11,7 @@ from time import process_time
 import pytest
 
 from tasks.common.values import MAX_LINE
-from tasks.evidence import read_evidence
+from tasks.diagnosis.evidence import read_evidence
 from tasks.iproute.route import parse
 from tasks.persistence.backends import ways_in
 

@@ -14,10 +14,10 @@ import pytest
 from tasks.connectivity.ping import Report
 from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair, Verdict
-from tasks.diagnosis import Cause
+from tasks.diagnosis.model import Cause
+from tasks.diagnosis.result import Verification
 from tasks.inventory.model import Cluster
 from tasks.page import LISTED, verify_page
-from tasks.verification import Verification
 
 from .browser import Page, browser
 from .builders import cluster

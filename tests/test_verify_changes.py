@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
-from tasks.diagnosis import Cause
-from tasks.verification import Verification
+from tasks.diagnosis.model import Cause
+from tasks.diagnosis.result import Verification
 from tasks.verify_changes import changes
 
 from .builders import cluster

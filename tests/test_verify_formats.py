@@ -14,8 +14,8 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from tasks.connectivity.ping import Report
 from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
-from tasks.diagnosis import Cause
-from tasks.verification import Verification
+from tasks.diagnosis.model import Cause
+from tasks.diagnosis.result import Verification
 from tasks.verify_formats import verify_json, verify_junit
 
 from .builders import cluster

@@ -30,10 +30,15 @@ from tasks.connectivity.real_pods import (
     real_pods,
 )
 from tasks.connectivity.verdict import Pair, judge
-from tasks.diagnosis import Scene
+from tasks.diagnosis.evidence import Evidence, read_evidence
+from tasks.diagnosis.isolate import Trials, read_trials, run_trials
+from tasks.diagnosis.links import pod_causes, settings_causes
+from tasks.diagnosis.model import Scene
+from tasks.diagnosis.path import mtu_causes, trial_causes
+from tasks.diagnosis.result import Verification
+from tasks.diagnosis.routing import part_causes
 from tasks.discovery import sources
 from tasks.discovery.model import Found, Request
-from tasks.evidence import Evidence, read_evidence
 from tasks.facts import parse as facts_of
 from tasks.facts.complete import complete
 from tasks.facts.model import Facts
@@ -42,27 +47,22 @@ from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.inventory.read import read as read_inventory
 from tasks.matrix import verify_report
-from tasks.misrouted import part_causes
 from tasks.page import verify_page
 from tasks.planning.drain import plan_drain
 from tasks.planning.model import Allowed, Plan
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
-from tasks.points import mtu_causes, trial_causes
 from tasks.rollout.history import Histories, histories, history_report, status_report
 from tasks.rollout.outcome import Outcome, read_outcome
 from tasks.rollout.result import NO_STEPS
 from tasks.rollout.steps import steps
 from tasks.rollout.transaction import roll_out
 from tasks.rollout.watch import Losses, lasting, repair
-from tasks.settings import pod_causes, settings_causes
 from tasks.ssh.answer import sections
 from tasks.ssh.known_hosts import KnownHosts, read_lines
 from tasks.tables import dry_run_report, plan_json, plan_report, rollout_report
-from tasks.trials import Trials, read_trials, run_trials
 from tasks.twin.design import Spec, design
 from tasks.undo.run import new_run
-from tasks.verification import Verification
 from tasks.verify_formats import verify_json, verify_junit
 from tests.hostile.stories import A
 

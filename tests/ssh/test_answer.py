@@ -14,9 +14,9 @@ from tasks.connectivity.mesh import heard
 from tasks.connectivity.ping import Report, Target, read_report
 from tasks.connectivity.real_pods import RealPod, read_real_pods
 from tasks.connectivity.verdict import Pair
-from tasks.evidence import Evidence, read_evidence
+from tasks.diagnosis.evidence import Evidence, read_evidence
+from tasks.diagnosis.isolate import Trials, read_trials
 from tasks.ssh.answer import MOST, sections
-from tasks.trials import Trials, read_trials
 from tests.builders import cluster, facts
 
 PINGS = """\
@@ -179,7 +179,7 @@ def test_what_a_machine_says_is_values_or_its_own_fault(said: str, read: Read) -
 def texts(found: object) -> Iterator[str]:
     """All text in a value, if all numbers in it can be written as JSON.
 
-    But for firewalls' drops: tests/test_firewall.py is about those.
+    But for firewalls' drops: tests/diagnosis/test_firewall.py is about those.
     """
     if is_dataclass(found):
         yield from texts([getattr(found, f.name) for f in fields(found) if f.name != "drops"])

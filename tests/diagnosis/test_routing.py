@@ -7,14 +7,13 @@ from itertools import permutations
 import pytest
 
 from tasks.connectivity.verdict import Pair
-from tasks.diagnosis import Cause, Scene
+from tasks.diagnosis.links import settings_causes
+from tasks.diagnosis.model import Cause, Scene
+from tasks.diagnosis.routing import part_causes
 from tasks.facts.model import Facts
 from tasks.iproute.rule import Rule
-from tasks.misrouted import part_causes
-from tasks.settings import settings_causes
-
-from .builders import cluster, facts, wanted
-from .builders import route as line
+from tests.builders import cluster, facts, wanted
+from tests.builders import route as line
 
 BRIDGE = "10.200.1.0/24 dev cnio0 proto kernel"
 

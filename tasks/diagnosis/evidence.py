@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from tasks.common import values
 from tasks.common.script import script
 from tasks.ssh.answer import sections
 
-from .common import values
 from .firewall import Drop, read_drops
 
-SCRIPT = script("firewall.sh", "evidence.sh")
+SCRIPT = script("diagnosis/firewall.sh", "diagnosis/evidence.sh")
 MAX_MTU = (1 << 31) - 1  # bytes; what the kernel holds it in
 
 

@@ -10,9 +10,9 @@ from tasks.common.values import host
 from tasks.connectivity.verdict import Pair
 from tasks.facts.providers import PROVIDERS, provider_of
 
-from .diagnosis import Cause, Scene
 from .firewall import Drop, Packets, concerns, remedy, set_for_good
-from .trials import Trial, Trials
+from .isolate import Trial, Trials
+from .model import Cause, Scene
 
 UNHEARD = ("FAILED", "INCOMPLETE")  # a neighbour that does not answer; see ip-neighbour(8)
 

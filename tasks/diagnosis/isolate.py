@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from tasks.common import values
 from tasks.common.script import Script
 from tasks.common.values import Address
 from tasks.connectivity.mesh import TIMEOUT, Gate, heard, run_through
@@ -24,7 +25,6 @@ from tasks.inventory.model import Machine
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Shell
 
-from .common import values
 from .firewall import Drop, read_drops
 
 ROUNDS = 6  # at most so many trials one after the other, a second and a half each
@@ -144,8 +144,8 @@ def _script(name: str, tried: Sequence[Pair], large: Sequence[Pair], setting: _S
         setting.probes[name],
         setting.facts[name],
         "connectivity/connect.sh",
-        "firewall.sh",
-        "trials.sh",
+        "diagnosis/firewall.sh",
+        "diagnosis/trials.sh",
         count=COUNT,
         tcp=setting.tcp or "",
         sizes=SIZES,

@@ -14,12 +14,12 @@ from tasks.connectivity.real_pods import ping_real_pods
 from tasks.connectivity.sample import PEERS, chosen
 from tasks.connectivity.verdict import judge
 from tasks.facts.survey import survey
+from tasks.publication import Publication
 from tasks.ssh.fleet import Fleet
 
-from .examine import examine
-from .publication import Publication
-from .settings import pod_causes
-from .verification import Verification, beginning
+from .diagnose import examine
+from .links import pod_causes
+from .result import Verification, beginning
 
 
 @dataclass(frozen=True)

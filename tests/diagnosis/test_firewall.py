@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.firewall import Drop, Packets, concerns, read_drops, remedy
+from tasks.diagnosis.firewall import Drop, Packets, concerns, read_drops, remedy
 
 IPTABLES = """\
 *mangle

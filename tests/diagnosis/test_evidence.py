@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.evidence import SCRIPT, Link, read_evidence
-
-from .scripts import answer
+from tasks.diagnosis.evidence import SCRIPT, Link, read_evidence
+from tests.scripts import answer
 
 BEFORE = """ip link set lo up
 ip link add cni0 type bridge

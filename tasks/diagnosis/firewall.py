@@ -8,10 +8,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tasks.common import values
 from tasks.common.text import typed_on
 from tasks.common.values import Network
-
-from .common import values
 
 LONGEST = 90  # characters of a rule that a line has room for
 

@@ -9,11 +9,10 @@ import pytest
 from tasks.connectivity.mesh import heard
 from tasks.connectivity.probe import Probe, probes
 from tasks.connectivity.verdict import Pair
+from tasks.diagnosis.isolate import SIZES, End, _script, _Setting, read_trials
 from tasks.facts.model import Facts
-from tasks.trials import SIZES, End, _script, _Setting, read_trials
-
-from .builders import cluster, facts, node
-from .scripts import answer
+from tests.builders import cluster, facts, node
+from tests.scripts import answer
 
 POD = Pair("worker-0", "worker-1", 4, True, "silent")
 OWN = replace(POD, from_pod=False)

@@ -10,7 +10,7 @@ from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
 from tasks.inventory.model import Cluster, Machine
 
-from .diagnosis import Cause
+from .model import Cause
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.connectivity.verdict import Pair
-from tasks.diagnosis import Scene
-from tasks.evidence import Evidence, read_evidence
+from tasks.diagnosis.evidence import Evidence, read_evidence
+from tasks.diagnosis.firewall import Drop
+from tasks.diagnosis.isolate import End, Trial, Trials, read_trials, schedule
+from tasks.diagnosis.links import settings_causes
+from tasks.diagnosis.model import Scene
+from tasks.diagnosis.path import mtu_causes, trial_causes
 from tasks.facts.model import Facts
-from tasks.firewall import Drop
-from tasks.points import mtu_causes, trial_causes
-from tasks.settings import settings_causes
-from tasks.trials import End, Trial, Trials, read_trials, schedule
-
-from .builders import cluster, facts, wanted
+from tests.builders import cluster, facts, wanted
 
 QUIET = Evidence({}, {}, {4: (), 6: ()})
 NOTHING = End(requests=0, drops=(), neighbour="REACHABLE", filtered=False)

@@ -8,9 +8,9 @@ from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
 from tasks.facts.survey import Survey
 
-from .diagnosis import Cause, Scene
 from .firewall import set_for_good
-from .misrouted import route_causes
+from .model import Cause, Scene
+from .routing import route_causes
 
 
 def settings_causes(scene: Scene) -> list[Cause]:

@@ -5,12 +5,12 @@ from tasks.facts.survey import Survey
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
 
-from .diagnosis import Cause, Scene
 from .evidence import SCRIPT, Evidence, read_evidence
-from .misrouted import part_causes
-from .points import mtu_causes, trial_causes
-from .settings import settings_causes
-from .trials import run_trials
+from .isolate import run_trials
+from .links import settings_causes
+from .model import Cause, Scene
+from .path import mtu_causes, trial_causes
+from .routing import part_causes
 
 
 def examine(fleet: Fleet, survey: Survey, pairs: list[Pair], tcp: int = 0) -> list[Cause]:

@@ -14,7 +14,7 @@ from tasks.iproute.route import Route
 from tasks.iproute.rule import Rule
 from tasks.iproute.table import Lookup
 
-from .diagnosis import Cause, Scene
+from .model import Cause, Scene
 
 
 @dataclass(frozen=True)
