@@ -44,10 +44,10 @@ def discover(
     from tasks.discovery.model import Request
     from tasks.inventory.edit import current, edited, put_in_place
     from tasks.inventory.read import read
+    from tasks.reports.discovery import asked, discovery_report, hints
     from tasks.ssh.fleet import Fleet
 
     from .discovery import sources
-    from .discovery_report import asked, discovery_report, hints
 
     command_line: CommandLine = c.config.command_line
     names = sources.chosen(from_)

@@ -34,8 +34,7 @@ def plan(
     from tasks.cli.change import plan_cluster
     from tasks.facts.providers import machine_notes
     from tasks.planning.model import Allowed
-
-    from .tables import plan_json, plan_report
+    from tasks.reports.plan import plan_json, plan_report
 
     if format not in ("table", "json"):
         raise Stop(f"--format {format}: choose table or json")

@@ -35,13 +35,12 @@ def rollback(
     from tasks.facts.run_order import last_run
     from tasks.facts.survey import Survey, ask
     from tasks.planning.rollback import of_the_last, plan_last, plan_rollback
+    from tasks.reports.plan import dry_run_report, plan_report, rollout_report
     from tasks.rollout.history import status_report
     from tasks.rollout.pending import drop
     from tasks.rollout.ping_check import PairCheck
     from tasks.rollout.transaction import roll_out
     from tasks.undo.run import new_run
-
-    from .tables import dry_run_report, plan_report, rollout_report
 
     check_timeout(confirm_timeout)
     machines = fleet(c, inventory, parallel)

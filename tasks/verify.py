@@ -41,8 +41,7 @@ def verify(
 
     from tasks.diagnosis.result import beginning
     from tasks.diagnosis.verify import Wish, keep_looking, look
-
-    from .publication import Publication
+    from tasks.reports.publish import Publication
 
     for name, number in {"tcp": tcp, "sample": sample, "watch": watch}.items():
         if not 0 <= number < 65536:

@@ -15,9 +15,8 @@ from tasks.common.errors import Stop
 )
 def watch(c: Context, inventory: str = "", every: int = 10) -> None:
     """Put back what machines lose of their routes, until a signal comes; a line an event."""
+    from tasks.reports.plan import counted
     from tasks.rollout.watch import watch as watch_all
-
-    from .tables import counted
 
     if not 1 <= every <= 3600:
         raise Stop(f"--every {every}: choose from 1 to 3600 seconds")

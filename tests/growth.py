@@ -25,10 +25,10 @@ from tasks.facts.run_order import last_run
 from tasks.planning.model import Allowed
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
+from tasks.reports.plan import dry_run_report, plan_json, plan_report
 from tasks.rollout.history import histories, history_report
 from tasks.ssh.answer import sections
 from tasks.ssh.fleet import Fleet
-from tasks.tables import dry_run_report, plan_json, plan_report
 
 from .builders import DEV, cluster, facts, node, pods, wanted
 from .large import answer, iptables_of_services, nft_of_services, routes_inside

@@ -14,7 +14,7 @@ from tasks.connectivity.real_pods import ping_real_pods
 from tasks.connectivity.sample import PEERS, chosen
 from tasks.connectivity.verdict import judge
 from tasks.facts.survey import survey
-from tasks.publication import Publication
+from tasks.reports.publish import Publication
 from tasks.ssh.fleet import Fleet
 
 from .diagnose import examine

@@ -9,9 +9,9 @@ from tasks.common.values import shown
 from tasks.facts.model import Facts
 from tasks.facts.run_order import Row, merged
 from tasks.facts.survey import cannot_ask, tell_skipped
+from tasks.reports.plan import FEW, counted, table
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
-from tasks.tables import FEW, counted, table
 from tasks.undo.records import LOG
 from tasks.undo.run import is_run
 

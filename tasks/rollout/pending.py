@@ -6,9 +6,9 @@ from tasks.common.errors import Status, Stop
 from tasks.common.signals import Interrupts
 from tasks.common.text import listed
 from tasks.facts.model import Facts
+from tasks.reports.plan import counted
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
-from tasks.tables import counted
 from tasks.undo import recovery
 from tasks.undo.run import Run, new_run
 

@@ -20,9 +20,9 @@ from tasks.facts.parse import read
 from tasks.persistence.backends import Files
 from tasks.planning.model import Allowed, MachinePlan, Plan
 from tasks.planning.reconcile import plan_routes
+from tasks.reports.plan import few
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
-from tasks.tables import few
 from tasks.undo import recovery
 from tasks.undo.run import new_run
 

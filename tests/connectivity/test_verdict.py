@@ -10,7 +10,7 @@ from tasks.connectivity.ping import Ping, Report, Target, read_report
 from tasks.connectivity.probe import Wired, probes
 from tasks.connectivity.verdict import Pair, judge
 from tasks.diagnosis.result import Verification
-from tasks.matrix import verify_report
+from tasks.reports.verify_table import verify_report
 from tests.builders import cluster, facts, machine
 
 

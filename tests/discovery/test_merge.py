@@ -11,8 +11,8 @@ import pytest
 from tasks.discovery.gather import around, drafted, edit_of
 from tasks.discovery.merge import Discovery, Row, Selection, combine, shared_names
 from tasks.discovery.model import Found, Value, internal_ips, pod_cidrs, public_ips
-from tasks.discovery_report import asked
 from tasks.inventory.model import Cluster, Machine
+from tasks.reports.discovery import asked
 from tests.builders import cluster
 
 PATH = Path("hosts.toml")

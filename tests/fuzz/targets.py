@@ -46,12 +46,14 @@ from tasks.facts.run_order import last_run
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.inventory.read import read as read_inventory
-from tasks.matrix import verify_report
-from tasks.page import verify_page
 from tasks.planning.drain import plan_drain
 from tasks.planning.model import Allowed, Plan
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
+from tasks.reports.page import verify_page
+from tasks.reports.plan import dry_run_report, plan_json, plan_report, rollout_report
+from tasks.reports.verify_formats import verify_json, verify_junit
+from tasks.reports.verify_table import verify_report
 from tasks.rollout.history import Histories, histories, history_report, status_report
 from tasks.rollout.outcome import Outcome, read_outcome
 from tasks.rollout.result import NO_STEPS
@@ -60,10 +62,8 @@ from tasks.rollout.transaction import roll_out
 from tasks.rollout.watch import Losses, lasting, repair
 from tasks.ssh.answer import sections
 from tasks.ssh.known_hosts import KnownHosts, read_lines
-from tasks.tables import dry_run_report, plan_json, plan_report, rollout_report
 from tasks.twin.design import Spec, design
 from tasks.undo.run import new_run
-from tasks.verify_formats import verify_json, verify_junit
 from tests.hostile.stories import A
 
 from .answers import answers, inventory, of_others

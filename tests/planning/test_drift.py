@@ -6,7 +6,7 @@ from tasks.persistence.backends import Manager, files_to
 from tasks.planning.drift import drift
 from tasks.planning.model import Allowed
 from tasks.planning.reconcile import plan_routes
-from tasks.tables import plan_report
+from tasks.reports.plan import plan_report
 from tasks.undo.records import Pending
 from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 

@@ -17,10 +17,9 @@ from tasks.connectivity.verdict import Pair, Verdict
 from tasks.diagnosis.model import Cause
 from tasks.diagnosis.result import Verification
 from tasks.inventory.model import Cluster
-from tasks.page import LISTED, verify_page
-
-from .browser import Page, browser
-from .builders import cluster
+from tasks.reports.page import LISTED, verify_page
+from tests.browser import Page, browser
+from tests.builders import cluster
 
 WHEN = datetime(2026, 11, 23, 8, 14, 16, tzinfo=timezone.utc)
 HOSTILE = "</script><script>document.title='owned'</script><img src=http://192.0.2.1/ onerror=1>"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.result import Verification
 
-from .matrix import LISTED
-from .tables import counted
+from .plan import counted
+from .verify_table import LISTED
 
 
 def changes(before: Verification, now: Verification) -> list[str]:

@@ -14,9 +14,9 @@ from tasks.connectivity.ping import COUNT
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.result import Verification, View, legal
 
-from .matrix import MEANING, how, shown_pods
-from .tables import counted
+from .plan import counted
 from .verify_formats import utc
+from .verify_table import MEANING, how, shown_pods
 
 TEMPLATES = Path(__file__).parent / "templates"
 BANDS = (0.5, 2, 10, 50)  # milliseconds: a round trip is of the first band that it is under

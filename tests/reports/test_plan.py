@@ -4,9 +4,8 @@ import pytest
 
 from tasks.planning.model import Allowed, Plan
 from tasks.planning.reconcile import plan_routes
-from tasks.tables import dry_run_report, plan_json, plan_report, table
-
-from .builders import DEV, cluster, facts, node, pods, wanted
+from tasks.reports.plan import dry_run_report, plan_json, plan_report, table
+from tests.builders import DEV, cluster, facts, node, pods, wanted
 
 ALL = Allowed(replace=True, prune=True)
 FOREIGN = f"{pods(1)} via {node(9)} dev {DEV} proto static"

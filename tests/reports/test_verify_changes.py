@@ -8,9 +8,8 @@ from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.model import Cause
 from tasks.diagnosis.result import Verification
-from tasks.verify_changes import changes
-
-from .builders import cluster
+from tasks.reports.verify_changes import changes
+from tests.builders import cluster
 
 WHEN = datetime(2026, 11, 23, 10, 14, 16, tzinfo=timezone.utc)
 FINE = Pair("worker-0", "worker-1", 4, True, "ok", 3, 0.12)

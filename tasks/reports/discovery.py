@@ -14,7 +14,7 @@ from tasks.facts.providers import notes as provider_notes
 from tasks.inventory.edit import Edit
 from tasks.inventory.model import Cluster
 
-from .tables import MANY, counted, table, wrapped
+from .plan import MANY, counted, table, wrapped
 
 
 def discovery_report(gathered: Gathered, cluster: Cluster | None, edit: Edit, path: Path) -> str:

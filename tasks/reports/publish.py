@@ -10,9 +10,9 @@ from tasks.common.atomic import check_writable, replacing
 from tasks.common.errors import Stop
 from tasks.diagnosis.result import Verification
 
-from .matrix import verify_report
 from .verify_changes import changes
 from .verify_formats import verify_json, verify_junit
+from .verify_table import verify_report
 
 FORMATS = ("table", "json", "junit")
 

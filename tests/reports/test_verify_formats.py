@@ -16,10 +16,9 @@ from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.model import Cause
 from tasks.diagnosis.result import Verification
-from tasks.verify_formats import verify_json, verify_junit
-
-from .builders import cluster
-from .paths import PROJECT
+from tasks.reports.verify_formats import verify_json, verify_junit
+from tests.builders import cluster
+from tests.paths import PROJECT
 
 DOCS = PROJECT / "docs"
 SCHEMA = json.loads((DOCS / "verify.schema.json").read_text())

@@ -10,7 +10,7 @@ from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.model import Cause
 from tasks.diagnosis.result import Verification
 
-from .tables import counted, table, width, wrapped
+from .plan import counted, table, width, wrapped
 
 LISTED = 20  # failing pairs past which the rest is only counted
 SHORT = {

@@ -11,7 +11,7 @@ from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.result import Verification, View, legal
 from tasks.inventory.model import Machine
 
-from .matrix import MEANING
+from .verify_table import MEANING
 
 VERSION = 1  # of the JSON; it goes up when a field goes away or means something else
 
