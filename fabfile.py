@@ -2,7 +2,19 @@
 
 from invoke import Collection
 
-from tasks import apply, confirm, discover, drain, lab, plan, rehearse, rollback, verify, watch
+from tasks import (
+    apply,
+    confirm,
+    discover,
+    drain,
+    lab,
+    plan,
+    rehearse,
+    rollback,
+    status,
+    verify,
+    watch,
+)
 from tasks.cli.command import CommandLine
 from tasks.cli.startup import say_plainly
 
@@ -15,8 +27,8 @@ namespace = Collection(
     drain.drain,
     watch.watch,
     confirm.confirm,
-    confirm.status,
-    confirm.history,
+    status.status,
+    status.history,
     rehearse.rehearse,
     Collection("lab", lab.up, lab.status, lab.shell, lab.down),
 )

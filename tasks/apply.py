@@ -57,7 +57,8 @@ def apply_routes(
     from tasks.cli.change import check_timeout, plan_cluster
     from tasks.common.terminal import agree
     from tasks.planning.model import Allowed
-    from tasks.reports.plan import dry_run_report, plan_report, rollout_report
+    from tasks.reports.plan import dry_run_report, plan_report
+    from tasks.reports.rollout import rollout_report
     from tasks.rollout.ping_check import PairCheck
     from tasks.rollout.transaction import roll_out
     from tasks.undo.run import new_run

@@ -1,4 +1,4 @@
-"""`fab confirm`, `fab status`, `fab history`: what waits, what is owned, and what has happened."""
+"""`fab confirm`: keep the change that waits."""
 
 from invoke import Context, task
 
@@ -19,37 +19,4 @@ def confirm(c: Context, inventory: str = "", skip_unreachable: bool = False) -> 
         raise Stop(f"there is nothing to confirm: {ending_of_the_last(machines)}")
     report(c, keep(machines, facts, skipped))
     if skipped:
-        raise Stop(status=Status.NOT_WHOLE)
-
-
-@task(klass=Command, help=help_for("inventory", "skip-unreachable"))
-def status(c: Context, inventory: str = "", skip_unreachable: bool = False) -> None:
-    """Show per machine what is owned, and what waits for confirmation until when."""
-    from tasks.facts.survey import ask
-    from tasks.rollout.history import status_report
-
-    facts, skipped = ask(fleet(c, inventory), skip_unreachable=skip_unreachable)
-    report(c, status_report(facts))
-    if skipped:
-        raise Stop(status=Status.NOT_WHOLE)
-
-
-@task(
-    klass=Command,
-    help={
-        **help_for("inventory", "skip-unreachable"),
-        "number": "how many runs of each machine (default: 20)",
-    },
-)
-def history(
-    c: Context, inventory: str = "", skip_unreachable: bool = False, number: int = 20
-) -> None:
-    """Show the last runs: who, when, from where, what changed, how it ended."""
-    from tasks.rollout.history import histories, history_report
-
-    if number < 1:
-        raise Stop(f"--number {number}: choose 1 or more")
-    found = histories(fleet(c, inventory), skip_unreachable)
-    report(c, history_report(found.entries, number))
-    if found.skipped:
         raise Stop(status=Status.NOT_WHOLE)

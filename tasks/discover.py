@@ -39,6 +39,7 @@ def discover(
     skip_unreachable: bool = False,
 ) -> None:
     """Show what machines there are, and how that differs from hosts.toml; --write writes it."""
+    from tasks.discovery import sources
     from tasks.discovery.gather import SSH, around, edit_of, gather, new_text
     from tasks.discovery.merge import Selection
     from tasks.discovery.model import Request
@@ -46,8 +47,6 @@ def discover(
     from tasks.inventory.read import read
     from tasks.reports.discovery import asked, discovery_report, hints
     from tasks.ssh.fleet import Fleet
-
-    from .discovery import sources
 
     command_line: CommandLine = c.config.command_line
     names = sources.chosen(from_)

@@ -35,7 +35,8 @@ def drain(
     from tasks.common.terminal import agree
     from tasks.facts.survey import survey
     from tasks.planning.drain import plan_drain
-    from tasks.reports.plan import dry_run_report, plan_report, rollout_report
+    from tasks.reports.plan import dry_run_report, plan_report
+    from tasks.reports.rollout import rollout_report
     from tasks.rollout.ping_check import PairCheck
     from tasks.rollout.transaction import roll_out
     from tasks.undo.run import new_run

@@ -28,7 +28,7 @@ def _sudo(command: str) -> str:
 
 
 def _find(path: Path) -> "Twin":
-    from .twin import lifecycle
+    from tasks.twin import lifecycle
 
     up = lifecycle.find(path)
     if up is None:
@@ -64,8 +64,7 @@ def _table(twin: "Twin") -> str:
 def up(c: Context, inventory: str = "") -> None:
     """Build a twin of the cluster on this machine, and keep it up until lab.down."""
     from tasks.inventory.read import read
-
-    from .twin import lifecycle, registry
+    from tasks.twin import lifecycle, registry
 
     path = _inventory(c, inventory, "lab.up")
     cluster = read(path, with_key=False)
@@ -100,7 +99,7 @@ def shell(c: Context, machine: str, inventory: str = "") -> None:
 @task(klass=Command, help=help_for("inventory"))
 def down(c: Context, inventory: str = "") -> None:
     """Take the twin down; nothing of it is left."""
-    from .twin import registry
+    from tasks.twin import registry
 
     path = _inventory(c, inventory, "lab.down")
     if not registry.end(path):

@@ -13,8 +13,7 @@ from tasks.common.errors import Stop
 def rehearse(c: Context, inventory: str = "") -> None:
     """Put first: run the tasks that follow on a copy of the cluster inside this machine."""
     from tasks.inventory.read import read
-
-    from .twin import lifecycle
+    from tasks.twin import lifecycle
 
     if not anything_follows("rehearse"):
         raise Stop("rehearse what? `fab rehearse apply-routes verify`, for one")

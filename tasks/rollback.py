@@ -35,8 +35,9 @@ def rollback(
     from tasks.facts.run_order import last_run
     from tasks.facts.survey import Survey, ask
     from tasks.planning.rollback import of_the_last, plan_last, plan_rollback
-    from tasks.reports.plan import dry_run_report, plan_report, rollout_report
-    from tasks.rollout.history import status_report
+    from tasks.reports.plan import dry_run_report, plan_report
+    from tasks.reports.rollout import rollout_report
+    from tasks.reports.status import status_report
     from tasks.rollout.pending import drop
     from tasks.rollout.ping_check import PairCheck
     from tasks.rollout.transaction import roll_out

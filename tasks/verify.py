@@ -1,13 +1,20 @@
 """`fab verify`: prove with pings that pods on different workers would reach each other."""
 
+import sys
+from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
 from invoke import Context, task
 
+from tasks.cli import command
 from tasks.cli.command import Command, fleet, help_for
 from tasks.common.errors import Status, Stop
 
-from .cli import command
+if TYPE_CHECKING:
+    from tasks.diagnosis.result import Verification
+    from tasks.diagnosis.verify import Wish
+    from tasks.ssh.fleet import Fleet
 
 _HELP = {
     "report": "write a page for the browser to this file: the pairs as a picture",
@@ -40,7 +47,7 @@ def verify(
     from datetime import datetime
 
     from tasks.diagnosis.result import beginning
-    from tasks.diagnosis.verify import Wish, keep_looking, look
+    from tasks.diagnosis.verify import Wish, look
     from tasks.reports.publish import Publication
 
     for name, number in {"tcp": tcp, "sample": sample, "watch": watch}.items():
@@ -53,10 +60,40 @@ def verify(
     wish = Wish(skip, tcp, sample, seed or datetime.now().microsecond, full, pods)
     begun = beginning(machines.cluster, rehearsal=c.config.command_line.rehearsing)
     with Publication(begun, format, report, partial(command.report, c)) as published:
-        look(machines, wish, published)
+        published.follow(look(machines, wish, begun))
     if watch:
-        keep_looking(machines, wish, published.known, report, watch)
+        _watch(machines, wish, published.known, report, watch)
     if not published.known.ok:
         raise Stop(status=Status.SILENT)
     if published.known.skipped:
         raise Stop(status=Status.NOT_WHOLE)
+
+
+def _watch(
+    machines: "Fleet", wish: "Wish", known: "Verification", page: str, every: int
+) -> NoReturn:
+    """Look again every so many seconds, and print what has changed; until it is interrupted.
+
+    A machine that cannot be asked is a change as well, and ends nothing.
+    """
+    from datetime import datetime
+    from time import sleep
+
+    from tasks.diagnosis.result import beginning
+    from tasks.diagnosis.verify import look
+    from tasks.reports.publish import Publication
+
+    wish = replace(wish, skip_unreachable=True)
+    trouble = ""
+    while True:
+        sleep(every)
+        begun = beginning(machines.cluster, rehearsal=known.rehearsal)
+        published = Publication(begun, "table", page, partial(print, flush=True), known)
+        try:
+            with published:
+                published.follow(look(machines, wish, begun))
+            known, trouble = published.known, ""
+        except Stop as stop:
+            if stop.message != trouble:
+                trouble = str(stop.message)
+                print(f"{datetime.now():%H:%M:%S}  {trouble}", file=sys.stderr)

@@ -15,7 +15,7 @@ from tasks.common.errors import Stop
 )
 def watch(c: Context, inventory: str = "", every: int = 10) -> None:
     """Put back what machines lose of their routes, until a signal comes; a line an event."""
-    from tasks.reports.plan import counted
+    from tasks.common.text import counted
     from tasks.rollout.watch import watch as watch_all
 
     if not 1 <= every <= 3600:

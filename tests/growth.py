@@ -14,7 +14,8 @@ from tasks.diagnosis.evidence import read_evidence
 from tasks.diagnosis.isolate import Trials, read_trials
 from tasks.diagnosis.links import settings_causes
 from tasks.diagnosis.model import Scene
-from tasks.diagnosis.path import mtu_causes, trial_causes
+from tasks.diagnosis.mtu import mtu_causes
+from tasks.diagnosis.path import trial_causes
 from tasks.diagnosis.routing import part_causes
 from tasks.discovery.merge import Selection, combine
 from tasks.discovery.model import Found, internal_ips
@@ -26,7 +27,8 @@ from tasks.planning.model import Allowed
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
 from tasks.reports.plan import dry_run_report, plan_json, plan_report
-from tasks.rollout.history import histories, history_report
+from tasks.reports.status import history_report
+from tasks.rollout.history import histories
 from tasks.ssh.answer import sections
 from tasks.ssh.fleet import Fleet
 

@@ -9,7 +9,8 @@ from .evidence import SCRIPT, Evidence, read_evidence
 from .isolate import run_trials
 from .links import settings_causes
 from .model import Cause, Scene
-from .path import mtu_causes, trial_causes
+from .mtu import mtu_causes
+from .path import trial_causes
 from .routing import part_causes
 
 

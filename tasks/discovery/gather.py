@@ -8,12 +8,12 @@ from tasks.common import values
 from tasks.common.errors import Stop
 from tasks.common.values import Network, within
 from tasks.inventory.edit import Edit, new_file
-from tasks.inventory.model import Cluster, Machine, Ssh
+from tasks.inventory.model import Cluster, Machine, Role, Ssh
 from tasks.ssh.fleet import Fleet
 
 from . import sources
 from .merge import Discovery, Row, Selection, combine, shared_names
-from .model import Found, Request, Role
+from .model import Found, Request
 
 SSH = "ssh"  # the one source that lists no machines: it asks those that are known
 

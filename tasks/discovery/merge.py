@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Literal
 
 from tasks.common.values import Network, address
-from tasks.inventory.model import Cluster, Machine
+from tasks.inventory.model import Cluster, Machine, Role
 
 from .candidates import agreed, distinct, likely_internal, listing, shared_links, without_shared
-from .model import Field, Found, Role, Value
+from .model import Field, Found, Value
 
 State = Literal["same", "new", "differs", "open"]
 NO_PODS = "names no pod CIDR; if it is to own none: --controllers with its name"

@@ -13,12 +13,12 @@ from invoke import Context
 
 from tasks.common import values
 from tasks.common.values import Address, Network
+from tasks.inventory.model import Role
 
 if TYPE_CHECKING:
     from tasks.ssh.fleet import Fleet
 
 Field = Literal["public_ip", "internal_ip", "pod_cidr"]
-Role = Literal["worker", "controller"]
 
 
 @dataclass(frozen=True)

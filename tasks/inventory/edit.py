@@ -19,8 +19,8 @@ from tomlkit.items import Array
 from tasks.common.atomic import replacing
 from tasks.common.errors import Stop
 from tasks.common.files import content
-from tasks.discovery.model import Role
 
+from .model import Role
 from .read import parsed
 
 if sys.version_info >= (3, 11):

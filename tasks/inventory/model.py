@@ -6,6 +6,7 @@ from typing import Literal
 
 from tasks.common.values import Address, Network
 
+Role = Literal["worker", "controller"]
 HostKeys = Literal["strict", "accept-new", "off"]
 Persist = Literal["none", "auto"]  # whether routes outlive a reboot
 
@@ -34,7 +35,7 @@ class Machine:
     """
 
     name: str
-    role: Literal["worker", "controller"]
+    role: Role
     public_ip: str  # an address or a host name: where ssh goes
     internal_ips: tuple[Address, ...] = ()
     pod_cidrs: tuple[Network, ...] = ()

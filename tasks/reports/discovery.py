@@ -7,14 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.common.terminal import somebody_there
+from tasks.common.text import MANY, counted, table, wrapped
 from tasks.common.values import Network
 from tasks.discovery.gather import Gathered
 from tasks.discovery.merge import Discovery, Row, State
 from tasks.facts.providers import notes as provider_notes
 from tasks.inventory.edit import Edit
 from tasks.inventory.model import Cluster
-
-from .plan import MANY, counted, table, wrapped
 
 
 def discovery_report(gathered: Gathered, cluster: Cluster | None, edit: Edit, path: Path) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tasks.common.text import counted
 from tasks.connectivity.ping import COUNT
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.result import Verification, View, legal
 
-from .plan import counted
 from .verify_formats import utc
 from .verify_table import MEANING, how, shown_pods
 

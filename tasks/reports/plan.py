@@ -1,54 +1,17 @@
-"""Tables: what is printed for people. Results go to stdout."""
+"""A plan as it is printed: tables for people, JSON for programs, the lines of a dry run."""
 
 import json
-import shutil
-import textwrap
 from collections.abc import Iterable, Sequence
 
-from tasks.common.text import first, listed
+from tasks.common.text import FEW, MANY, counted, few, first, listed, table, wrapped
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
 from tasks.planning.conflicts import Obstacle
 from tasks.planning.model import Change, MachinePlan, Plan
-from tasks.rollout.result import Rollout
 from tasks.rollout.steps import steps
 
 VERBS = ("add", "replace", "delete")
-DONE = ("added", "replaced", "deleted")
-MANY = 40  # rows past which adds, and what a rollback does, are counted instead of listed
 ALL_OF_THEM = ": `fab plan --format json` lists them"
-FEW = 5  # routes of one machine, gone or changed, past which they are counted
-
-
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A plain table: words to the left, numbers to the right, no trailing blanks."""
-    from tabulate import tabulate
-
-    text = tabulate([list(map(str, row)) for row in rows], list(headers), tablefmt="simple")
-    return "\n".join(line.rstrip() for line in text.splitlines())
-
-
-def width() -> int:
-    """The columns of the terminal, 80 where there is none."""
-    return shutil.get_terminal_size((80, 24)).columns
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural where it is one."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def few(routes: Sequence[str]) -> Sequence[str]:
-    """Lines about routes of one machine, or where they are many one line that counts them."""
-    return routes if len(routes) <= FEW else [f"{len(routes)} routes: {routes[0]}, …"]
-
-
-def wrapped(lines: Iterable[str]) -> list[str]:
-    """Lines broken at the screen's width, what continues one set in; the same line once."""
-    return [
-        textwrap.fill(line, width(), subsequent_indent="  ", break_on_hyphens=False)
-        for line in dict.fromkeys(lines)
-    ]
 
 
 def plan_report(plan: Plan, notes: Sequence[str] = ()) -> str:
@@ -155,13 +118,13 @@ def _drift_lines(machine: MachinePlan) -> list[str]:
 
 def totals(plan: Plan) -> str:
     """One line of totals."""
-    restores = _restored(plan)
+    restores = restored(plan)
     numbers = [
         f"{plan.count('add')} to add",
         f"{plan.count('replace')} to replace",
         f"{plan.count('delete')} to delete",
         *([f"{restores} to restore"] if restores else []),
-        *(f"{counted(number, 'file')} to {verb}" for number, verb, _ in _file_counts(plan)),
+        *(f"{counted(number, 'file')} to {verb}" for number, verb, _ in file_counts(plan)),
         f"{sum(len(m.right) for m in plan.machines)} right",
         f"{sum(map(_stuck, plan.machines))} in the way",
     ]
@@ -221,85 +184,12 @@ def _route_json(route: Route) -> dict[str, object]:
     }
 
 
-def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str]] = ()) -> str:
-    """How each machine ended, why where it matters, and one line that says it for all.
-
-    `silent` are pairs of workers whose pods have routes now and do not answer all the same.
-    """
-    plans = {m.name: m for m in plan.machines}
-    many = len(rollout.endings) > MANY
-    rows = [
-        [e.name, *(plans[e.name].count(verb) for verb in VERBS), e.state]
-        for e in rollout.endings
-        if not (many and e.state == "done")
-    ]
-    whys = "\n".join(f"{e.name}: {e.why}" for e in rollout.endings if e.why)
-    quiet = [f"{one} to {other}" for one, other in sorted(silent)]
-    why = f"; `fab verify` says why {counted(len(quiet), 'pair')} of workers fail" if quiet else ""
-    parts = [
-        table(["machine", *VERBS, "now"], rows) if rows else "",
-        whys,
-        *(wrapped([f"pods are silent all the same: {listed(quiet)}"]) if quiet else ()),
-        f"{_last_line(plan, rollout)}{why}",
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _last_line(plan: Plan, rollout: Rollout) -> str:
-    if any(map(rollout.named, ("unconfirmed", "in doubt", "files not changed"))):
-        return _committed(rollout)
-    if unclear := _unclear(rollout):
-        return f"{unclear}; the others are as before"
-    if rollout.named("held"):
-        return f"held until {rollout.until}: `fab confirm` keeps it, `fab rollback --last` drops it"
-    if not rollout.whole:
-        return "all as before" if rollout.touched else "nothing was changed"
-    skipped = f"; skipped {', '.join(plan.skipped)}" if plan.skipped else ""
-    if plan.empty:
-        no_run = ": no machine remembers a run"  # for `rollback --last`
-        right = sum(len(m.right) for m in plan.machines)
-        routes = f": {counted(right, 'route')} right" if right else ""
-        where = f" on {counted(len(plan.machines), 'machine')}" if plan.machines else no_run
-        return f"nothing to do{where}{routes}{skipped}"
-    past = [(plan.count(verb), done) for verb, done in zip(VERBS, DONE, strict=True)]
-    past.append((_restored(plan), "restored"))
-    files = [f"{counted(number, 'file')} {done}" for number, _, done in _file_counts(plan)]
-    did = ", ".join([*(f"{number} {done}" for number, done in past if number), *files])
-    return (
-        f"done: {did or 'records removed'} on {counted(len(rollout.endings), 'machine')}{skipped}"
-    )
-
-
-def _unclear(rollout: Rollout) -> str:
-    """Which machines of a run that goes back are not known to be as before, or known not to be."""
-    stuck, unknown = (", ".join(rollout.named(state)) for state in ("not as before", "unknown"))
-    parts = [
-        f"NOT as before: {stuck}" if stuck else "",
-        f"unknown: {unknown}, as before by {rollout.until}" if unknown else "",
-    ]
-    return "; ".join(filter(None, parts))
-
-
-def _committed(rollout: Rollout) -> str:
-    """The last line of a run that not every machine is known to have kept."""
-    states = ("in doubt", "unconfirmed", "files not changed")
-    doubtful, back, lacking = (", ".join(rollout.named(state)) for state in states)
-    if not (doubtful or back):
-        return f"committed, but {lacking} could not change its files: run the same again"
-    if not doubtful:
-        return f"committed, but {back} is as before by {rollout.until}: run apply-routes again"
-    late = f"; {back} is as before by then" if back else ""
-    return (
-        f"committed, but {doubtful} is in doubt: kept, or as before by {rollout.until}{late};"
-        " run apply-routes again"
-    )
-
-
-def _restored(plan: Plan) -> int:
+def restored(plan: Plan) -> int:
+    """How many displaced routes come back."""
     return sum(len(d.routes) for m in plan.machines for d in m.restores)
 
 
-def _file_counts(plan: Plan) -> list[tuple[int, str, str]]:
+def file_counts(plan: Plan) -> list[tuple[int, str, str]]:
     """How many files, with what is to be done and what has been; none where it is none."""
     written = sum(len(m.files.write) for m in plan.machines)
     removed = sum(len(m.files.remove) for m in plan.machines)

@@ -1,7 +1,7 @@
 """Where a run of verify goes: text on stdout, a page in a file; also where it ends early."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,11 @@ class Publication:
         self._before = before
         if self._page is not None:
             check_writable(self._page)
+
+    def follow(self, looks: Iterable[Verification]) -> None:
+        """Know what these yield, one after the other."""
+        for known in looks:
+            self.known = known
 
     def __enter__(self) -> "Publication":
         return self

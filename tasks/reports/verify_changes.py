@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from tasks.common.text import counted
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.result import Verification
 
-from .plan import counted
 from .verify_table import LISTED
 
 

@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
-from tasks.common.text import commands_in
+from tasks.common.text import commands_in, counted, table, width, wrapped
 from tasks.connectivity.ping import COUNT
 from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.model import Cause
 from tasks.diagnosis.result import Verification
-
-from .plan import counted, table, width, wrapped
 
 LISTED = 20  # failing pairs past which the rest is only counted
 SHORT = {

@@ -1,15 +1,13 @@
-"""The trail of runs that each machine keeps, and the state of what waits."""
+"""The trail of runs that each machine keeps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks.common.script import script
-from tasks.common.text import listed
+from tasks.common.text import FEW, listed
 from tasks.common.values import shown
-from tasks.facts.model import Facts
-from tasks.facts.run_order import Row, merged
+from tasks.facts.run_order import Row
 from tasks.facts.survey import cannot_ask, tell_skipped
-from tasks.reports.plan import FEW, counted, table
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
 from tasks.undo.records import LOG
@@ -82,45 +80,3 @@ def ending_of_the_last(fleet: Fleet) -> str:
     ]
     more = ["`fab history` shows all"] if len(lines) > FEW else []
     return "\n".join([*lines[:FEW], *more])
-
-
-def history_report(found: Mapping[str, list[Entry]], number: int) -> str:
-    """The last runs of each machine as one table: machines that fared alike share a row."""
-    chosen: set[str] = set()
-    where: dict[Row, list[tuple[str, str]]] = {}
-    rows: dict[str, dict[str, list[Row]]] = {}  # of each run, by machine
-    for name, entries in found.items():
-        chosen.update(list(dict.fromkeys(e.run for e in reversed(entries)))[:number])
-        for e in entries:
-            where.setdefault(e.row, []).append((e.time, name))
-            rows.setdefault(e.run, {}).setdefault(name, []).append(e.row)
-    if not where:
-        return "no run has changed anything yet"
-    runs = merged([(e.run,) for e in es if e.run in chosen] for es in found.values())
-    return table(
-        ["ended (UTC)", "who", "what", "ended", "on"],
-        [
-            [max(time for time, _ in where[row]), *row[1:], listed(n for _, n in where[row])]
-            for (run,) in runs
-            for row in merged(rows[run].values())
-        ],
-    )
-
-
-def status_report(facts: Mapping[str, Facts]) -> str:
-    """Per machine what is owned, and what waits."""
-    rows = []
-    for name, found in facts.items():
-        waits = "-"
-        if found.pending is not None:
-            waits = f"{found.pending.what}, until {found.pending.until}"
-            if found.pending.failed:
-                waits = f"{found.pending.what}, which could not be taken back"
-        kept = sum(len(d.routes) for d in found.displaced)
-        rows.append([name, len(found.owned), kept, waits])
-    waiting = sum(found.pending is not None for found in facts.values())
-    owned = sum(len(found.owned) for found in facts.values())
-    line = f"{counted(len(facts), 'machine')}: {owned} routes of ours"
-    more = f", {waiting} to be confirmed" if waiting else ", nothing waits for confirmation"
-    headers = ["machine", "owned", "displaced", "waits for confirmation"]
-    return f"{table(headers, rows)}\n\n{line}{more}"

@@ -4,9 +4,8 @@ from collections.abc import Callable, Collection, Mapping
 
 from tasks.common.errors import Status, Stop
 from tasks.common.signals import Interrupts
-from tasks.common.text import listed
+from tasks.common.text import counted, listed
 from tasks.facts.model import Facts
-from tasks.reports.plan import counted
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
 from tasks.undo import recovery

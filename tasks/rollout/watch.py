@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from time import monotonic
 
 from tasks.common.signals import Interrupts
+from tasks.common.text import few
 from tasks.common.values import Network
 from tasks.facts.complete import complete, usurpers
 from tasks.facts.gather import question
@@ -20,7 +21,6 @@ from tasks.facts.parse import read
 from tasks.persistence.backends import Files
 from tasks.planning.model import Allowed, MachinePlan, Plan
 from tasks.planning.reconcile import plan_routes
-from tasks.reports.plan import few
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
 from tasks.undo import recovery

@@ -15,7 +15,8 @@ from tasks.diagnosis.firewall import Drop
 from tasks.diagnosis.isolate import End, Trial, Trials, read_trials, schedule
 from tasks.diagnosis.links import settings_causes
 from tasks.diagnosis.model import Scene
-from tasks.diagnosis.path import mtu_causes, trial_causes
+from tasks.diagnosis.mtu import mtu_causes
+from tasks.diagnosis.path import trial_causes
 from tasks.facts.model import Facts
 from tests.builders import cluster, facts, wanted
 

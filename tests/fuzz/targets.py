@@ -34,7 +34,8 @@ from tasks.diagnosis.evidence import Evidence, read_evidence
 from tasks.diagnosis.isolate import Trials, read_trials, run_trials
 from tasks.diagnosis.links import pod_causes, settings_causes
 from tasks.diagnosis.model import Scene
-from tasks.diagnosis.path import mtu_causes, trial_causes
+from tasks.diagnosis.mtu import mtu_causes
+from tasks.diagnosis.path import trial_causes
 from tasks.diagnosis.result import Verification
 from tasks.diagnosis.routing import part_causes
 from tasks.discovery import sources
@@ -51,10 +52,12 @@ from tasks.planning.model import Allowed, Plan
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
 from tasks.reports.page import verify_page
-from tasks.reports.plan import dry_run_report, plan_json, plan_report, rollout_report
+from tasks.reports.plan import dry_run_report, plan_json, plan_report
+from tasks.reports.rollout import rollout_report
+from tasks.reports.status import history_report, status_report
 from tasks.reports.verify_formats import verify_json, verify_junit
 from tasks.reports.verify_table import verify_report
-from tasks.rollout.history import Histories, histories, history_report, status_report
+from tasks.rollout.history import Histories, histories
 from tasks.rollout.outcome import Outcome, read_outcome
 from tasks.rollout.result import NO_STEPS
 from tasks.rollout.steps import steps

@@ -62,7 +62,7 @@ def test_a_run_that_is_killed_leaves_every_machine_whole(
 LATE = """import os, signal, sys
 from fabric.main import program
 sys.path.insert(0, PROJECT)
-from tasks.reports import plan
+from tasks.reports import rollout
 from tasks.rollout import transaction
 called = WHERE.NAME
 def call(*given):
@@ -92,7 +92,7 @@ def test_ctrl_c_after_the_confirmation_does_not_hide_that_it_came(make_lab: Make
     """It was once told as `nothing was changed`; the soak found it."""
     lab = make_lab(tutorial())
     before = lab.tables()
-    out = ok(signalled(lab, "plan", "rollout_report"))
+    out = ok(signalled(lab, "rollout", "rollout_report"))
     assert "done: 6 added on 3 machines" in out
     assert out.splitlines()[-1] == "done: 6 deleted on 3 machines"
     assert lab.tables() == before

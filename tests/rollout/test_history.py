@@ -1,6 +1,7 @@
 """The trail of runs: each machine's own, next to those of the others."""
 
-from tasks.rollout.history import Entry, ending_of_the_last, histories, history_report
+from tasks.reports.status import history_report
+from tasks.rollout.history import Entry, ending_of_the_last, histories
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Trouble
 from tests.builders import cluster

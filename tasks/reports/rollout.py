@@ -1,0 +1,85 @@
+"""A rollout as it is printed: how each machine ended, and one line that says it for all."""
+
+from collections.abc import Iterable
+
+from tasks.common.text import MANY, counted, listed, table, wrapped
+from tasks.planning.model import Plan
+from tasks.rollout.result import Rollout
+
+from .plan import VERBS, file_counts, restored
+
+DONE = ("added", "replaced", "deleted")
+
+
+def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str]] = ()) -> str:
+    """How each machine ended, why where it matters, and one line that says it for all.
+
+    `silent` are pairs of workers whose pods have routes now and do not answer all the same.
+    """
+    plans = {m.name: m for m in plan.machines}
+    many = len(rollout.endings) > MANY
+    rows = [
+        [e.name, *(plans[e.name].count(verb) for verb in VERBS), e.state]
+        for e in rollout.endings
+        if not (many and e.state == "done")
+    ]
+    whys = "\n".join(f"{e.name}: {e.why}" for e in rollout.endings if e.why)
+    quiet = [f"{one} to {other}" for one, other in sorted(silent)]
+    why = f"; `fab verify` says why {counted(len(quiet), 'pair')} of workers fail" if quiet else ""
+    parts = [
+        table(["machine", *VERBS, "now"], rows) if rows else "",
+        whys,
+        *(wrapped([f"pods are silent all the same: {listed(quiet)}"]) if quiet else ()),
+        f"{_last_line(plan, rollout)}{why}",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _last_line(plan: Plan, rollout: Rollout) -> str:
+    if any(map(rollout.named, ("unconfirmed", "in doubt", "files not changed"))):
+        return _committed(rollout)
+    if unclear := _unclear(rollout):
+        return f"{unclear}; the others are as before"
+    if rollout.named("held"):
+        return f"held until {rollout.until}: `fab confirm` keeps it, `fab rollback --last` drops it"
+    if not rollout.whole:
+        return "all as before" if rollout.touched else "nothing was changed"
+    skipped = f"; skipped {', '.join(plan.skipped)}" if plan.skipped else ""
+    if plan.empty:
+        no_run = ": no machine remembers a run"  # for `rollback --last`
+        right = sum(len(m.right) for m in plan.machines)
+        routes = f": {counted(right, 'route')} right" if right else ""
+        where = f" on {counted(len(plan.machines), 'machine')}" if plan.machines else no_run
+        return f"nothing to do{where}{routes}{skipped}"
+    past = [(plan.count(verb), done) for verb, done in zip(VERBS, DONE, strict=True)]
+    past.append((restored(plan), "restored"))
+    files = [f"{counted(number, 'file')} {done}" for number, _, done in file_counts(plan)]
+    did = ", ".join([*(f"{number} {done}" for number, done in past if number), *files])
+    return (
+        f"done: {did or 'records removed'} on {counted(len(rollout.endings), 'machine')}{skipped}"
+    )
+
+
+def _unclear(rollout: Rollout) -> str:
+    """Which machines of a run that goes back are not known to be as before, or known not to be."""
+    stuck, unknown = (", ".join(rollout.named(state)) for state in ("not as before", "unknown"))
+    parts = [
+        f"NOT as before: {stuck}" if stuck else "",
+        f"unknown: {unknown}, as before by {rollout.until}" if unknown else "",
+    ]
+    return "; ".join(filter(None, parts))
+
+
+def _committed(rollout: Rollout) -> str:
+    """The last line of a run that not every machine is known to have kept."""
+    states = ("in doubt", "unconfirmed", "files not changed")
+    doubtful, back, lacking = (", ".join(rollout.named(state)) for state in states)
+    if not (doubtful or back):
+        return f"committed, but {lacking} could not change its files: run the same again"
+    if not doubtful:
+        return f"committed, but {back} is as before by {rollout.until}: run apply-routes again"
+    late = f"; {back} is as before by then" if back else ""
+    return (
+        f"committed, but {doubtful} is in doubt: kept, or as before by {rollout.until}{late};"
+        " run apply-routes again"
+    )

@@ -1,0 +1,50 @@
+"""What waits and what has happened, as it is printed."""
+
+from collections.abc import Mapping
+
+from tasks.common.text import counted, listed, table
+from tasks.facts.model import Facts
+from tasks.facts.run_order import Row, merged
+from tasks.rollout.history import Entry
+
+
+def history_report(found: Mapping[str, list[Entry]], number: int) -> str:
+    """The last runs of each machine as one table: machines that fared alike share a row."""
+    chosen: set[str] = set()
+    where: dict[Row, list[tuple[str, str]]] = {}
+    rows: dict[str, dict[str, list[Row]]] = {}  # of each run, by machine
+    for name, entries in found.items():
+        chosen.update(list(dict.fromkeys(e.run for e in reversed(entries)))[:number])
+        for e in entries:
+            where.setdefault(e.row, []).append((e.time, name))
+            rows.setdefault(e.run, {}).setdefault(name, []).append(e.row)
+    if not where:
+        return "no run has changed anything yet"
+    runs = merged([(e.run,) for e in es if e.run in chosen] for es in found.values())
+    return table(
+        ["ended (UTC)", "who", "what", "ended", "on"],
+        [
+            [max(time for time, _ in where[row]), *row[1:], listed(n for _, n in where[row])]
+            for (run,) in runs
+            for row in merged(rows[run].values())
+        ],
+    )
+
+
+def status_report(facts: Mapping[str, Facts]) -> str:
+    """Per machine what is owned, and what waits."""
+    rows = []
+    for name, found in facts.items():
+        waits = "-"
+        if found.pending is not None:
+            waits = f"{found.pending.what}, until {found.pending.until}"
+            if found.pending.failed:
+                waits = f"{found.pending.what}, which could not be taken back"
+        kept = sum(len(d.routes) for d in found.displaced)
+        rows.append([name, len(found.owned), kept, waits])
+    waiting = sum(found.pending is not None for found in facts.values())
+    owned = sum(len(found.owned) for found in facts.values())
+    line = f"{counted(len(facts), 'machine')}: {owned} routes of ours"
+    more = f", {waiting} to be confirmed" if waiting else ", nothing waits for confirmation"
+    headers = ["machine", "owned", "displaced", "waits for confirmation"]
+    return f"{table(headers, rows)}\n\n{line}{more}"
