@@ -8,13 +8,14 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Literal
 
-from tasks.common.values import Network, address
+from tasks.common.values import NAME, Network, address
 from tasks.inventory.model import Cluster, Machine, Role
 
 from .candidates import agreed, distinct, likely_internal, listing, shared_links, without_shared
 from .model import Field, Found, Value
 
 State = Literal["same", "new", "differs", "open"]
+NO_NAME = "hosts.toml can hold no such name, and nothing is asked by it: rename it; left out"
 NO_PODS = "names no pod CIDR; if it is to own none: --controllers with its name"
 FIELDS: tuple[Field, ...] = ("public_ip", "internal_ip", "pod_cidr")
 
@@ -125,6 +126,9 @@ def combine(
     notes: dict[str, list[str]] = defaultdict(list)  # what to know, and of which machines
     for name in _in_order(by_name, held):
         here, machine = kept[name], held.get(name)
+        if not (machine or re.fullmatch(NAME, name)):
+            notes[NO_NAME].append(name)
+            continue
         role = machine.role if machine else _role(name, by_name[name], controllers)
         if role is None:
             notes[f"{'; '.join(_notes(here))}: left out"].append(name)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.discovery.gather import around, drafted, edit_of
-from tasks.discovery.merge import Discovery, Row, Selection, combine, shared_names
+from tasks.discovery.merge import NO_NAME, Discovery, Row, Selection, combine, shared_names
 from tasks.discovery.model import Found, Value, internal_ips, pod_cidrs, public_ips
 from tasks.inventory.model import Cluster, Machine
 from tasks.reports.discovery import asked
@@ -324,6 +324,16 @@ def test_the_network_of_an_answer_is_taken_on_the_other_machines(
 
 
 # Machines that are new, gone, or something else than hosts.toml says
+
+
+@pytest.mark.parametrize("name", ["a$(id)", "a b", "root@a", "-a", "a:22", "a" * 254])
+def test_a_new_machine_is_left_out_whose_name_hosts_toml_cannot_hold(name: str) -> None:
+    nodes = [kubectl(name, "", "10.200.0.0/24"), kubectl("w-2", "10.240.0.2", "10.200.2.0/24")]
+    of = combine(nodes, None, {})
+    assert of.new == ("w-2",)
+    assert {r.machine for r in of.rows} == set(of.roles) == {"w-2"}
+    assert [m.name for m in drafted(of, PATH, None).machines] == ["w-2"]
+    assert of.notes == (f"{name}: {NO_NAME}",)
 
 
 def test_new_machines_come_in_natural_order_and_have_a_way_in() -> None:
