@@ -4,9 +4,12 @@ tests/test_linear.py counts what they do, tests/bench/growth.py times them.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from itertools import permutations
 from typing import cast
+
+from invoke import Context
 
 from tasks.connectivity.ping import Target, read_report
 from tasks.connectivity.verdict import Pair
@@ -18,10 +21,13 @@ from tasks.diagnosis.mtu import mtu_causes
 from tasks.diagnosis.path import trial_causes
 from tasks.diagnosis.routing import part_causes
 from tasks.discovery.merge import Selection, combine
-from tasks.discovery.model import Found, internal_ips
-from tasks.facts.complete import complete
+from tasks.discovery.model import Found, Request, internal_ips
+from tasks.discovery.sources import ask
+from tasks.facts.complete import complete, usurpers
 from tasks.facts.model import Facts
 from tasks.facts.parse import read
+from tasks.facts.pod_cidrs import Claim
+from tasks.facts.providers import machine_notes
 from tasks.facts.run_order import last_run
 from tasks.planning.model import Allowed
 from tasks.planning.reconcile import plan_routes
@@ -88,6 +94,15 @@ SAID: dict[str, Callable[[int], str]] = {
     ),
     "addresses": lambda n: answer(
         0, *(f"2: {DEV}    inet 10.241.{k // 256}.{k % 256}/16 scope global" for k in range(n))
+    ),
+    "routed networks": lambda n: answer(
+        0,
+        *(f"2: {DEV}    inet 10.241.{k // 256}.{k % 256}/32 scope global" for k in range(n)),
+        *(
+            f"unicast 10.9.{k // 256}.{k % 256} via 10.8.{k // 256}.{k % 256} dev {DEV}"
+            " table main proto static"
+            for k in range(n)
+        ),
     ),
     "bridges": lambda n: answer(
         0,
@@ -170,7 +185,7 @@ def _planning(of: Callable[[int], str], allowed: Allowed) -> Callable[[int], Job
             whole, _ = complete(OF, found := _asked(text))
             ways_back = plan_rollback(whole, found), plan_last(whole, found, last_run(found))
             for plan in (plan_routes(whole, found, allowed), *ways_back):
-                plan_report(plan)
+                plan_report(plan, machine_notes(found, whole.pod_networks))
                 plan_json(plan, whole)
                 dry_run_report(plan)
 
@@ -237,21 +252,21 @@ def _pings(number: int) -> Job:
     return lambda: read_report(text, targets)
 
 
-class _Historian:
-    """Stands for a fleet whose machines all keep the same trail."""
+class _Alike:
+    """Stands for a fleet whose machines all say the same."""
 
     cluster = OF
 
     def __init__(self, text: str) -> None:
         self._text = text
 
-    def ask(self, scripts: Mapping[str, str]) -> dict[str, str]:
+    def ask(self, scripts: Mapping[str, str], _doing: str = "") -> dict[str, str]:
         return dict.fromkeys(scripts, self._text)
 
 
 def _history(runs: int) -> Job:
     lines = (f"2025-01-01T00:00:00\t{k:08}T000000-ab\tan\tapply\tkept" for k in range(runs))
-    fleet = cast(Fleet, _Historian("\n".join(lines)))
+    fleet = cast(Fleet, _Alike("\n".join(lines)))
     return lambda: history_report(histories(fleet, skip_unreachable=False).entries, 20)
 
 
@@ -265,6 +280,30 @@ def _discovering(number: int) -> Job:
         combine([one for one in found if Selection(OF).takes(one)], OF, {})
 
     return job
+
+
+def _asking_for_addresses(number: int) -> Job:
+    """Of machines whose addresses, and pod CIDRs, are many."""
+    kubelet = [f"podCIDR: 10.9.{k // 256}.{k % 256}/32" for k in range(number)]
+    addresses = (
+        f"2: {DEV}    inet 10.8.{k // 256}.{k % 256}/16 scope global" for k in range(number)
+    )
+    text = answer(0, *addresses, **{"kubelet_/var/lib/kubelet/config.yaml": kubelet})
+    request = Request(Context(), fleet=lambda: cast(Fleet, _Alike(text)))
+    return lambda: list(ask("ssh", request))
+
+
+def _absent(number: int) -> Job:
+    """Of which one worker has many routes, and many have claims."""
+    whole = cluster(number // 5 + 2)
+    of = replace(whole, machines=tuple(replace(m, pod_cidrs=()) for m in whole.machines))
+    found = {
+        m.name: facts(k, claims=(Claim("kubelet", m.pod_cidrs),))
+        for k, m in enumerate(whole.machines[1:], 1)
+    }
+    stray = read(answer(1, *(r.replace(node(9), "10.250.0.9") for r in _owned_elsewhere(number))))
+    found["worker-1"] = replace(found["worker-1"], routes=stray.routes)
+    return lambda: usurpers(of, found)
 
 
 def _reading(of: Callable[[int], str]) -> Callable[[int], Job]:
@@ -287,6 +326,8 @@ READING: dict[str, Callable[[int], Job]] = {
     "pings, by targets": _pings,
     "history, by runs": _history,
     "discovery, by addresses and machines": _discovering,
+    "discovery over ssh, by addresses and pod CIDRs": _asking_for_addresses,
+    "claims to an absent worker's pods, by workers and routes": _absent,
 }
 # What verify does not look at where pairs fail.
 UNSEEN = "kept", "CNI ranges", "kubelet's", "displaced", "last", "next hop groups", "files"

@@ -1,12 +1,13 @@
 """Completing the cluster with what only its machines know; where they disagree. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
 from tasks.common.text import first, listed
 from tasks.common.values import Address, Interface, Network, host, within
 from tasks.inventory.model import Cluster, Machine
+from tasks.iproute.table import Prefixes
 from tasks.persistence.backends import Way, ways_in
 
 from .model import Facts
@@ -61,29 +62,38 @@ def _usurped(
     """
     absent = _unheard(cluster, facts)
     unsaid = {w.name for w in cluster.workers if not w.pod_cidrs}
-    claims = [
-        (m.name, cidr)
-        for m in machines
-        if m.name in unsaid and m.internal_ips
-        for cidr in m.pod_cidrs
-    ]
-    if not (absent and claims):
+    claimants: dict[Network, list[str]] = {}
+    for m in machines:
+        if m.name in unsaid and m.internal_ips:
+            for cidr in m.pod_cidrs:
+                claimants.setdefault(cidr, []).append(m.name)
+    if not (absent and claimants):
         return {}
     here = {ip for m in machines if m.name in facts for ip in m.internal_ips}
-    ways: dict[Way, list[str]] = {}
+    ways: dict[Network, dict[Address, list[str]]] = {}
     for name, found in facts.items():
-        for way in _ways(found):
-            if way[1] not in here:
-                ways.setdefault(way, []).append(name)
+        for prefix, via in _ways(found):
+            if via not in here:
+                ways.setdefault(prefix, {}).setdefault(via, []).append(name)
     usurped: dict[str, list[str]] = {}
-    for name, cidr in claims:
-        usurped.setdefault(name, []).extend(
-            f"names pod CIDR {cidr} as its own, but {listed(where)} routes {prefix} via {via},"
-            f" which may be {listed(absent)}, not asked: write pod_cidr in hosts.toml"
-            for (prefix, via), where in ways.items()
-            if within(prefix, (cidr,)) or within(cidr, (prefix,))
-        )
-    return {name: lines for name, lines in usurped.items() if lines}
+    for cidr, prefix in _overlaps(claimants, ways):
+        for name in claimants[cidr]:
+            usurped.setdefault(name, []).extend(
+                f"names pod CIDR {cidr} as its own, but {listed(where)} routes {prefix} via {via},"
+                f" which may be {listed(absent)}, not asked: write pod_cidr in hosts.toml"
+                for via, where in ways[prefix].items()
+            )
+    return {name: first(lines, MOST) for name, lines in usurped.items()}
+
+
+def _overlaps(
+    some: Collection[Network], others: Collection[Network]
+) -> Iterator[tuple[Network, Network]]:
+    """Each pair, of one network and another of the others, in which one holds the other."""
+    yield from ((one, one) for one in some if one in others)
+    ours, theirs = Prefixes(some), Prefixes(others)
+    yield from ((one, other) for other in others for one in ours.around(other))
+    yield from ((one, other) for one in some for other in theirs.around(one))
 
 
 def _ways(facts: Facts) -> set[Way]:

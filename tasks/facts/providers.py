@@ -5,12 +5,16 @@ Pure.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.common.values import Network
+from tasks.common.text import first, listed
+from tasks.common.values import Address, Network
 
 from .model import Facts
+
+MOST = 5  # addresses of one machine that lines are about, past which they are counted
 
 
 @dataclass(frozen=True)
@@ -96,31 +100,40 @@ def provider_of(facts: Facts) -> str:
     )
 
 
-def routed(facts: Facts) -> Iterator[str]:
+def routed(facts: Facts) -> list[str]:
     """Why a machine's network is routed, where one of its own addresses shows that it is.
 
     Such an address is alone on its link (/32, or /128 in IPv6), and another network is reached
     by a gateway on it.
     """
+    reached: dict[tuple[str, int], set[Address]] = defaultdict(set)
+    by_default: dict[tuple[str, int], set[Address]] = defaultdict(set)
+    for route in facts.routes:
+        for hop in route.hops if route.table == "main" else ():
+            if hop.via is not None:
+                ways = reached if route.prefix.prefixlen else by_default
+                ways[hop.dev, route.prefix.version].add(hop.via)
+    behind = {way: _listed(gateways) for way, gateways in reached.items()}
+    # A public address may be alone on its link anywhere, behind a default route.
+    behind_private = {
+        way: _listed(reached[way] | by_default[way]) for way in {**reached, **by_default}
+    }
+    lines = []
     for device, own in facts.addresses:
         if own.network.prefixlen != own.max_prefixlen or own.is_loopback or own.is_link_local:
             continue
-        gateways = {
-            hop.via
-            for route in facts.routes
-            if route.table == "main" and route.prefix.version == own.version
-            for hop in route.hops
-            if hop.dev == device
-            and hop.via is not None
-            # A public address may be alone on its link anywhere, behind a default route.
-            and (route.prefix.prefixlen or own.is_private)
-        }
-        for gateway in sorted(gateways, key=int):
-            yield (
-                f"{own} on {device} is alone on its link, behind {gateway}: this network is"
+        gateways = (behind_private if own.is_private else behind).get((device, own.version))
+        if gateways:
+            lines.append(
+                f"{own} on {device} is alone on its link, behind {gateways}: this network is"
                 " routed, no worker can be next hop to another; its provider's own routes lead"
                 " to pods"
             )
+    return first(lines, MOST)
+
+
+def _listed(gateways: Iterable[Address]) -> str:
+    return listed(map(str, sorted(gateways, key=int)))
 
 
 def notes(providers: Iterable[str], pods: Sequence[Network]) -> list[str]:

@@ -416,6 +416,16 @@ def test_words_of_a_provider_are_bounded_and_printable(tmp_path: Path) -> None:
     assert "".join((one.name, *one.tags)).isprintable()
 
 
+def test_values_of_one_machine_are_bounded(tmp_path: Path) -> None:
+    addresses = [
+        {"type": "private", "ip_address": f"10.0.{k // 200}.{k % 200}"} for k in range(3000)
+    ]
+    droplet = {"name": "w", "networks": {"v4": addresses}}
+    api.stand_in(tmp_path, "doctl", f"print({json.dumps([droplet])!r})")
+    (one,) = found("doctl")
+    assert len(one.values) == 1000
+
+
 def found_in(directory: Path, source: str) -> list[Found]:
     before = Path.cwd()
     os.chdir(directory)

@@ -57,9 +57,18 @@ def test_an_address_alone_on_its_link_behind_a_gateway(
     machine = facts(
         0, addresses=(("enp7s0", ip_interface(address)),), routes=(route(f"{line} proto static"),)
     )
-    lines = list(routed(machine))
+    lines = routed(machine)
     assert len(lines) == shown
     assert all("this network is routed" in text for text in lines)
+
+
+def test_many_addresses_alone_on_their_links_are_counted() -> None:
+    vias = [f"10.9.{k}.0/24 via 10.8.0.{k} dev enp7s0 proto static" for k in range(1, 9)]
+    addresses = tuple(("enp7s0", ip_interface(f"10.0.0.{k}/32")) for k in range(1, 9))
+    lines = routed(facts(0, addresses=addresses, routes=tuple(map(route, vias))))
+    assert lines[0].startswith("10.0.0.1/32 on enp7s0 is alone on its link, behind 10.8.0.1, ")
+    assert "10.8.0.3 and 5 more: this network is routed" in lines[0]
+    assert (len(lines), lines[-1]) == (6, "and 3 more")
 
 
 def test_a_plan_is_told_of_each_provider_once_and_of_each_machine() -> None:

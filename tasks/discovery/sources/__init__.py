@@ -11,6 +11,7 @@ from tasks.common.values import shown
 from tasks.discovery.model import Found, Request
 
 MOST_MACHINES = 5000  # of one source
+MOST_VALUES = 1000  # of one machine
 MOST_TAGS = 1000  # of one machine
 MOST_WORDS = 500  # characters of a name, a tag or a note
 
@@ -52,7 +53,9 @@ def _printable(found: Found) -> Found:
     return replace(
         found,
         name=shown(found.name, MOST_WORDS),
-        values=tuple(replace(value, place=shown(value.place)) for value in found.values),
+        values=tuple(
+            replace(value, place=shown(value.place)) for value in found.values[:MOST_VALUES]
+        ),
         tags=tuple(shown(tag, MOST_WORDS) for tag in found.tags[:MOST_TAGS]),
         notes=tuple(shown(note, MOST_WORDS) for note in found.notes),
     )

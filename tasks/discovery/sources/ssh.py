@@ -14,6 +14,7 @@ from tasks.facts.model import Facts
 from tasks.facts.providers import provider_of, routed
 from tasks.facts.survey import ask
 from tasks.inventory.model import Cluster
+from tasks.iproute.table import Prefixes
 
 USURPED = (
     "names a pod CIDR as its own that others have routes to by a machine that was not asked:"
@@ -49,12 +50,11 @@ def machines(request: Request) -> Iterator[Found]:
 
 
 def _internal_ips(cluster: Cluster, facts: Facts) -> Iterator[Value]:
-    pods = tuple(network for claim in facts.claims for network in claim.networks)
+    pods = Prefixes(network for claim in facts.claims for network in claim.networks)
     for device, own in own_addresses(cluster, facts, {facts.pod_bridge}):
-        address = host(own.ip)
         # A bridge may be the node's own, such as vmbr0, or Docker's: node_networks tell.
-        other = device in facts.bridges and not within(address, cluster.node_networks)
-        if not (other or within(address, pods)):
+        other = device in facts.bridges and not within(host(own.ip), cluster.node_networks)
+        if not (other or pods.over(own.ip)):
             yield Value("internal_ip", own.version, str(own.ip), device, own.network)
 
 
