@@ -301,7 +301,8 @@ def _absent(number: int) -> Job:
         m.name: facts(k, claims=(Claim("kubelet", m.pod_cidrs),))
         for k, m in enumerate(whole.machines[1:], 1)
     }
-    stray = read(answer(1, *(r.replace(node(9), "10.250.0.9") for r in _owned_elsewhere(number))))
+    way = f"via 10.250.0.9 dev {DEV} table main proto 214"
+    stray = read(answer(1, *(f"unicast 10.9.{k // 256}.{k % 256} {way}" for k in range(number))))
     found["worker-1"] = replace(found["worker-1"], routes=stray.routes)
     return lambda: usurpers(of, found)
 
