@@ -208,9 +208,10 @@ def _refuse_identities(c: Context, names: list[str]) -> None:
     for identity in map(str, c.config.authentication.identities):
         try:
             private_key(Path(identity).expanduser())
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # ~ of a user that there is not
+            why = error.strerror if isinstance(error, OSError) else "there is no such home"
             raise Stop(
-                f"-i {identity}: cannot be used: {error.strerror}; it names a key to log in with."
+                f"-i {identity}: cannot be used: {why}; it names a key to log in with."
                 " Nothing was run\n"
                 f"another hosts.toml is named after the task: fab {names[0]} --inventory {identity}"
             ) from None

@@ -108,6 +108,13 @@ def test_an_identity_that_is_an_inventory_is_refused_before_anything_runs(
     assert len(done.stderr.splitlines()) == 2
 
 
+def test_an_identity_in_nobodys_home_is_refused_in_plain_lines(tmp_path: Path) -> None:
+    done = plan(tmp_path, "-i", "~nobody-has-this-name/key")
+    assert done.returncode == 1
+    assert done.stderr.startswith("-i ~nobody-has-this-name/key: cannot be used: there is no such")
+    assert len(done.stderr.splitlines()) == 2
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without a name")
 def test_a_user_without_a_name_is_asked_for_one(tmp_path: Path) -> None:
     """A container that runs as any number at all has such users."""
