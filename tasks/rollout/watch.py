@@ -1,8 +1,9 @@
 """A cluster kept true: every few seconds each machine is asked, and what it lost is put back.
 
-Each machine is asked by a thread of its own, so that one that hangs holds up no other; what is
-lost is put back one machine after the other, with the guards of every run but the pings. Nothing
-is deleted here, and nothing that another hand has put there is replaced.
+Each machine is asked, and what it says is read, by a thread of its own, so that one that hangs, or
+says much, holds up no other; what is lost is put back one machine after the other, with the guards
+of every run but the pings. Nothing is deleted here, and nothing that another hand has put there is
+replaced.
 """
 
 import queue
@@ -98,7 +99,7 @@ class _Watch:
         for connection in self._connections.values():  # also while one is mended: others wait
             timeouts = connection.config.timeouts
             timeouts.command = timeouts.command or LOOK
-        self._answers: queue.Queue[tuple[str, str | Trouble]] = queue.Queue()
+        self._answers: queue.Queue[tuple[str, Facts | Trouble]] = queue.Queue()
         self._asked: set[str] = set()
         self._facts: dict[str, Facts] = {}
         self._losses = {name: Losses() for name in names}
@@ -112,7 +113,7 @@ class _Watch:
 
     def _ask(self, name: str) -> None:
         try:
-            answer: str | Trouble = self._fleet.run(name, self._script)
+            answer: Facts | Trouble = _facts(self._fleet.run(name, self._script))
         except Trouble as trouble:
             self._connections[name].close()  # the next look makes a new one
             answer = trouble
@@ -129,15 +130,9 @@ class _Watch:
         finally:
             self._asked.discard(name)
 
-    def _answered(self, name: str, answer: str | Trouble) -> bool:
-        try:
-            if isinstance(answer, Trouble):
-                raise answer
-            found = read(answer)
-            if found.missing:
-                raise Trouble(f"{', '.join(found.missing)} not found there")
-        except (Trouble, ValueError) as trouble:
-            self._tell(name, [f"cannot be asked: {trouble}"])
+    def _answered(self, name: str, found: Facts | Trouble) -> bool:
+        if isinstance(found, Trouble):
+            self._tell(name, [f"cannot be asked: {found}"])
             return False
         facts = {**self._facts, name: found}
         for usurper in usurpers(self._fleet.cluster, facts):
@@ -184,6 +179,15 @@ class _Watch:
         if before and not now:
             self._say(name, "all is well again")
         self._told[name] = now
+
+
+def _facts(answer: str) -> Facts | Trouble:
+    """What a machine says of itself; Trouble where that is of no use."""
+    try:
+        found = read(answer)
+    except ValueError as error:
+        return Trouble(str(error))
+    return Trouble(f"{', '.join(found.missing)} not found there") if found.missing else found
 
 
 def watch(fleet: Fleet, every: float, say: Say) -> None:

@@ -1,5 +1,6 @@
 """What `fab watch` puts back, what it leaves alone, and when it gives up."""
 
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import ip_network
@@ -72,6 +73,10 @@ class NoFleet:
 
     cluster = cluster(4)
 
+    def run(self, name: str, script: str) -> str:
+        """What is read of it is put into a test's mouth, too."""
+        return name
+
     def connections(self, names: Iterable[str]) -> dict[str, SimpleNamespace]:
         timeouts = SimpleNamespace(command=None)
         return {n: SimpleNamespace(config=SimpleNamespace(timeouts=timeouts)) for n in names}
@@ -82,7 +87,6 @@ def test_what_cannot_be_put_back_is_said_once_and_tried_again(
 ) -> None:
     said: list[str] = []
     ends = [False, False, True]
-    monkeypatch.setattr(watching, "read", lambda _: facts(0, wanted(2), kept=KEPT))
     monkeypatch.setattr(
         watching,
         "roll_out",
@@ -90,7 +94,7 @@ def test_what_cannot_be_put_back_is_said_once_and_tried_again(
     )
     watch = watching._Watch(NoFleet(), lambda _name, what: said.append(what))  # type: ignore[arg-type]
     for _ in range(3):
-        watch._answered("worker-0", "")
+        watch._answered("worker-0", facts(0, wanted(2), kept=KEPT))
     assert ends == []
     assert said == [
         f"not put back: no disk: {KEPT[0]}",
@@ -114,10 +118,31 @@ def test_who_names_an_absent_workers_pod_cidr_is_not_believed_and_holds_up_no_ot
         cluster(3), machines=tuple(replace(m, pod_cidrs=()) for m in cluster(3).machines)
     )
     said: list[str] = []
-    monkeypatch.setattr(watching, "read", answers.__getitem__)
     monkeypatch.setattr(watching, "roll_out", lambda *_: pytest.fail("something was put back"))
     watch = watching._Watch(fleet, lambda name, what: said.append(f"{name}: {what}"))  # type: ignore[arg-type]
     for name in ("worker-1", "worker-0", "worker-1", "worker-0"):
-        watch._answered(name, name)
+        watch._answered(name, answers[name])
     (line,) = said
     assert line.startswith("worker-1: is not as in hosts.toml: worker-1: names pod CIDR")
+
+
+def test_what_takes_long_to_read_holds_up_no_other_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_it = threading.Event()
+
+    def read(answer: str) -> Facts:
+        if answer == "worker-1":
+            read_it.wait(30)
+        return facts(0, missing=(answer,))
+
+    told: list[str] = []
+    monkeypatch.setattr(watching, "read", read)
+    watch = watching._Watch(NoFleet(), lambda name, _: told.append(name))  # type: ignore[arg-type]
+    watch.look()
+    try:
+        for _ in range(3):
+            watch.answer(30)
+        assert sorted(told) == ["worker-0", "worker-2", "worker-3"]
+    finally:
+        read_it.set()
+    watch.answer(30)
+    assert told[3:] == ["worker-1"]
