@@ -5,6 +5,7 @@ passed over, as OpenSSH does; paramiko's own reader gives up on the whole file.
 """
 
 import base64
+import errno
 import hashlib
 import hmac
 import os
@@ -16,7 +17,11 @@ from threading import Lock
 
 from paramiko import MissingHostKeyPolicy, PKey, SSHClient, SSHException
 
+from tasks.common.errors import Stop
+from tasks.common.files import content
 from tasks.inventory.model import HostKeys
+
+MOST = 64 << 20  # bytes of a known_hosts file
 
 # ssh_config(5), StrictHostKeyChecking; `ask` is strict, since nobody can be asked for each of many.
 _THEIRS: dict[str, HostKeys] = {"accept-new": "accept-new", "no": "off", "off": "off", "": "off"}
@@ -62,12 +67,14 @@ def _hash_matches(hashed: str, host: str) -> bool:
 
 
 def read_lines(files: Iterable[Path]) -> list[Line]:
-    """All readable lines of the files that are there."""
+    """All readable lines of the files that are there; Stop where one is too large to be read."""
     lines = []
     for file in files:
         try:
-            text = file.read_text(errors="replace")
-        except OSError:
+            text = content(file, MOST).decode(errors="replace")
+        except OSError as error:
+            if error.errno == errno.EFBIG:  # it may hold what hosts are known by
+                raise Stop(f"{file}: cannot be read: {error.strerror}") from None
             continue
         for number, text_line in enumerate(text.splitlines(), 1):
             words = text_line.split()

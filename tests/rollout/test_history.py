@@ -44,6 +44,14 @@ def test_what_one_machine_remembers_hides_nothing_of_the_others() -> None:
     assert "3 add" in told(LIES, line(FIRST, "2 add") + line(SECOND, "3 add"), number=1)
 
 
+def test_one_run_that_ended_in_many_ways_hides_nothing_of_the_others() -> None:
+    lies = "".join(line(FIRST, f"{n} lie") for n in range(600))
+    report = told(lies, line(FIRST, "2 add"))
+    assert "2 add" in report
+    assert report.count("lie") == 5
+    assert "599 lie" in report
+
+
 def test_a_machine_stands_beside_its_run_however_much_it_has_done_since() -> None:
     report = told(line(FIRST, "2 add") + LIES, line(FIRST, "2 add"))
     (row,) = (row for row in report.splitlines() if "2 add" in row)

@@ -3,14 +3,16 @@
 import base64
 import hashlib
 import hmac
+import os
 import stat
 from pathlib import Path
 
 import pytest
 from paramiko import Ed25519Key, PKey
 
+from tasks.common.errors import Stop
 from tasks.inventory.model import HostKeys
-from tasks.ssh.known_hosts import HostKeyRefused, KnownHosts
+from tasks.ssh.known_hosts import HostKeyRefused, KnownHosts, read_lines
 
 
 def key(number: int) -> PKey:
@@ -162,3 +164,22 @@ def test_what_neither_file_has_strict(
 ) -> None:
     known(tmp_path, mode=ours).check("host", GOOD, theirs)
     assert (tmp_path / "known_hosts").exists() == learned
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "directory"])
+def test_what_is_no_file_is_passed_over_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "known_hosts"
+    if kind == "fifo":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    else:
+        file.mkdir()
+    assert read_lines([file]) == []
+
+
+def test_a_file_too_large_to_be_read_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    with (tmp_path / "known_hosts").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(Stop, match="known_hosts: cannot be read: more than"):
+        read_lines([tmp_path / "known_hosts"])
