@@ -12,8 +12,9 @@ from tasks.common.values import Network
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.ssh.answer import sections
+from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Shell, Trouble
+from tasks.ssh.shell import Shell
 
 from .ping import SENT, Report, Target, ping_script, read_report
 from .probe import READY, Probe, probes
@@ -74,7 +75,7 @@ def run_through(
             gate.pass_by(machine)
 
 
-def heard(answers: Mapping[str, str | Trouble]) -> dict[str, dict[tuple[str, str], list[str]]]:
+def heard(answers: Mapping[str, str | MachineError]) -> dict[str, dict[tuple[str, str], list[str]]]:
     """The sections of each answer; of a machine that gives none that can be read, nothing."""
     found = {}
     for name, answer in answers.items():
@@ -126,10 +127,10 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
     troubles = []
     for name, answer in machines.meet({name: job(name) for name in own}, "pinging").items():
         try:
-            if isinstance(answer, Trouble):
+            if isinstance(answer, MachineError):
                 raise answer
             reports[name] = read_report(answer, targets[name])
-        except (Trouble, ValueError) as error:
+        except (MachineError, ValueError) as error:
             troubles.append(f"  {name}: {error}")
     if troubles:
         message = "\n".join(["these machines could not send their pings:", *troubles])

@@ -21,8 +21,8 @@ from tasks.facts.parse import read
 from tasks.persistence.backends import Files
 from tasks.planning.model import Allowed, MachinePlan, Plan
 from tasks.planning.reconcile import plan_routes
+from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Trouble
 from tasks.undo import recovery
 from tasks.undo.run import new_run
 
@@ -98,7 +98,7 @@ class _Watch:
         for connection in self._connections.values():  # also while one is mended: others wait
             timeouts = connection.config.timeouts
             timeouts.command = timeouts.command or LOOK
-        self._answers: queue.Queue[tuple[str, str | Trouble]] = queue.Queue()
+        self._answers: queue.Queue[tuple[str, str | MachineError]] = queue.Queue()
         self._asked: set[str] = set()
         self._facts: dict[str, Facts] = {}
         self._losses = {name: Losses() for name in names}
@@ -112,8 +112,8 @@ class _Watch:
 
     def _ask(self, name: str) -> None:
         try:
-            answer: str | Trouble = self._fleet.run(name, self._script)
-        except Trouble as trouble:
+            answer: str | MachineError = self._fleet.run(name, self._script)
+        except MachineError as trouble:
             self._connections[name].close()  # the next look makes a new one
             answer = trouble
         self._answers.put((name, answer))
@@ -129,14 +129,14 @@ class _Watch:
         finally:
             self._asked.discard(name)
 
-    def _answered(self, name: str, answer: str | Trouble) -> bool:
+    def _answered(self, name: str, answer: str | MachineError) -> bool:
         try:
-            if isinstance(answer, Trouble):
+            if isinstance(answer, MachineError):
                 raise answer
             found = read(answer)
             if found.missing:
-                raise Trouble(f"{', '.join(found.missing)} not found there")
-        except (Trouble, ValueError) as trouble:
+                raise MachineError(f"{', '.join(found.missing)} not found there")
+        except (MachineError, ValueError) as trouble:
             self._tell(name, [f"cannot be asked: {trouble}"])
             return False
         facts = {**self._facts, name: found}

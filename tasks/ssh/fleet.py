@@ -17,9 +17,9 @@ from tasks.common.progress import progress
 from tasks.inventory.model import Cluster
 
 from .connection import Connection, JumpHost
-from .errors import trouble, turned_away
+from .errors import MachineError, machine_error, turned_away
 from .login import Login
-from .shell import Shell, Talk, Trouble
+from .shell import Shell, Talk
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -56,7 +56,9 @@ class Fleet:
         self._connections: dict[str, Connection] = {}
         self._shells: dict[str, Shell] = {}
 
-    def ask(self, scripts: Mapping[str, str], doing: str = "asking") -> dict[str, str | Trouble]:
+    def ask(
+        self, scripts: Mapping[str, str], doing: str = "asking"
+    ) -> dict[str, str | MachineError]:
         """Run a script on each of the machines named, several at a time.
 
         `doing`: what is shown in a terminal to a person who waits for it.
@@ -66,14 +68,14 @@ class Fleet:
 
     def meet(
         self, jobs: Mapping[str, Callable[[Shell], str]], doing: str
-    ) -> dict[str, str | Trouble]:
+    ) -> dict[str, str | MachineError]:
         """Do a job on each of the machines named, all at once: they wait for each other."""
         opened = {name: self._opened(job) for name, job in jobs.items()}
         return self._each(opened, len(jobs), doing)
 
     def talks(
         self, scripts: Mapping[str, str], marker: str, doing: str
-    ) -> dict[str, Talk | str | Trouble]:
+    ) -> dict[str, Talk | str | MachineError]:
         """Begin a script on each of the machines named, as far as a line with this marker.
 
         Where a script ends before that, its answer.
@@ -97,7 +99,9 @@ class Fleet:
         jobs = {name: self._opened(begin(script)) for name, script in scripts.items()}
         return self._each(jobs, self.parallel, doing)
 
-    def tell(self, talks: Mapping[str, Talk], line: str, marker: str) -> dict[str, str | Trouble]:
+    def tell(
+        self, talks: Mapping[str, Talk], line: str, marker: str
+    ) -> dict[str, str | MachineError]:
         """Send a line to scripts under way, and hear each until its next line with this marker."""
 
         def job(talk: Talk) -> Callable[[Shell], str]:
@@ -117,21 +121,21 @@ class Fleet:
 
     def _each(
         self, jobs: Mapping[str, Callable[[Shell], T]], at_once: int, doing: str
-    ) -> dict[str, T | Trouble]:
+    ) -> dict[str, T | MachineError]:
         """Do a job in the shell of each machine named; the answers in the same order."""
         connections = self.connections(jobs)
 
-        def job(name: str) -> Callable[[], T | Trouble]:
-            def do() -> T | Trouble:
+        def job(name: str) -> Callable[[], T | MachineError]:
+            def do() -> T | MachineError:
                 try:
                     return jobs[name](shells[name])
                 except Exception as error:
-                    return trouble(connections[name], error)
+                    return machine_error(connections[name], error)
 
             return do
 
         shells = {name: self.shell(name) for name in jobs}
-        answers: dict[str, T | Trouble] = {}
+        answers: dict[str, T | MachineError] = {}
         with progress(doing, len(jobs)) as step:
             try:
                 answers.update(self._behind_closed_doors(connections))
@@ -156,12 +160,12 @@ class Fleet:
         return next(name for name, held in self._connections.items() if held is connection)
 
     def run(self, name: str, script: str) -> str:
-        """Run a script on one machine; raises Trouble."""
+        """Run a script on one machine; raises MachineError."""
         shell = self.shell(name)
         try:
             return self._opened(_runner(script))(shell)
         except Exception as error:
-            raise trouble(shell.connection, error) from error
+            raise machine_error(shell.connection, error) from error
 
     def close(self) -> None:
         """End all connections, and what is under way; what hangs is not waited for."""
@@ -190,7 +194,7 @@ class Fleet:
         return self._shells[name]
 
     def open(self, connection: Connection) -> None:
-        """Open a connection, and the jump hosts before it; raises Trouble where one of those fails.
+        """Open a connection and its jump hosts. Raises MachineError if a jump host fails.
 
         Where sshd is too busy to answer, it is asked again a little later.
         """
@@ -210,26 +214,30 @@ class Fleet:
         connection.open()
 
     def _open_door(self, gateway: JumpHost) -> None:
-        """Open a jump host, once for all who want it meanwhile; raises Trouble that names it."""
+        """Open a jump host, once for all who need it. Raises a MachineError that names it."""
 
         def act() -> None:
             try:
                 self.open(gateway)
-            except Trouble:
+            except MachineError:
                 raise  # of a jump host before it
             except Exception as error:
-                raise Trouble(f"jump host {gateway.host}: {trouble(gateway, error)}") from error
+                raise MachineError(
+                    f"jump host {gateway.host}: {machine_error(gateway, error)}"
+                ) from error
 
         gateway.opening.do(act)
 
-    def _behind_closed_doors(self, connections: Mapping[str, Connection]) -> dict[str, Trouble]:
+    def _behind_closed_doors(
+        self, connections: Mapping[str, Connection]
+    ) -> dict[str, MachineError]:
         """The machines whose jump host cannot be opened: found out once, before many want it."""
 
-        def job(gateway: JumpHost) -> Callable[[], Trouble | None]:
-            def do() -> Trouble | None:
+        def job(gateway: JumpHost) -> Callable[[], MachineError | None]:
+            def do() -> MachineError | None:
                 try:
                     self._open_door(gateway)
-                except Trouble as error:
+                except MachineError as error:
                     return error
                 return None
 

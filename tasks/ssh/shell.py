@@ -18,20 +18,13 @@ from time import monotonic, sleep
 import paramiko
 from fabric import Connection
 
-from tasks.common.values import lines, shown
+from tasks.common.values import lines
+
+from .errors import MachineError
 
 SESSION_TRIES = (0.1, 0.3, 1.0)  # seconds to wait where sshd's MaxSessions are all in use
 TIMEOUT = 60  # seconds for one answer; Fabric's own --command-timeout sets another
 MAX_ANSWER = 1 << 24  # bytes that a machine may say to one script, or before a shell answers
-MAX_TROUBLE = 1000  # characters
-
-
-class Trouble(Exception):
-    """A machine that cannot be asked: one plain line, what is wrong and what to do."""
-
-    def __init__(self, message: str) -> None:
-        """The message may hold the machine's own words."""
-        super().__init__(shown(message, MAX_TROUBLE))
 
 
 class Shell:
@@ -40,8 +33,8 @@ class Shell:
     A script is POSIX sh that defines `main`, whose stdin is /dev/null, and whose stderr is
     nobody's. SSH_CONNECTION is set, and `$$` is a process that outlives the script.
 
-    All raise Trouble where no shell or no sudo is to be had or an answer does not come, and what
-    paramiko raises where the connection breaks.
+    All methods raise MachineError if no shell starts, if sudo is refused, or if no answer comes in
+    time. They raise paramiko's exceptions if the connection breaks.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -87,9 +80,9 @@ class Shell:
                 wire.send(f"{password}\n", timeout)
                 found = wire.wait_for(words, timeout)
             if prompt and found == prompt:
-                raise Trouble("sudo does not accept the password")
+                raise MachineError("sudo does not accept the password")
             if found != ready:
-                raise Trouble(_why_no_shell(wire.text, sudo))
+                raise MachineError(_why_no_shell(wire.text, sudo))
             wire.send(
                 "unset TMOUT\n"  # where sh is bash, it would end what waits to be spoken to
                 "PATH=$PATH:/usr/sbin:/sbin LC_ALL=C SSH_CONNECTION=$1\nexport PATH LC_ALL\n",
@@ -109,7 +102,7 @@ class Shell:
             except paramiko.ChannelException:
                 if pause is not None:
                     sleep(pause)
-        raise Trouble(
+        raise MachineError(
             "sshd there allows no further session on a connection: set MaxSessions 4 or more in its"
             " sshd_config, or use --no-ping"
         )
@@ -161,7 +154,7 @@ class Talk(AbstractContextManager["Talk"]):
         try:
             self.say(line)
             if not self.wire.wait_for([f"\n{marker}", self._end], self._timeout):
-                raise Trouble("the answer broke off; ask again with `fab plan`")
+                raise MachineError("the answer broke off; ask again with `fab plan`")
         except BaseException:
             self.close()
             raise
@@ -175,7 +168,7 @@ class Talk(AbstractContextManager["Talk"]):
         _, begun, rest = self.wire.text.partition(self._begin)
         answer, ended, _ = rest.partition(self._end)
         if not (begun and ended):
-            raise Trouble("the answer broke off; ask again with `fab plan`")
+            raise MachineError("the answer broke off; ask again with `fab plan`")
         return _plain(answer)
 
 
@@ -207,7 +200,7 @@ class _Wire:
             self._channel.close()
 
     def send(self, text: str, timeout: float) -> None:
-        """Say something; raises Trouble where it is not taken in time."""
+        """Say something; raises MachineError where it is not taken in time."""
         deadline = monotonic() + timeout
         data = text.encode()
         while data:
@@ -228,7 +221,7 @@ class _Wire:
         except paramiko.SSHException as error:
             if monotonic() - started < timeout:
                 raise
-            raise Trouble(f"no answer within {timeout} seconds") from error
+            raise MachineError(f"no answer within {timeout} seconds") from error
         finally:
             silence.cancel()
 
@@ -254,22 +247,22 @@ class _Wire:
             self.heard += data
             if len(self.heard) > MAX_ANSWER:
                 self._channel.get_transport().close()  # it may go on for ever
-                raise Trouble(f"it says more than {MAX_ANSWER >> 20} MiB, which is no answer")
+                raise MachineError(f"it says more than {MAX_ANSWER >> 20} MiB, which is no answer")
 
     def _wait_until(self, deadline: float, timeout: float) -> None:
-        """Have the channel wait that long; raises Trouble where it has."""
+        """Have the channel wait that long; raises MachineError where it has."""
         left = deadline - monotonic()
         if left <= 0:
-            raise Trouble(f"no answer within {timeout} seconds")
+            raise MachineError(f"no answer within {timeout} seconds")
         self._channel.settimeout(left)
 
 
 def _plain(answer: str) -> str:
-    """An answer in printable lines; raises Trouble where one of them has no end."""
+    """An answer in printable lines; raises MachineError where one of them has no end."""
     try:
         return "\n".join(lines(answer))
     except ValueError as error:
-        raise Trouble(str(error)) from error
+        raise MachineError(str(error)) from error
 
 
 def _command(nonce: str, sudo: bool, password: bool) -> str:

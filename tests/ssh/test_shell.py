@@ -12,7 +12,8 @@ from typing import Any
 import paramiko
 import pytest
 
-from tasks.ssh.shell import Shell, Trouble
+from tasks.ssh.errors import MachineError
+from tasks.ssh.shell import Shell
 
 
 def connected(channel: Callable[[], Any]) -> Any:
@@ -44,7 +45,7 @@ class Silent:
 
 
 def test_an_sshd_that_does_not_start_the_command_is_given_up() -> None:
-    with pytest.raises(Trouble, match="no answer within 1 seconds"):
+    with pytest.raises(MachineError, match="no answer within 1 seconds"):
         Shell(connected(Silent)).run("main() { :; }")
 
 
@@ -136,7 +137,7 @@ def test_a_late_answer_is_none_to_the_next_line(local: tuple[Shell, list[Local]]
     slow = "main() { while echo; echo '== ready'; read -r seconds <&3; do sleep $seconds; done; }"
     with shell.talk(slow, timeout=1) as talk:
         assert talk.hear("== ready")
-        with pytest.raises(Trouble, match="no answer within 1 seconds"):
+        with pytest.raises(MachineError, match="no answer within 1 seconds"):
             talk.ask("2", "== ready")
         with pytest.raises(OSError, match="file descriptor"):
             talk.ask("0", "== ready")
@@ -157,7 +158,7 @@ def test_a_script_that_is_ended_gives_no_answer(
     local: tuple[Shell, list[Local]], script: str
 ) -> None:
     shell, channels = local
-    with pytest.raises(Trouble, match="broke off"):
+    with pytest.raises(MachineError, match="broke off"):
         shell.run(script)
     assert shell.run("main() { echo well; }") == "well\n"
     assert len(channels) == 2
