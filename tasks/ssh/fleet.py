@@ -20,6 +20,7 @@ from .connection import Connection, JumpHost
 from .errors import MachineError, machine_error, turned_away
 from .login import Login
 from .shell import Shell, Talk
+from .transcript import Transcript
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -53,6 +54,8 @@ class Fleet:
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks by itself
         self.cluster = cluster
         self._login = Login(cluster, config)
+        given = config.connect_kwargs
+        self._secrets = (config.sudo.password, given.get("passphrase"), given.get("password"))
         self._connections: dict[str, Connection] = {}
         self._shells: dict[str, Shell] = {}
 
@@ -130,6 +133,7 @@ class Fleet:
                 try:
                     return jobs[name](shells[name])
                 except Exception as error:
+                    self._transcript(name).failed(error)
                     return machine_error(connections[name], error)
 
             return do
@@ -165,6 +169,7 @@ class Fleet:
         try:
             return self._opened(_runner(script))(shell)
         except Exception as error:
+            self._transcript(name).failed(error)
             raise machine_error(shell.connection, error) from error
 
     def close(self) -> None:
@@ -190,8 +195,11 @@ class Fleet:
     def shell(self, name: str) -> Shell:
         """The shell on a machine, not yet started if it is new."""
         if name not in self._shells:
-            self._shells[name] = Shell(self.connection(name))
+            self._shells[name] = Shell(self.connection(name), self._transcript(name))
         return self._shells[name]
+
+    def _transcript(self, name: str) -> Transcript:
+        return Transcript(name, self._secrets)
 
     def open(self, connection: Connection) -> None:
         """Open a connection and its jump hosts. Raises MachineError if a jump host fails.

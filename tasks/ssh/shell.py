@@ -21,6 +21,7 @@ from fabric import Connection
 from tasks.common.values import lines
 
 from .errors import MachineError
+from .transcript import Transcript
 
 SESSION_TRIES = (0.1, 0.3, 1.0)  # seconds to wait where sshd's MaxSessions are all in use
 TIMEOUT = 60  # seconds for one answer; Fabric's own --command-timeout sets another
@@ -37,9 +38,10 @@ class Shell:
     time. They raise paramiko's exceptions if the connection breaks.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        """`connection` has to be open when a script is run."""
+    def __init__(self, connection: Connection, transcript: Transcript) -> None:
+        """`connection` must be open when a script is run."""
         self.connection = connection
+        self._transcript = transcript
         self._idle: _Wire | None = None
 
     def run(self, script: str, timeout: int = TIMEOUT) -> str:
@@ -72,7 +74,7 @@ class Shell:
         prompt = f"{nonce}%password" if sudo and password else None
         ready = f"{nonce}-ready\n"
         words = [ready, *([prompt] if prompt else [])]
-        wire = _Wire(self._session())
+        wire = _Wire(self._session(), self._transcript)
         try:
             wire.execute(_command(nonce, sudo, bool(prompt)), timeout)
             found = wire.wait_for(words, timeout)
@@ -175,8 +177,9 @@ class Talk(AbstractContextManager["Talk"]):
 class _Wire:
     """A channel to a process on a machine, and what was heard from it."""
 
-    def __init__(self, channel: paramiko.Channel) -> None:
+    def __init__(self, channel: paramiko.Channel, transcript: Transcript) -> None:
         self._channel = channel
+        self._transcript = transcript
         channel.set_combine_stderr(True)
         self.forget()
 
@@ -201,6 +204,7 @@ class _Wire:
 
     def send(self, text: str, timeout: float) -> None:
         """Say something; raises MachineError where it is not taken in time."""
+        self._transcript.sent(text)
         deadline = monotonic() + timeout
         data = text.encode()
         while data:
@@ -212,6 +216,7 @@ class _Wire:
 
     def execute(self, command: str, timeout: float) -> None:
         """Have sshd start a command; paramiko would wait for its word on that for ever."""
+        self._transcript.sent(command)
         started = monotonic()
         silence = Timer(timeout, self.close)
         silence.daemon = True
@@ -227,6 +232,13 @@ class _Wire:
 
     def wait_for(self, words: list[str], timeout: float) -> str:
         """Listen until one of these is said, and say which; empty where the process has ended."""
+        before = len(self.heard)
+        try:
+            return self._listen(words, timeout)
+        finally:
+            self._transcript.heard(self.heard[before:])
+
+    def _listen(self, words: list[str], timeout: float) -> str:
         deadline = monotonic() + timeout
         wanted = [word.encode() for word in words]
         longest = max(map(len, wanted))

@@ -7,6 +7,7 @@ from typing import Any, cast
 from tasks.inventory.model import Cluster
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Shell
+from tasks.ssh.transcript import Transcript
 from tests.hostile.wiretap import Conversation, Played
 
 
@@ -21,7 +22,7 @@ def heard(said: str) -> str:
         ),
         create_session=lambda: played.channel(""),
     )
-    return str(Shell(connection).run(script))
+    return str(Shell(connection, Transcript("")).run(script))
 
 
 class Deaf:

@@ -1,5 +1,6 @@
 """A machine that falls silent: nothing is waited for longer than a person has said."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -14,6 +15,9 @@ import pytest
 
 from tasks.ssh.errors import MachineError
 from tasks.ssh.shell import Shell
+from tasks.ssh.transcript import Transcript
+
+TRANSCRIPT = Transcript("worker-0")
 
 
 def connected(channel: Callable[[], Any]) -> Any:
@@ -46,7 +50,7 @@ class Silent:
 
 def test_an_sshd_that_does_not_start_the_command_is_given_up() -> None:
     with pytest.raises(MachineError, match="no answer within 1 seconds"):
-        Shell(connected(Silent)).run("main() { :; }")
+        Shell(connected(Silent), TRANSCRIPT).run("main() { :; }")
 
 
 class Local:
@@ -103,7 +107,7 @@ def local() -> Iterator[tuple[Shell, list[Local]]]:
         channels.append(Local())
         return channels[-1]
 
-    yield Shell(connected(channel)), channels
+    yield Shell(connected(channel), TRANSCRIPT), channels
     for made in channels:
         made.close()
 
@@ -116,6 +120,30 @@ def test_scripts_share_a_shell_and_nothing_else(local: tuple[Shell, list[Local]]
     assert client == "198.51.100.7"
     assert shell.run(second).split() == [number]
     assert len(channels) == 1
+
+
+def test_with_debug_what_is_said_is_logged(
+    local: tuple[Shell, list[Local]], caplog: pytest.LogCaptureFixture
+) -> None:
+    shell, _ = local
+    dialogue = "main() { echo; echo '== ready'; read -r word <&3; echo \"heard $word\"; }"
+    with caplog.at_level(logging.DEBUG, "tasks.ssh"), shell.talk(dialogue) as talk:
+        talk.hear("== ready")
+        talk.say("one")
+        talk.answer()
+    lines = caplog.text.splitlines()
+    said = [f"worker-0 > {dialogue}", "worker-0 < == ready", "worker-0 > one"]
+    assert [line for line in lines if line in said] == said
+    assert "worker-0 < heard one" in lines
+
+
+def test_what_came_before_a_timeout_is_logged(
+    local: tuple[Shell, list[Local]], caplog: pytest.LogCaptureFixture
+) -> None:
+    shell, _ = local
+    with caplog.at_level(logging.DEBUG, "tasks.ssh"), pytest.raises(MachineError):
+        shell.run("main() { echo half; sleep 2; }")
+    assert "worker-0 < half" in caplog.text.splitlines()
 
 
 def test_a_script_that_is_spoken_to_hears_the_end(local: tuple[Shell, list[Local]]) -> None:
@@ -183,4 +211,4 @@ def test_a_channel_that_is_gone_closes() -> None:
             raise EOFError
 
     with pytest.raises(EOFError):
-        Shell(connected(Gone)).run("main() { :; }")
+        Shell(connected(Gone), TRANSCRIPT).run("main() { :; }")
