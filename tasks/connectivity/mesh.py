@@ -1,26 +1,20 @@
 """All machines pinging each other at once: from probe to probe, every one kept until the end."""
 
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from tasks.common import values
 from tasks.common.errors import Stop
-from tasks.common.script import Script
 from tasks.common.values import Network
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.ssh.answer import sections
 from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Shell
 
 from .ping import SENT, Report, Target, ping_script, read_report
 from .probe import READY, Probe, probes
-
-GATE_TIMEOUT = 60  # seconds to wait for the slowest machine
-TIMEOUT = 3 * GATE_TIMEOUT  # seconds for all of it
 
 
 class Unheard(Stop):
@@ -30,49 +24,6 @@ class Unheard(Stop):
         """`reports`: those of the others."""
         super().__init__(message)
         self.reports = reports
-
-
-class Gate:
-    """Where the machines wait for each other, or until the slowest is given up."""
-
-    def __init__(self, marker: str, machines: Iterable[str]) -> None:
-        """`marker`: what a machine prints when it has come here."""
-        self.marker = marker
-        self._awaited = set(machines)
-        self._changed = threading.Condition()
-
-    def pass_by(self, machine: str) -> None:
-        """Do not wait for this machine any more."""
-        with self._changed:
-            self._awaited.discard(machine)
-            if not self._awaited:
-                self._changed.notify_all()
-
-    def wait(self) -> None:
-        """Return when every machine has come."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._awaited, GATE_TIMEOUT)
-
-
-def run_through(
-    shell: Shell, script: Script, machine: str, gates: Sequence[Gate], timeout: int
-) -> str:
-    """Run one machine's script through gate after gate, each when all machines are there.
-
-    Raises as `Shell.run` does.
-    """
-    try:
-        with shell.talk(script, timeout) as talk:
-            for gate in gates:
-                if not talk.hear(gate.marker):
-                    break
-                gate.pass_by(machine)
-                gate.wait()
-                talk.say("go")
-            return talk.answer()
-    finally:
-        for gate in gates:
-            gate.pass_by(machine)
 
 
 def heard(answers: Mapping[str, str | MachineError]) -> dict[str, dict[tuple[str, str], list[str]]]:
@@ -106,7 +57,6 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
         for m in found.cluster.machines
         if m.name in found.facts and (involved is None or m.name in involved)
     }
-    gates = [Gate(READY, own), Gate(SENT, own)]
     targets = {name: _targets(name, own, asked) for name in own}
     scripts = {
         name: ping_script(
@@ -120,12 +70,9 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
         for name in own
     }
 
-    def job(name: str) -> Callable[[Shell], str]:
-        return lambda shell: run_through(shell, scripts[name], name, gates, TIMEOUT)
-
     reports: dict[str, Report] = {}
     troubles = []
-    for name, answer in machines.meet({name: job(name) for name in own}, "pinging").items():
+    for name, answer in machines.in_step(scripts, READY, [(SENT, own)], "pinging").items():
         try:
             if isinstance(answer, MachineError):
                 raise answer

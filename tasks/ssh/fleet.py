@@ -3,7 +3,7 @@
 import logging
 import resource
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from queue import SimpleQueue
 from threading import Thread
 from time import monotonic, sleep
@@ -19,12 +19,15 @@ from tasks.inventory.model import Cluster
 from .connection import Connection, JumpHost
 from .errors import MachineError, machine_error, turned_away
 from .login import Login
-from .shell import Shell, Talk
+from .shell import TIMEOUT, Shell, Talk
 from .transcript import Transcript
 
 K = TypeVar("K")
 T = TypeVar("T")
 
+Step = tuple[str, Collection[str]]  # what a line begins with, and the machines that print it
+
+STEP_TIMEOUT = 120  # seconds for one step of scripts that wait for each other
 SPARE_FILES = 64  # open besides the connections
 
 BUSY_TRIES = (0.2, 0.5, 1.0, 2.0)  # seconds to wait where sshd's MaxStartups turns one away
@@ -69,12 +72,28 @@ class Fleet:
         jobs = {name: self._opened(_runner(script)) for name, script in scripts.items()}
         return self._each(jobs, self.parallel, doing)
 
-    def meet(
-        self, jobs: Mapping[str, Callable[[Shell], str]], doing: str
+    def in_step(
+        self, scripts: Mapping[str, str], ready: str, steps: Iterable[Step], doing: str
     ) -> dict[str, str | MachineError]:
-        """Do a job on each of the machines named, all at once: they wait for each other."""
-        opened = {name: self._opened(job) for name, job in jobs.items()}
-        return self._each(opened, len(jobs), doing)
+        """Run a script on each machine, all at once; the machines wait for each other.
+
+        Each script first prints a line that begins with `ready`, then one for each of its steps.
+        After each such line it reads a line from descriptor 3. That line is sent once all machines
+        of the step have printed theirs, have ended or have failed.
+        """
+        jobs = {
+            name: self._opened(_beginning(script, ready, STEP_TIMEOUT))
+            for name, script in scripts.items()
+        }
+        found = self._each(jobs, len(jobs), doing)
+        for marker, names in [*steps, ("", scripts)]:
+            goes_on = {
+                name: _continuing(talk, marker)
+                for name in names
+                if isinstance(talk := found[name], Talk)
+            }
+            found |= self._each(goes_on, len(goes_on), doing)
+        return {name: end for name, end in found.items() if not isinstance(end, Talk)}
 
     def talks(
         self, scripts: Mapping[str, str], marker: str, doing: str
@@ -83,23 +102,10 @@ class Fleet:
 
         Where a script ends before that, its answer.
         """
-
-        def begin(script: str) -> Callable[[Shell], Talk | str]:
-            def job(shell: Shell) -> Talk | str:
-                talk = shell.talk(script)
-                try:
-                    if talk.hear(marker):
-                        return talk
-                    answer = talk.answer()
-                except BaseException:
-                    talk.close()
-                    raise
-                talk.close()
-                return answer
-
-            return job
-
-        jobs = {name: self._opened(begin(script)) for name, script in scripts.items()}
+        jobs = {
+            name: self._opened(_beginning(script, marker, TIMEOUT))
+            for name, script in scripts.items()
+        }
         return self._each(jobs, self.parallel, doing)
 
     def tell(
@@ -286,6 +292,32 @@ def side_by_side(jobs: Mapping[K, Callable[[], T]], at_once: int) -> Iterator[tu
             yield done.get()
     finally:
         waiting.clear()
+
+
+def _beginning(script: str, marker: str, timeout: int) -> Callable[[Shell], Talk | str]:
+    return lambda shell: _until(shell.talk(script, timeout), marker)
+
+
+def _continuing(talk: Talk, marker: str) -> Callable[[Shell], Talk | str]:
+    return lambda _: _until(talk, marker, "go")
+
+
+def _until(talk: Talk, marker: str, line: str = "") -> Talk | str:
+    """Send a line if there is one, and wait for a line that begins with the marker.
+
+    Returns the script's answer if it ends before that, or if the marker is empty.
+    """
+    try:
+        if line:
+            talk.say(line)
+        if marker and talk.hear(marker):
+            return talk
+        answer = talk.answer()
+    except BaseException:
+        talk.close()
+        raise
+    talk.close()
+    return answer
 
 
 def _runner(script: str) -> Callable[[Shell], str]:
