@@ -1,6 +1,6 @@
-"""What went wrong while a machine was spoken to, in one line: what, where, what to do.
+"""Errors of one machine, each in one line: what failed, where, and what to do.
 
-What paramiko says may hold the machine's own words; MachineError makes a line of it.
+Paramiko's messages may quote the machine. MachineError makes them printable.
 """
 
 import os
@@ -31,7 +31,7 @@ def machine_error(connection: Connection, error: Exception) -> MachineError:
 
 
 def turned_away(error: Exception) -> bool:
-    """Whether sshd closed the connection before it said who it is (MaxStartups)."""
+    """Whether sshd closed the connection before its version banner, as MaxStartups makes it do."""
     ended = (EOFError, ConnectionResetError)
     if isinstance(error, ended) or "No existing session" in str(error):
         return True
@@ -69,7 +69,7 @@ def _explain(connection: Connection, error: Exception) -> str:  # noqa: PLR0911
 
 
 def _is_no_name(host: str) -> bool:
-    """Whether DNS has no way to write a name."""
+    """Whether a name cannot be encoded for DNS."""
     try:
         host.encode("idna")
     except UnicodeError:

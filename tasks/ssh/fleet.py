@@ -1,4 +1,4 @@
-"""The machines within reach: one SSH connection each, kept for the whole command line."""
+"""All machines of a cluster: one SSH connection each, open for the whole command line."""
 
 import logging
 import resource
@@ -28,13 +28,13 @@ T = TypeVar("T")
 Step = tuple[str, Collection[str]]  # what a line begins with, and the machines that print it
 
 STEP_TIMEOUT = 120  # seconds for one step of scripts that wait for each other
-SPARE_FILES = 64  # open besides the connections
+SPARE_FILES = 64  # files that this process has open besides its connections
 
-BUSY_TRIES = (0.2, 0.5, 1.0, 2.0)  # seconds to wait where sshd's MaxStartups turns one away
+BUSY_TRIES = (0.2, 0.5, 1.0, 2.0)  # seconds to wait after sshd refused a connection (MaxStartups)
 
 
 def make_room(machines: int, files: int) -> None:
-    """Let this process have so many files open for its connections; Stop where it may not."""
+    """Raise the limit of open files if `files` need it. Raises Stop if the hard limit is lower."""
     needed = files + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or needed <= soft:
@@ -50,7 +50,7 @@ def make_room(machines: int, files: int) -> None:
 class Fleet:
     """The connections to a cluster's machines, opened when first used."""
 
-    parallel = 32  # how many machines are asked at a time
+    parallel = 32  # machines that are asked at the same time
 
     def __init__(self, cluster: Cluster, config: Config) -> None:
         """`config`: Fabric's, with its flags."""
@@ -65,9 +65,9 @@ class Fleet:
     def ask(
         self, scripts: Mapping[str, str], doing: str = "asking"
     ) -> dict[str, str | MachineError]:
-        """Run a script on each of the machines named, several at a time.
+        """Run a script on each machine, `parallel` machines at a time; the answers by name.
 
-        `doing`: what is shown in a terminal to a person who waits for it.
+        `doing`: the word that the progress line shows in a terminal.
         """
         jobs = {name: self._opened(_runner(script)) for name, script in scripts.items()}
         return self._each(jobs, self.parallel, doing)
@@ -98,9 +98,9 @@ class Fleet:
     def talks(
         self, scripts: Mapping[str, str], marker: str, doing: str
     ) -> dict[str, Talk | str | MachineError]:
-        """Begin a script on each of the machines named, as far as a line with this marker.
+        """Start a script on each machine, and wait for a line that begins with this marker.
 
-        Where a script ends before that, its answer.
+        Returns the answer of a script that ends before it prints such a line.
         """
         jobs = {
             name: self._opened(_beginning(script, marker, TIMEOUT))
@@ -111,7 +111,7 @@ class Fleet:
     def tell(
         self, talks: Mapping[str, Talk], line: str, marker: str
     ) -> dict[str, str | MachineError]:
-        """Send a line to scripts under way, and hear each until its next line with this marker."""
+        """Send a line to running scripts; what each prints until its next line with this marker."""
 
         def job(talk: Talk) -> Callable[[Shell], str]:
             return lambda _: talk.ask(line, marker)
@@ -131,7 +131,7 @@ class Fleet:
     def _each(
         self, jobs: Mapping[str, Callable[[Shell], T]], at_once: int, doing: str
     ) -> dict[str, T | MachineError]:
-        """Do a job in the shell of each machine named; the answers in the same order."""
+        """Do a job in the shell of each machine; the results in the same order."""
         connections = self.connections(jobs)
 
         def job(name: str) -> Callable[[], T | MachineError]:
@@ -148,7 +148,7 @@ class Fleet:
         answers: dict[str, T | MachineError] = {}
         with progress(doing, len(jobs)) as step:
             try:
-                answers.update(self._behind_closed_doors(connections))
+                answers.update(self._unreachable_jump_hosts(connections))
                 able = {name: job(name) for name in jobs if name not in answers}
                 for name, answer in side_by_side(able, at_once):
                     answers[name] = answer
@@ -166,11 +166,11 @@ class Fleet:
         )
 
     def name_of(self, connection: Connection) -> str:
-        """The machine a connection leads to."""
+        """The name of the machine that a connection leads to."""
         return next(name for name, held in self._connections.items() if held is connection)
 
     def run(self, name: str, script: str) -> str:
-        """Run a script on one machine; raises MachineError."""
+        """Run a script on one machine; its answer. Raises MachineError."""
         shell = self.shell(name)
         try:
             return self._opened(_runner(script))(shell)
@@ -179,12 +179,12 @@ class Fleet:
             raise machine_error(shell.connection, error) from error
 
     def close(self) -> None:
-        """End all connections, and what is under way; what hangs is not waited for."""
+        """Close all connections in the background, which ends the running scripts."""
         for connection in [*self._connections.values(), *self._login.gateways]:
             Thread(target=connection.close, daemon=True).start()
 
     def connections(self, names: Iterable[str]) -> dict[str, Connection]:
-        """The connections to some machines; raises Stop where there is no room for them all."""
+        """The connections to some machines. Raises Stop if they need too many open files."""
         before = len(self._connections)
         found = {name: self.connection(name) for name in names}
         if len(self._connections) > before:
@@ -210,10 +210,10 @@ class Fleet:
     def open(self, connection: Connection) -> None:
         """Open a connection and its jump hosts. Raises MachineError if a jump host fails.
 
-        Where sshd is too busy to answer, it is asked again a little later.
+        If sshd is too busy to accept the connection, this tries again a few times.
         """
         if isinstance(connection.gateway, JumpHost):
-            self._open_door(connection.gateway)
+            self._open_jump_host(connection.gateway)
         for pause in BUSY_TRIES:
             started = monotonic()
             try:
@@ -227,7 +227,7 @@ class Fleet:
                 sleep(pause)
         connection.open()
 
-    def _open_door(self, gateway: JumpHost) -> None:
+    def _open_jump_host(self, gateway: JumpHost) -> None:
         """Open a jump host, once for all who need it. Raises a MachineError that names it."""
 
         def act() -> None:
@@ -242,15 +242,15 @@ class Fleet:
 
         gateway.opening.do(act)
 
-    def _behind_closed_doors(
+    def _unreachable_jump_hosts(
         self, connections: Mapping[str, Connection]
     ) -> dict[str, MachineError]:
-        """The machines whose jump host cannot be opened: found out once, before many want it."""
+        """An error for each machine whose jump host cannot be opened. Opens each jump host once."""
 
         def job(gateway: JumpHost) -> Callable[[], MachineError | None]:
             def do() -> MachineError | None:
                 try:
-                    self._open_door(gateway)
+                    self._open_jump_host(gateway)
                 except MachineError as error:
                     return error
                 return None
@@ -270,9 +270,9 @@ class Fleet:
 
 
 def side_by_side(jobs: Mapping[K, Callable[[], T]], at_once: int) -> Iterator[tuple[K, T]]:
-    """Do so many jobs at a time; what each returned, as it comes. None of them may raise.
+    """Do `at_once` jobs at a time; yields each key and result as it comes. No job may raise.
 
-    The threads are daemons: whoever stops to listen waits for none that hangs, nor does Python.
+    The threads are daemons, so neither the caller nor Python waits for a job that hangs.
     """
     waiting = deque(jobs.items())
     done: SimpleQueue[tuple[K, T]] = SimpleQueue()

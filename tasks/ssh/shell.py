@@ -1,12 +1,12 @@
-"""Scripts on one machine over an open connection, as root: run, or spoken to while they run.
+"""Scripts on one machine, run as root over an open connection.
 
-The login shell is only asked to start `sh`, once a nonce has said that it is heard; scripts follow
-on its stdin. What rc files print stays outside the answers, what they read is no script, sudo's
-password prompt comes first, and a script that arrives torn runs nothing, because it is one
-subshell. The shell is kept for the next script, since starting one costs more than most scripts.
+The login shell only starts `sh`, which prints a nonce. Scripts are sent to its stdin after that.
+So the output of rc files is no part of an answer, rc files cannot read a script, and sudo asks for
+its password first. A script is one subshell: if it arrives incomplete, nothing of it runs. The
+shell is kept for the next script, because starting one costs more than most scripts.
 
-This is paramiko's channel and not Fabric's `run`, which looks every 10 ms whether a command has
-ended, and goes through all that it has said for every part of an answer.
+This uses paramiko's channel. Fabric's `run` polls every 10 ms, and searches the whole output again
+for every part of it.
 """
 
 import secrets
@@ -23,7 +23,7 @@ from tasks.common.values import lines
 from .errors import MachineError
 from .transcript import Transcript
 
-SESSION_TRIES = (0.1, 0.3, 1.0)  # seconds to wait where sshd's MaxSessions are all in use
+SESSION_TRIES = (0.1, 0.3, 1.0)  # seconds to wait while sshd's MaxSessions are all in use
 TIMEOUT = 60  # seconds for one answer; Fabric's own --command-timeout sets another
 MAX_ANSWER = 1 << 24  # bytes that a machine may say to one script, or before a shell answers
 
@@ -31,8 +31,8 @@ MAX_ANSWER = 1 << 24  # bytes that a machine may say to one script, or before a 
 class Shell:
     """The shell of one connection; it is started when first used.
 
-    A script is POSIX sh that defines `main`, whose stdin is /dev/null, and whose stderr is
-    nobody's. SSH_CONNECTION is set, and `$$` is a process that outlives the script.
+    A script is POSIX sh that defines `main`. Its stdin and stderr are /dev/null. SSH_CONNECTION is
+    set, and `$$` is a process that outlives the script.
 
     All methods raise MachineError if no shell starts, if sudo is refused, or if no answer comes in
     time. They raise paramiko's exceptions if the connection breaks.
@@ -45,7 +45,7 @@ class Shell:
         self._idle: _Wire | None = None
 
     def run(self, script: str, timeout: int = TIMEOUT) -> str:
-        """What a script prints; waits so many seconds for it to end."""
+        """Run a script; what it prints. `timeout`: seconds to wait for its end."""
         talk = self.talk(script, timeout)
         try:
             answer = talk.answer()
@@ -56,9 +56,9 @@ class Shell:
         return answer
 
     def talk(self, script: str, timeout: int = TIMEOUT) -> "Talk":
-        """A script, under way; waits so many seconds for each of its answers.
+        """Start a script that is sent lines. `timeout`: seconds to wait for each of its answers.
 
-        The shell is gone with it: of what it is told too late, nothing must be left for another.
+        The shell ends with the script, so that no later script reads a line meant for this one.
         """
         timeout = self.connection.config.timeouts.command or timeout
         wire, self._idle = self._idle, None
@@ -67,7 +67,7 @@ class Shell:
         return Talk(wire, script, timeout)
 
     def _start(self, timeout: int) -> "_Wire":
-        """Have the login shell start a shell that says so, with sudo where that is needed."""
+        """Start `sh`, through sudo if the user is not root, and wait until it is ready."""
         nonce = secrets.token_hex(8)
         sudo = self.connection.user != "root"
         password = self.connection.config.sudo.password
@@ -96,7 +96,7 @@ class Shell:
         return wire
 
     def _session(self) -> paramiko.Channel:
-        """A session; where one has to end first, sshd is asked again a little later."""
+        """Open a session. If sshd has too many (MaxSessions), try again a few times."""
         for pause in (*SESSION_TRIES, None):
             try:
                 channel: paramiko.Channel = self.connection.create_session()
@@ -111,10 +111,10 @@ class Shell:
 
 
 class Talk(AbstractContextManager["Talk"]):
-    """A script under way on a machine until the block ends; descriptor 3 is where it listens."""
+    """A running script; it reads lines from descriptor 3. The end of the block closes it."""
 
     def __init__(self, wire: "_Wire", script: str, timeout: int) -> None:
-        """Send the script to a shell that waits for one."""
+        """Send the script to an idle shell."""
         nonce = secrets.token_hex(8)
         self._begin, self._end = f"\n{nonce}-begin\n", f"\n{nonce}-end\n"
         self._timeout = timeout
@@ -135,11 +135,11 @@ class Talk(AbstractContextManager["Talk"]):
         self.close()
 
     def close(self) -> None:
-        """Speak no more: what the script hears then is the end of its input."""
+        """Close the channel: the script reads the end of its input."""
         self.wire.close()
 
     def hear(self, marker: str) -> bool:
-        """Wait for a line that begins so; whether it came before the script has ended."""
+        """Wait for a line that begins with the marker; False if the script ended first."""
         found = self.wire.wait_for([f"\n{marker}", self._end], self._timeout)
         return found.startswith(f"\n{marker}")
 
@@ -148,9 +148,10 @@ class Talk(AbstractContextManager["Talk"]):
         self.wire.send(f"{line}\n", self._timeout)
 
     def ask(self, line: str, marker: str) -> str:
-        """Send a line; what the script prints then until a line that begins so, or its end.
+        """Send a line; what the script then prints until a line with the marker, or its end.
 
-        Where no answer comes in time it is spoken to no more: a late one is none to the next line.
+        If no answer comes in time, this closes the channel: a late answer must not be taken for
+        the answer to the next line.
         """
         start = self.wire.at
         try:
@@ -164,7 +165,7 @@ class Talk(AbstractContextManager["Talk"]):
         return _plain(said.rpartition("\n")[0])
 
     def answer(self) -> str:
-        """All that the script prints; waits until it has ended."""
+        """Wait until the script has ended; all that it printed."""
         if self._end.encode() not in self.wire.heard:
             self.wire.wait_for([self._end], self._timeout)
         _, begun, rest = self.wire.text.partition(self._begin)
@@ -175,7 +176,7 @@ class Talk(AbstractContextManager["Talk"]):
 
 
 class _Wire:
-    """A channel to a process on a machine, and what was heard from it."""
+    """A channel to a process on a machine, and the data received from it."""
 
     def __init__(self, channel: paramiko.Channel, transcript: Transcript) -> None:
         self._channel = channel
@@ -203,7 +204,7 @@ class _Wire:
             self._channel.close()
 
     def send(self, text: str, timeout: float) -> None:
-        """Say something; raises MachineError where it is not taken in time."""
+        """Send text. Raises MachineError if the machine does not accept it in time."""
         self._transcript.sent(text)
         deadline = monotonic() + timeout
         data = text.encode()
@@ -215,7 +216,7 @@ class _Wire:
                 continue
 
     def execute(self, command: str, timeout: float) -> None:
-        """Have sshd start a command; paramiko would wait for its word on that for ever."""
+        """Have sshd start a command. Unlike paramiko, wait only so long for its answer."""
         self._transcript.sent(command)
         started = monotonic()
         silence = Timer(timeout, self.close)
@@ -231,7 +232,7 @@ class _Wire:
             silence.cancel()
 
     def wait_for(self, words: list[str], timeout: float) -> str:
-        """Listen until one of these is said, and say which; empty where the process has ended."""
+        """Wait until one of these words comes; that word, or "" if the process ended first."""
         before = len(self.heard)
         try:
             return self._listen(words, timeout)
@@ -262,7 +263,7 @@ class _Wire:
                 raise MachineError(f"it says more than {MAX_ANSWER >> 20} MiB, which is no answer")
 
     def _wait_until(self, deadline: float, timeout: float) -> None:
-        """Have the channel wait that long; raises MachineError where it has."""
+        """Set the channel's timeout to the time left. Raises MachineError if none is left."""
         left = deadline - monotonic()
         if left <= 0:
             raise MachineError(f"no answer within {timeout} seconds")
@@ -270,7 +271,7 @@ class _Wire:
 
 
 def _plain(answer: str) -> str:
-    """An answer in printable lines; raises MachineError where one of them has no end."""
+    """An answer in printable lines. Raises MachineError if a line is too long."""
     try:
         return "\n".join(lines(answer))
     except ValueError as error:
@@ -280,8 +281,8 @@ def _plain(answer: str) -> str:
 def _command(nonce: str, sudo: bool, password: bool) -> str:
     """The command line for the login shell; it means the same to sh, fish and tcsh.
 
-    Where that echoes it, as `set -x` does in an rc file, nothing in it looks like what is waited
-    for: neither the line that says that sh is there nor sudo's prompt, where %% stands for %.
+    An rc file may echo it (`set -x`). So it contains neither the line that means that sh is ready
+    nor sudo's prompt, in which %% stands for %.
     """
     ready = f"printf '%s-ready\\n' {nonce}"
     if not sudo:
