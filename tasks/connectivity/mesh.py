@@ -1,4 +1,4 @@
-"""All machines pinging each other at once: from probe to probe, every one kept until the end."""
+"""All machines ping each other at once. Every probe stays until the last ping has ended."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
@@ -17,17 +17,17 @@ from .ping import SENT, Report, Target, ping_script, read_report
 from .probe import READY, Probe, probes
 
 
-class Unheard(Stop):
-    """Some machines have given no report."""
+class IncompleteReport(Stop):
+    """Some machines have not reported."""
 
     def __init__(self, message: str, reports: Mapping[str, Report]) -> None:
-        """`reports`: those of the others."""
+        """`reports`: the reports of the other machines."""
         super().__init__(message)
         self.reports = reports
 
 
 def heard(answers: Mapping[str, str | MachineError]) -> dict[str, dict[tuple[str, str], list[str]]]:
-    """The sections of each answer; of a machine that gives none that can be read, nothing."""
+    """The sections of each answer, by machine; without machines whose answer is unreadable."""
     found = {}
     for name, answer in answers.items():
         with suppress(ValueError):
@@ -46,9 +46,9 @@ class Asked:
 
 
 def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
-    """Wire a probe on every worker, ping all pairs at once; what each machine found out.
+    """Start a probe on every worker, ping all pairs at once; the report of each machine.
 
-    Raises Unheard where a machine gives no report.
+    Raises IncompleteReport if a machine does not report.
     """
     pairs = asked.pairs
     involved = None if pairs is None else {name for pair in pairs for name in pair}
@@ -81,12 +81,12 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
             troubles.append(f"  {name}: {error}")
     if troubles:
         message = "\n".join(["these machines could not send their pings:", *troubles])
-        raise Unheard(message, reports)
+        raise IncompleteReport(message, reports)
     return reports
 
 
 def _callers(name: str, cluster: Cluster, own: Collection[str], asked: Asked) -> Iterator[Network]:
-    """From where a machine's probe is pinged."""
+    """The networks from which a machine's probe is pinged."""
     for machine in cluster.machines:
         if machine.name in own and (asked.pairs is None or (machine.name, name) in asked.pairs):
             yield from (*machine.pod_cidrs, *map(values.host, machine.internal_ips))

@@ -31,11 +31,11 @@ class RealPod:
     here: bool  # whether it answers its own machine: else it is gone, or closed to ICMP
     asked: tuple[str, ...]  # the workers whose probes pinged it
     answered: tuple[str, ...]  # those of them that it answered
-    arrives: str = ""  # as what it arrives at other workers: itself, masqueraded; else unknown
+    arrives: str = ""  # source address others see: "itself", "masqueraded" (SNAT), "" unknown
 
     @property
     def ok(self) -> bool:
-        """Whether all whom it could answer were answered."""
+        """Whether every worker that asked it was answered."""
         return not self.here or self.asked == self.answered
 
 
