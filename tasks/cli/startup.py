@@ -1,5 +1,6 @@
 """What Fabric cannot read of ssh_config(5), said plainly: it reads that before any task begins."""
 
+import logging
 import sys
 from traceback import walk_tb
 from types import TracebackType
@@ -10,6 +11,8 @@ from paramiko import ConfigParseError
 def say_plainly() -> None:
     """Have such an error end in a line, with status 1, and every other as Python has it."""
     sys.excepthook = _said
+    # With --debug, Invoke logs its whole configuration, and the passwords in it.
+    logging.getLogger("invoke").setLevel(logging.INFO)
 
 
 def _said(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

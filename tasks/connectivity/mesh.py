@@ -1,81 +1,33 @@
-"""All machines pinging each other at once: from probe to probe, every one kept until the end."""
+"""All machines ping each other at once. Every probe stays until the last ping has ended."""
 
-import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from tasks.common import values
 from tasks.common.errors import Stop
-from tasks.common.script import Script
 from tasks.common.values import Network
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.ssh.answer import sections
+from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Shell, Trouble
 
 from .ping import SENT, Report, Target, ping_script, read_report
 from .probe import READY, Probe, probes
 
-GATE_TIMEOUT = 60  # seconds to wait for the slowest machine
-TIMEOUT = 3 * GATE_TIMEOUT  # seconds for all of it
 
-
-class Unheard(Stop):
-    """Some machines have given no report."""
+class IncompleteReport(Stop):
+    """Some machines have not reported."""
 
     def __init__(self, message: str, reports: Mapping[str, Report]) -> None:
-        """`reports`: those of the others."""
+        """`reports`: the reports of the other machines."""
         super().__init__(message)
         self.reports = reports
 
 
-class Gate:
-    """Where the machines wait for each other, or until the slowest is given up."""
-
-    def __init__(self, marker: str, machines: Iterable[str]) -> None:
-        """`marker`: what a machine prints when it has come here."""
-        self.marker = marker
-        self._awaited = set(machines)
-        self._changed = threading.Condition()
-
-    def pass_by(self, machine: str) -> None:
-        """Do not wait for this machine any more."""
-        with self._changed:
-            self._awaited.discard(machine)
-            if not self._awaited:
-                self._changed.notify_all()
-
-    def wait(self) -> None:
-        """Return when every machine has come."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._awaited, GATE_TIMEOUT)
-
-
-def run_through(
-    shell: Shell, script: Script, machine: str, gates: Sequence[Gate], timeout: int
-) -> str:
-    """Run one machine's script through gate after gate, each when all machines are there.
-
-    Raises as `Shell.run` does.
-    """
-    try:
-        with shell.talk(script, timeout) as talk:
-            for gate in gates:
-                if not talk.hear(gate.marker):
-                    break
-                gate.pass_by(machine)
-                gate.wait()
-                talk.say("go")
-            return talk.answer()
-    finally:
-        for gate in gates:
-            gate.pass_by(machine)
-
-
-def heard(answers: Mapping[str, str | Trouble]) -> dict[str, dict[tuple[str, str], list[str]]]:
-    """The sections of each answer; of a machine that gives none that can be read, nothing."""
+def heard(answers: Mapping[str, str | MachineError]) -> dict[str, dict[tuple[str, str], list[str]]]:
+    """The sections of each answer, by machine; without machines whose answer is unreadable."""
     found = {}
     for name, answer in answers.items():
         with suppress(ValueError):
@@ -94,9 +46,9 @@ class Asked:
 
 
 def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
-    """Wire a probe on every worker, ping all pairs at once; what each machine found out.
+    """Start a probe on every worker, ping all pairs at once; the report of each machine.
 
-    Raises Unheard where a machine gives no report.
+    Raises IncompleteReport if a machine does not report.
     """
     pairs = asked.pairs
     involved = None if pairs is None else {name for pair in pairs for name in pair}
@@ -105,7 +57,6 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
         for m in found.cluster.machines
         if m.name in found.facts and (involved is None or m.name in involved)
     }
-    gates = [Gate(READY, own), Gate(SENT, own)]
     targets = {name: _targets(name, own, asked) for name in own}
     scripts = {
         name: ping_script(
@@ -119,26 +70,23 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
         for name in own
     }
 
-    def job(name: str) -> Callable[[Shell], str]:
-        return lambda shell: run_through(shell, scripts[name], name, gates, TIMEOUT)
-
     reports: dict[str, Report] = {}
     troubles = []
-    for name, answer in machines.meet({name: job(name) for name in own}, "pinging").items():
+    for name, answer in machines.in_step(scripts, READY, [(SENT, own)], "pinging").items():
         try:
-            if isinstance(answer, Trouble):
+            if isinstance(answer, MachineError):
                 raise answer
             reports[name] = read_report(answer, targets[name])
-        except (Trouble, ValueError) as error:
+        except (MachineError, ValueError) as error:
             troubles.append(f"  {name}: {error}")
     if troubles:
         message = "\n".join(["these machines could not send their pings:", *troubles])
-        raise Unheard(message, reports)
+        raise IncompleteReport(message, reports)
     return reports
 
 
 def _callers(name: str, cluster: Cluster, own: Collection[str], asked: Asked) -> Iterator[Network]:
-    """From where a machine's probe is pinged."""
+    """The networks from which a machine's probe is pinged."""
     for machine in cluster.machines:
         if machine.name in own and (asked.pairs is None or (machine.name, name) in asked.pairs):
             yield from (*machine.pod_cidrs, *map(values.host, machine.internal_ips))

@@ -1,4 +1,4 @@
-"""Pings from one machine: what is pinged, the script that does so, and what came of it."""
+"""Pings from one machine: the targets, the script, and its results."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,18 +44,18 @@ class Ping:
 
     @property
     def answers(self) -> bool:
-        """Whether there was any answer at all."""
+        """Whether any answer came."""
         return self.received > 0
 
     @property
     def unanswered(self) -> "Ping":
-        """The same, but that nobody is taken to have answered."""
+        """The same ping, as if no answer had come."""
         return replace(self, received=0, rtt=None, large=False)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one machine found out."""
+    """What one machine reports."""
 
     wired: Wired
     why: str  # why its probe is not wired as a pod is
@@ -75,9 +75,9 @@ def ping_script(
 ) -> Script:
     """The script that pings all targets at once, from the probe and from the machine, until SENT.
 
-    With `tcp`, a port, they are TCP connections: that a probe turns them down is its answer. A
-    firewall may do that in its name, so each probe counts from which of the `callers` any came.
-    `forwarding`: say first whether the machine forwards, by its settings.
+    With `tcp`, a port, they are TCP connections: a TCP reset from the probe counts as an answer.
+    Firewalls can forge one, so each probe also counts the SYNs from each of the `callers`.
+    `forwarding`: report first whether the machine's settings let it forward.
     """
     sources = {target.source.version: target.source for target in targets if target.source}
     pods = [target.address for target in targets if target.source]
@@ -108,7 +108,7 @@ def ping_script(
 
 
 def read_report(answer: str, targets: Iterable[Target]) -> Report:
-    """Read what the script printed; raises ValueError where it is not that."""
+    """Read what the script printed. Raises ValueError if it is not such a report."""
     wired: Wired = "none"
     forwards = {4: True, 6: True}
     found = sections(answer)

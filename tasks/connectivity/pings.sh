@@ -3,7 +3,7 @@
 # Values: asking (ask.sh and its values, for the machine itself;
 # empty: nothing to ask), forwarding (empty: not asked), callers (networks)
 
-# pings: ask from both sides at once; then let the probe be until a line says that all have done so.
+# pings: ping from probe and machine at once; then keep the probe until a line ends the wait.
 pings() {
   if [ "$tcp" ] && ! command -v bash >/dev/null; then
     echo "== lacks bash"
@@ -24,7 +24,7 @@ ask host" </dev/null | {
 # summaries: ping(8) writes its summary at once, so those of many come whole through one pipe.
 summaries() { grep -E '^(==|---|rtt) | received'; }
 
-# settings: whether the machine forwards, by its settings.
+# settings: print the settings that let the machine forward.
 settings() {
   [ "$forwarding" ] || return
   echo "== forwarding 4"
@@ -49,7 +49,7 @@ prepare() {
   for rule in iptables ip6tables; do $rule -w -A INPUT -p tcp --syn; done
 } 2>/dev/null
 
-# counted: what was counted, if it was.
+# counted: print the rules and their counters, if iptables is there.
 counted() {
   [ "$outer" ] && iptables-save -t filter >/dev/null || return
   echo "== callers"

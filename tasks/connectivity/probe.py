@@ -1,9 +1,9 @@
-"""Probes: addresses wired as pods are, for the time of one command.
+"""Probes: addresses connected as pods are, for the duration of one command.
 
 A probe is an unnamed network namespace behind a veth pair: on the pod bridge where there is
-one, else routed. It lives as long as the shell in it, which ends when the connection does, so
-nothing is left however the run ends. Where a namespace cannot be had, an address on `lo` with
-a lifetime stands in.
+one, else routed. It lives as long as the shell in it, and that ends with the connection. So
+nothing is left, however the run ends. If no namespace can be made, an address on `lo` with a
+lifetime is used instead.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ Wired = Literal["bridge", "routed", "lo", "none"]
 
 @dataclass(frozen=True)
 class Probe:
-    """The address that stands for a worker's pods, in one family."""
+    """The address that represents a worker's pods, in one family."""
 
     address: Address
     pod_cidr: Network
@@ -48,7 +48,7 @@ def probes(worker: Machine, facts: Facts) -> tuple[Probe, ...]:
 
 
 def _free(cidr: Network, taken: Iterable[Address]) -> Address | None:
-    """The highest address that nobody has; not the broadcast one, nor IPv6's reserved anycast."""
+    """The highest unused address; not the broadcast one, nor IPv6's reserved anycast."""
     spare = 256 if cidr.num_addresses > 1024 and cidr.version == 6 else 1
     top = cidr.num_addresses - 1 - (spare if cidr.num_addresses > 2 else 0)
     held = set(taken)

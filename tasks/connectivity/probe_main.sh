@@ -3,7 +3,7 @@
 # Values: outer (empty: this is the machine's own network), shared
 # (probe.sh and what goes with it), alone (the probe's addresses), lifetime (seconds)
 
-# main: wire the probe, say that it is there, wait for a line, and ping.
+# main: start the probe, print that it is ready, wait for a line, and ping.
 main() {
   settings
   ready=none
@@ -26,7 +26,7 @@ on_lo() {
   done
 }
 
-# off_lo: take them away.
+# off_lo: remove the addresses from lo.
 off_lo() {
   for address in $alone; do ip addr del "$address" dev lo; done
 }

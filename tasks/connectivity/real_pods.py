@@ -4,7 +4,7 @@ A probe shows what routes do; pods show the rest: whether their bridge is there,
 source address they arrive elsewhere. That is counted in the probes' own namespaces.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.common import values
@@ -13,9 +13,8 @@ from tasks.common.values import Address
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Machine
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Shell
 
-from .mesh import TIMEOUT, Gate, heard, run_through
+from .mesh import heard
 from .ping import SENT, Source, counted_sources
 from .probe import READY, Probe, probe_script, probes
 
@@ -32,11 +31,11 @@ class RealPod:
     here: bool  # whether it answers its own machine: else it is gone, or closed to ICMP
     asked: tuple[str, ...]  # the workers whose probes pinged it
     answered: tuple[str, ...]  # those of them that it answered
-    arrives: str = ""  # as what it arrives at other workers: itself, masqueraded; else unknown
+    arrives: str = ""  # source address others see: "itself", "masqueraded" (SNAT), "" unknown
 
     @property
     def ok(self) -> bool:
-        """Whether all whom it could answer were answered."""
+        """Whether every worker that asked it was answered."""
         return not self.here or self.asked == self.answered
 
 
@@ -63,17 +62,13 @@ def ping_real_pods(
     pods = real_pods(survey)
     machines = {m.name: m for m in survey.cluster.workers if m.name in pods}
     own = {name: probes(machine, survey.facts[name]) for name, machine in machines.items()}
-    gates = [Gate(marker, machines) for marker in (READY, SET, SENT)]
     ways = {
         name: [o for o in machines if o != name and (asked is None or (name, o) in asked)]
         for name in machines
     }
-
-    def job(name: str) -> Callable[[Shell], str]:
-        text = _script(survey, own, pods, name, ways[name])
-        return lambda shell: run_through(shell, text, name, gates, TIMEOUT)
-
-    answers = fleet.meet({name: job(name) for name in machines}, "pinging pods")
+    scripts = {name: _script(survey, own, pods, name, ways[name]) for name in machines}
+    steps = [(SET, machines), (SENT, machines)]
+    answers = fleet.in_step(scripts, READY, steps, "pinging pods")
     return read_real_pods(machines, pods, ways, heard(answers))
 
 

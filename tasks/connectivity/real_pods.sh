@@ -58,7 +58,7 @@ arrivals() {
   esac 2>/dev/null
 }
 
-# arrived: what was counted.
+# arrived: print the rules and their counters.
 arrived() {
   [ "$outer" ] || return
   echo "== arrived"

@@ -1,4 +1,4 @@
-"""Which pairs are pinged where all of them would be too many. Pure."""
+"""Which pairs are pinged if there are too many to ping all. Pure."""
 
 from random import Random
 

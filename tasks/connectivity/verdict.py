@@ -79,9 +79,9 @@ def judge(
 
 
 def _came(ping: Ping, sender: Machine, reports: Mapping[str, Report]) -> bool:
-    """Whether what was sent came: a firewall may have turned a connection down in a probe's name.
+    """Whether the SYNs reached the probe: a firewall may have forged the TCP reset.
 
-    A machine's own may come from an address of it that hosts.toml does not name.
+    A machine's own SYNs may come from an address that hosts.toml does not name.
     """
     report = reports.get(ping.worker)
     if report is None or report.callers is None:

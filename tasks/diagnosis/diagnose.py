@@ -2,8 +2,8 @@
 
 from tasks.connectivity.verdict import Pair
 from tasks.facts.survey import Survey
+from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Trouble
 
 from .evidence import SCRIPT, Evidence, read_evidence
 from .isolate import run_trials
@@ -39,7 +39,7 @@ def _first(pairs: list[Pair]) -> list[Pair]:
     return [p for p in pairs if p.from_pod or (p.source, p.target, p.family) not in tried]
 
 
-def _evidence(answers: dict[str, str | Trouble]) -> dict[str, Evidence]:
+def _evidence(answers: dict[str, str | MachineError]) -> dict[str, Evidence]:
     """What those said that answered, and can be read."""
     found = {}
     for name, answer in answers.items():

@@ -8,25 +8,25 @@ traceroute(8) has it, which shows whether packets come so far.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from tasks.common import values
 from tasks.common.script import Script
 from tasks.common.values import Address
-from tasks.connectivity.mesh import TIMEOUT, Gate, heard, run_through
+from tasks.connectivity.mesh import heard
 from tasks.connectivity.ping import COUNT
 from tasks.connectivity.probe import READY, Probe, probe_script, probes
 from tasks.connectivity.verdict import Pair
 from tasks.facts.model import Facts
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Machine
-from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Shell
+from tasks.ssh.fleet import Fleet, Step
 
 from .firewall import Drop, read_drops
 
+AT, SENT = "== at ", "== sent "  # a trial is about to begin, its pings have ended
 ROUNDS = 6  # at most so many trials one after the other, a second and a half each
 SIZES = (1492, 1480, 1460, 1450, 1430, 1420, 1400, 1380, 1280)  # bytes: what tunnels leave
 
@@ -116,25 +116,20 @@ def run_trials(
 
     With `tcp`, a port, by TCP connections, as `pings.ping_script` has them.
     """
-    tried = [pair for chosen in schedule(silent) for pair in chosen]
+    rounds = schedule(silent)
+    tried = [pair for chosen in rounds for pair in chosen]
     names = {name for pair in (*tried, *large) for name in (pair.source, pair.target)}
     if not names:
         return Trials()
     machines = {m.name: m for m in survey.cluster.machines if m.name in names}
     own = {name: probes(machine, survey.facts[name]) for name, machine in machines.items()}
     setting = _Setting(machines, survey.facts, own, tcp)
-    ready = Gate(READY, names)
-    gates = {
-        pair: [Gate(f"== {at} {number}.", (pair.source, pair.target)) for at in ("at", "sent")]
-        for number, pair in enumerate(tried)
-    }
-
-    def job(name: str) -> Callable[[Shell], str]:
-        mine = [gate for p in tried if name in (p.source, p.target) for gate in gates[p]]
-        text = _script(name, tried, large, setting)
-        return lambda shell: run_through(shell, text, name, [ready, *mine], TIMEOUT)
-
-    answers = fleet.meet({name: job(name) for name in machines}, "pinging one by one")
+    scripts = {name: _script(name, tried, large, setting) for name in machines}
+    steps: list[Step] = [(AT, machines)]
+    for chosen in rounds:
+        ends = {name for pair in chosen for name in (pair.source, pair.target)}
+        steps += [(SENT, ends), (AT, ends)]
+    answers = fleet.in_step(scripts, READY, steps, "pinging one by one")
     return read_trials(tried, large, heard(answers), survey.facts, tcp)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from tasks.connectivity.mesh import Asked, Unheard, ping_all
+from tasks.connectivity.mesh import Asked, IncompleteReport, ping_all
 from tasks.connectivity.ping import COUNT
 from tasks.connectivity.real_pods import ping_real_pods
 from tasks.connectivity.sample import PEERS, chosen
@@ -47,7 +47,7 @@ def look(machines: Fleet, wish: Wish, known: Verification) -> Iterator[Verificat
     yield known
     try:
         reports = ping_all(machines, found, Asked(pairs, tcp=wish.tcp))
-    except Unheard as stop:
+    except IncompleteReport as stop:
         heard = {name: found.facts[name] for name in stop.reports}
         judged = judge(found.cluster, heard, stop.reports, pairs)
         yield replace(known, reports=stop.reports, pairs=judged)

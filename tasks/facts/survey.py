@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from tasks.common.errors import Stop
 from tasks.common.text import listed
 from tasks.inventory.model import Cluster, Machine
+from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Trouble
 from tasks.undo import recovery
 from tasks.undo.run import new_run
 
@@ -50,16 +50,16 @@ def ask(
     troubles: dict[str, str] = {}
     for name, answer in fleet.ask(dict.fromkeys(names, script)).items():
         try:
-            if isinstance(answer, Trouble):
+            if isinstance(answer, MachineError):
                 raise answer
             found = read(answer)
             if found.missing:
-                raise Trouble(
+                raise MachineError(
                     f"{', '.join(found.missing)} not found there:"
                     f" install {' '.join(found.packages_missing())}"
                 )
             facts[name] = found
-        except (Trouble, ValueError) as error:
+        except (MachineError, ValueError) as error:
             troubles[name] = str(error)
     if troubles and not (skip_unreachable and facts):
         raise cannot_ask(troubles, len(names))

@@ -8,8 +8,8 @@ from tasks.common.text import FEW, listed
 from tasks.common.values import shown
 from tasks.facts.run_order import Row
 from tasks.facts.survey import cannot_ask, tell_skipped
+from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Trouble
 from tasks.undo.records import LOG
 from tasks.undo.run import is_run
 
@@ -50,18 +50,18 @@ class Histories:
 def histories(fleet: Fleet, skip_unreachable: bool) -> Histories:
     """Ask all machines; raises Stop where one cannot be asked, unless `skip_unreachable`."""
     answers = _ask(fleet)
-    troubles = {name: str(a) for name, a in answers.items() if isinstance(a, Trouble)}
+    troubles = {name: str(a) for name, a in answers.items() if isinstance(a, MachineError)}
     if troubles and not (skip_unreachable and len(troubles) < len(answers)):
         raise cannot_ask(troubles, len(answers))
     tell_skipped(troubles)
     return Histories(_read(answers), troubles)
 
 
-def _ask(fleet: Fleet) -> dict[str, str | Trouble]:
+def _ask(fleet: Fleet) -> dict[str, str | MachineError]:
     return fleet.ask({machine.name: _QUESTION for machine in fleet.cluster.machines})
 
 
-def _read(answers: Mapping[str, str | Trouble]) -> dict[str, list[Entry]]:
+def _read(answers: Mapping[str, str | MachineError]) -> dict[str, list[Entry]]:
     return {name: _entries(a) for name, a in answers.items() if isinstance(a, str)}
 
 

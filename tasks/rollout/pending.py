@@ -6,8 +6,8 @@ from tasks.common.errors import Status, Stop
 from tasks.common.signals import Interrupts
 from tasks.common.text import counted, listed
 from tasks.facts.model import Facts
+from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Trouble
 from tasks.undo import recovery
 from tasks.undo.run import Run, new_run
 
@@ -80,7 +80,7 @@ def _each(
     failed = []
     for name, answer in fleet.ask(scripts).items():
         try:
-            if isinstance(answer, Trouble):
+            if isinstance(answer, MachineError):
                 raise answer
             outcome = read_outcome(answer, NO_STEPS)
             if outcome.state == "fired":
@@ -93,7 +93,7 @@ def _each(
                 failed.append(f"  {name}: its undo does not lead back; `fab plan` says more")
             elif outcome.state != wanted:
                 failed.append(f"  {name}: {outcome.state} {outcome.words}")
-        except (Trouble, ValueError) as error:
+        except (MachineError, ValueError) as error:
             failed.append(f"  {name}: {error}")
     if failed:
         head = f"{done.partition(':')[0]} on {len(scripts) - len(failed)} machines, but not on"

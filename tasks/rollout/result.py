@@ -7,7 +7,7 @@ from tasks.common.errors import Status
 from tasks.common.values import Address
 from tasks.iproute.route import Route
 from tasks.planning.model import MachinePlan
-from tasks.ssh.shell import Trouble
+from tasks.ssh.errors import MachineError
 
 from .outcome import Outcome, read_outcome
 from .readback import first_address
@@ -72,9 +72,9 @@ def explained(endings: Iterable[Ending], why: str) -> tuple[Ending, ...]:
     return (*found[:-1], replace(found[-1], why=why))
 
 
-def state_of(answer: str | Trouble) -> str:
+def state_of(answer: str | MachineError) -> str:
     """The state that an answer names; empty where there is none."""
-    if isinstance(answer, Trouble):
+    if isinstance(answer, MachineError):
         return ""
     try:
         return read_outcome(answer, NO_STEPS).state
@@ -82,7 +82,7 @@ def state_of(answer: str | Trouble) -> str:
         return ""
 
 
-def not_kept(ending: Ending, answer: str | Trouble) -> Ending:
+def not_kept(ending: Ending, answer: str | MachineError) -> Ending:
     """A confirmation that was refused, or of which nobody knows whether it came in time.
 
     Or one that was kept, without its files.
@@ -93,18 +93,18 @@ def not_kept(ending: Ending, answer: str | Trouble) -> Ending:
         return Ending(ending.name, "unconfirmed", "not confirmed: its undo was carried out before")
     if state_of(answer):
         return Ending(ending.name, "unconfirmed", "not confirmed: another run is at work there")
-    why = str(answer) if isinstance(answer, Trouble) else "the answer breaks off"
+    why = str(answer) if isinstance(answer, MachineError) else "the answer breaks off"
     return Ending(ending.name, "in doubt", f"confirmed or not: {why}")
 
 
-def not_ready(machine: MachinePlan, lines: Steps, answer: str | Trouble) -> Ending:
+def not_ready(machine: MachinePlan, lines: Steps, answer: str | MachineError) -> Ending:
     """Why a machine could not be made ready; it was not told to go, so its table is as it was."""
     return replace(ending_of(machine, lines, answer), state="untouched")
 
 
-def ending_of(machine: MachinePlan, lines: Steps, answer: str | Trouble) -> Ending:
+def ending_of(machine: MachinePlan, lines: Steps, answer: str | MachineError) -> Ending:
     """What a machine's report means; what is not as planned has to go back."""
-    if isinstance(answer, Trouble):
+    if isinstance(answer, MachineError):
         return Ending(machine.name, "unknown", str(answer))
     try:
         outcome = read_outcome(answer, lines)
@@ -148,14 +148,14 @@ def _in_main(route: Route) -> str:
     return route.text.replace(" table main", "")
 
 
-def gone_back(ending: Ending, answer: str | Trouble | None) -> Ending:
+def gone_back(ending: Ending, answer: str | MachineError | None) -> Ending:
     """How a machine ended that was sent back, or one that was not."""
     if answer is None:
         return ending
     if state_of(answer) == "done":
         return replace(ending, state="as before")
     state = "unknown"
-    why = f"going back: {answer}" if isinstance(answer, Trouble) else "going back failed"
+    why = f"going back: {answer}" if isinstance(answer, MachineError) else "going back failed"
     if state_of(answer) in ("broken", "kept"):
         state = "not as before"
         why = {

@@ -11,8 +11,9 @@ from tasks.common.signals import Interrupts
 from tasks.facts.model import Facts
 from tasks.facts.run_order import earlier, last_runs
 from tasks.planning.model import MachinePlan, Plan
+from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Talk, Trouble
+from tasks.ssh.shell import Talk
 from tasks.undo import recovery
 from tasks.undo.records import RUNS, last_lines
 from tasks.undo.run import Run
@@ -60,7 +61,7 @@ class _Rollout:
                 len(facts.runs) >= RUNS,
             )
         for name, talk in self._fleet.talks(scripts, recovery.READY, "arming").items():
-            if isinstance(talk, (str, Trouble)):
+            if isinstance(talk, (str, MachineError)):
                 self.endings.append(not_ready(*self._todo[name], talk))
             else:
                 self._talks[name] = talk

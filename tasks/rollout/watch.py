@@ -22,8 +22,8 @@ from tasks.facts.parse import read
 from tasks.persistence.backends import Files
 from tasks.planning.model import Allowed, MachinePlan, Plan
 from tasks.planning.reconcile import plan_routes
+from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Trouble
 from tasks.undo import recovery
 from tasks.undo.run import new_run
 
@@ -99,7 +99,7 @@ class _Watch:
         for connection in self._connections.values():  # also while one is mended: others wait
             timeouts = connection.config.timeouts
             timeouts.command = timeouts.command or LOOK
-        self._answers: queue.Queue[tuple[str, Facts | Trouble]] = queue.Queue()
+        self._answers: queue.Queue[tuple[str, Facts | MachineError]] = queue.Queue()
         self._asked: set[str] = set()
         self._facts: dict[str, Facts] = {}
         self._losses = {name: Losses() for name in names}
@@ -113,8 +113,8 @@ class _Watch:
 
     def _ask(self, name: str) -> None:
         try:
-            answer: Facts | Trouble = _facts(self._fleet.run(name, self._script))
-        except Trouble as trouble:
+            answer: Facts | MachineError = _facts(self._fleet.run(name, self._script))
+        except MachineError as trouble:
             self._connections[name].close()  # the next look makes a new one
             answer = trouble
         self._answers.put((name, answer))
@@ -130,8 +130,8 @@ class _Watch:
         finally:
             self._asked.discard(name)
 
-    def _answered(self, name: str, found: Facts | Trouble) -> bool:
-        if isinstance(found, Trouble):
+    def _answered(self, name: str, found: Facts | MachineError) -> bool:
+        if isinstance(found, MachineError):
             self._tell(name, [f"cannot be asked: {found}"])
             return False
         facts = {**self._facts, name: found}
@@ -181,13 +181,13 @@ class _Watch:
         self._told[name] = now
 
 
-def _facts(answer: str) -> Facts | Trouble:
-    """What a machine says of itself; Trouble where that is of no use."""
+def _facts(answer: str) -> Facts | MachineError:
+    """What a machine says of itself; MachineError where that is of no use."""
     try:
         found = read(answer)
     except ValueError as error:
-        return Trouble(str(error))
-    return Trouble(f"{', '.join(found.missing)} not found there") if found.missing else found
+        return MachineError(str(error))
+    return MachineError(f"{', '.join(found.missing)} not found there") if found.missing else found
 
 
 def watch(fleet: Fleet, every: float, say: Say) -> None:

@@ -1,14 +1,14 @@
-"""A machine's answer: text in sections, each headed by a line `== name detail`."""
+"""A machine's answer: text in sections. Each starts with a line `== name detail`."""
 
 from tasks.common import values
 
-MOST = 1 << 14  # sections of one answer
+MAX_SECTIONS = 1 << 14  # sections of one answer
 
 
 def sections(answer: str) -> dict[tuple[str, str], list[str]]:
-    """The lines of each section by its name and detail, blank lines left out.
+    """The lines of each section, by its name and detail, without blank lines.
 
-    Raises ValueError where a line is too long, or where there are too many sections.
+    Raises ValueError if a line is too long, or if there are more than MAX_SECTIONS sections.
     """
     found: dict[tuple[str, str], list[str]] = {}
     lines = found.setdefault(("", ""), [])
@@ -16,8 +16,8 @@ def sections(answer: str) -> dict[tuple[str, str], list[str]]:
         if line.startswith("== "):
             name, _, detail = line[3:].partition(" ")
             lines = found.setdefault((name, detail), [])
-            if len(found) > MOST:
-                raise ValueError(f"an answer of more than {MOST} sections")
+            if len(found) > MAX_SECTIONS:
+                raise ValueError(f"an answer of more than {MAX_SECTIONS} sections")
         elif line.strip():
             lines.append(line)
     return found

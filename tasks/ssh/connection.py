@@ -1,7 +1,7 @@
-"""An SSH connection that bounds what its other end can take: memory, waiting, descriptors.
+"""An SSH connection that limits the memory, time and descriptors that a machine can make us use.
 
-Fabric's and paramiko's own trust it further: a packet may announce 4 GB, a channel's window is not
-enforced, a packet that nobody takes is offered for ever, and what could not be opened stays open.
+Fabric and paramiko do not: they accept a packet of 4 GB, do not enforce a channel's window, try to
+send a packet for ever, and leave files open when a connection fails.
 """
 
 import socket
@@ -23,23 +23,23 @@ PROXY_FILES = 5  # open while a ProxyCommand is started: two ends, two of a pipe
 
 
 class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no types
-    """Fabric's connection; what it has opened is closed, also where it was never connected."""
+    """Fabric's connection. `close` closes all its files, even if it never connected."""
 
     _proxy: subprocess.Popen[bytes] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """As Fabric's, but for `connect_kwargs`, which are to be set afterwards."""
+        """As Fabric's, except that `connect_kwargs` must be set afterwards."""
         # Without any, Fabric adds the host's IdentityFile to those that all hosts share.
         super().__init__(*args, connect_kwargs={"key_filename": ()}, **kwargs)
 
     @property
     def files(self) -> int:
-        """How many files are open here, at most, for it to be opened and used."""
+        """The most files that this process has open for this connection."""
         agent = 1 if self.connect_kwargs.get("allow_agent") else 0
         return agent + (PROXY_FILES if isinstance(self.gateway, str) else 1)
 
     def open(self) -> None:
-        """Connect and log in; where that fails, nothing is left of it."""
+        """Connect and log in. If that fails, close everything and raise the error."""
         try:
             super().open()
         except BaseException:
@@ -53,13 +53,13 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
         return super().open_gateway()
 
     def create_session(self) -> paramiko.Channel:
-        """A session, whose window counts."""
+        """A session that enforces its window."""
         channel: paramiko.Channel = super().create_session()
         channel.in_buffer = _Window(channel.in_window_size)
         return channel
 
     def close(self) -> None:
-        """End it, connected or not."""
+        """Close the connection, whether it is connected or not."""
         with suppress(OSError, EOFError, paramiko.SSHException):  # it is gone already
             super().close()
             self.client.close()
@@ -69,9 +69,9 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
             self._proxy = None
 
     def _start_proxy(self, command: str) -> socket.socket:
-        """Run a ProxyCommand as ssh_config(5) says, in the shell.
+        """Run a ProxyCommand in the shell, as ssh_config(5) says.
 
-        Ctrl-C and a terminal that has gone are for us to hear: a machine may be in a change.
+        It ignores SIGINT and SIGHUP: fab handles those itself, since a change may be under way.
         """
         config = paramiko.SSHConfig.from_text(f"Host *\n  ProxyCommand {command}\n")
         words = config.lookup(self.host)["proxycommand"]
@@ -91,7 +91,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
 
 
 class JumpHost(Connection):
-    """A connection that others go through; several may want it opened at the same time."""
+    """A connection that others go through. Several threads may open it at the same time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -99,9 +99,9 @@ class JumpHost(Connection):
 
 
 class Once:
-    """What several threads want done at the same time: one does it, and all share what came of it.
+    """An action that several threads want at the same time: one does it, all share the result.
 
-    Who comes later has it done anew.
+    A thread that comes later does the action again.
     """
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class Once:
         self._failure: Exception | None = None
 
     def do(self, act: Callable[[], None]) -> None:
-        """Have it done; raises what it raised."""
+        """Do the action, or wait for the thread that does. Raises what the action raised."""
         before = self._times
         with self._lock:
             if self._times == before or self._failure is None:
@@ -126,14 +126,14 @@ class Once:
 
 
 class Bounded(Packetizer):
-    """Reads and writes packets of a bounded size, within a bounded time."""
+    """Reads packets of a limited size, and writes packets within a limited time."""
 
     def __init__(self, sock: Any) -> None:
         self._patient = _Patient(sock)
         super().__init__(self._patient)  # type: ignore[arg-type]  # it wants these three only
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
-        """So many bytes of a packet."""
+        """Read `n` bytes of a packet."""
         if n > MAX_PACKET:
             raise paramiko.SSHException(f"announces a packet of {n} bytes")
         return super().read_all(n, check_rekey)
@@ -145,7 +145,7 @@ class Bounded(Packetizer):
 
 
 class _Patient:
-    """A socket, or a channel, that is broken once a packet was not taken in time."""
+    """A socket or channel whose `send` raises BrokenPipeError after the deadline `until`."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
@@ -159,14 +159,14 @@ class _Patient:
 
 
 class _Window(BufferedPipe):  # type: ignore[type-arg]  # it is generic in its stubs only
-    """What has come on a channel and was not read yet: no more than was allowed."""
+    """The unread data of a channel: never more than its window allows."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self._size = size
 
     def feed(self, data: bytes | str) -> None:
-        """Take more."""
+        """Add data. Raises SSHException if it exceeds the window."""
         if len(self) + len(data) > self._size:
             raise paramiko.SSHException("sends more than it may")
         super().feed(data)

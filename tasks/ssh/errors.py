@@ -1,6 +1,6 @@
-"""What went wrong while a machine was spoken to, in one line: what, where, what to do.
+"""Errors of one machine, each in one line: what failed, where, and what to do.
 
-What paramiko says may hold the machine's own words; Trouble makes a line of it.
+Paramiko's messages may quote the machine. MachineError makes them printable.
 """
 
 import os
@@ -10,17 +10,28 @@ import paramiko
 from fabric import Connection
 from paramiko.ssh_exception import NoValidConnectionsError
 
+from tasks.common.values import shown
+
 from .known_hosts import HostKeyRefused
-from .shell import Trouble
+
+MAX_MESSAGE = 1000  # characters
 
 
-def trouble(connection: Connection, error: Exception) -> Trouble:
-    """Whatever was raised while that machine was spoken to, as its trouble."""
-    return error if isinstance(error, Trouble) else Trouble(_explain(connection, error))
+class MachineError(Exception):
+    """A machine cannot be asked: one printable line says what is wrong and what to do."""
+
+    def __init__(self, message: str) -> None:
+        """`message` may quote the machine: it is made printable and cut to MAX_MESSAGE."""
+        super().__init__(shown(message, MAX_MESSAGE))
+
+
+def machine_error(connection: Connection, error: Exception) -> MachineError:
+    """The exception as a MachineError: one that explains what failed and what to do."""
+    return error if isinstance(error, MachineError) else MachineError(_explain(connection, error))
 
 
 def turned_away(error: Exception) -> bool:
-    """Whether sshd closed the connection before it said who it is (MaxStartups)."""
+    """Whether sshd closed the connection before its version banner, as MaxStartups makes it do."""
     ended = (EOFError, ConnectionResetError)
     if isinstance(error, ended) or "No existing session" in str(error):
         return True
@@ -58,7 +69,7 @@ def _explain(connection: Connection, error: Exception) -> str:  # noqa: PLR0911
 
 
 def _is_no_name(host: str) -> bool:
-    """Whether DNS has no way to write a name."""
+    """Whether a name cannot be encoded for DNS."""
     try:
         host.encode("idna")
     except UnicodeError:

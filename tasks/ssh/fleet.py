@@ -1,9 +1,9 @@
-"""The machines within reach: one SSH connection each, kept for the whole command line."""
+"""All machines of a cluster: one SSH connection each, open for the whole command line."""
 
 import logging
 import resource
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from queue import SimpleQueue
 from threading import Thread
 from time import monotonic, sleep
@@ -17,20 +17,24 @@ from tasks.common.progress import progress
 from tasks.inventory.model import Cluster
 
 from .connection import Connection, JumpHost
-from .errors import trouble, turned_away
+from .errors import MachineError, machine_error, turned_away
 from .login import Login
-from .shell import Shell, Talk, Trouble
+from .shell import TIMEOUT, Shell, Talk
+from .transcript import Transcript
 
 K = TypeVar("K")
 T = TypeVar("T")
 
-SPARE_FILES = 64  # open besides the connections
+Step = tuple[str, Collection[str]]  # what a line begins with, and the machines that print it
 
-BUSY_TRIES = (0.2, 0.5, 1.0, 2.0)  # seconds to wait where sshd's MaxStartups turns one away
+STEP_TIMEOUT = 120  # seconds for one step of scripts that wait for each other
+SPARE_FILES = 64  # files that this process has open besides its connections
+
+BUSY_TRIES = (0.2, 0.5, 1.0, 2.0)  # seconds to wait after sshd refused a connection (MaxStartups)
 
 
 def make_room(machines: int, files: int) -> None:
-    """Let this process have so many files open for its connections; Stop where it may not."""
+    """Raise the limit of open files if `files` need it. Raises Stop if the hard limit is lower."""
     needed = files + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or needed <= soft:
@@ -46,59 +50,68 @@ def make_room(machines: int, files: int) -> None:
 class Fleet:
     """The connections to a cluster's machines, opened when first used."""
 
-    parallel = 32  # how many machines are asked at a time
+    parallel = 32  # machines that are asked at the same time
 
     def __init__(self, cluster: Cluster, config: Config) -> None:
         """`config`: Fabric's, with its flags."""
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks by itself
         self.cluster = cluster
         self._login = Login(cluster, config)
+        given = config.connect_kwargs
+        self._secrets = (config.sudo.password, given.get("passphrase"), given.get("password"))
         self._connections: dict[str, Connection] = {}
         self._shells: dict[str, Shell] = {}
 
-    def ask(self, scripts: Mapping[str, str], doing: str = "asking") -> dict[str, str | Trouble]:
-        """Run a script on each of the machines named, several at a time.
+    def ask(
+        self, scripts: Mapping[str, str], doing: str = "asking"
+    ) -> dict[str, str | MachineError]:
+        """Run a script on each machine, `parallel` machines at a time; the answers by name.
 
-        `doing`: what is shown in a terminal to a person who waits for it.
+        `doing`: the word that the progress line shows in a terminal.
         """
         jobs = {name: self._opened(_runner(script)) for name, script in scripts.items()}
         return self._each(jobs, self.parallel, doing)
 
-    def meet(
-        self, jobs: Mapping[str, Callable[[Shell], str]], doing: str
-    ) -> dict[str, str | Trouble]:
-        """Do a job on each of the machines named, all at once: they wait for each other."""
-        opened = {name: self._opened(job) for name, job in jobs.items()}
-        return self._each(opened, len(jobs), doing)
+    def in_step(
+        self, scripts: Mapping[str, str], ready: str, steps: Iterable[Step], doing: str
+    ) -> dict[str, str | MachineError]:
+        """Run a script on each machine, all at once; the machines wait for each other.
+
+        Each script first prints a line that begins with `ready`, then one for each of its steps.
+        After each such line it reads a line from descriptor 3. That line is sent once all machines
+        of the step have printed theirs, have ended or have failed.
+        """
+        jobs = {
+            name: self._opened(_beginning(script, ready, STEP_TIMEOUT))
+            for name, script in scripts.items()
+        }
+        found = self._each(jobs, len(jobs), doing)
+        for marker, names in [*steps, ("", scripts)]:
+            goes_on = {
+                name: _continuing(talk, marker)
+                for name in names
+                if isinstance(talk := found[name], Talk)
+            }
+            found |= self._each(goes_on, len(goes_on), doing)
+        return {name: end for name, end in found.items() if not isinstance(end, Talk)}
 
     def talks(
         self, scripts: Mapping[str, str], marker: str, doing: str
-    ) -> dict[str, Talk | str | Trouble]:
-        """Begin a script on each of the machines named, as far as a line with this marker.
+    ) -> dict[str, Talk | str | MachineError]:
+        """Start a script on each machine, and wait for a line that begins with this marker.
 
-        Where a script ends before that, its answer.
+        Returns the answer of a script that ends before it prints such a line.
         """
-
-        def begin(script: str) -> Callable[[Shell], Talk | str]:
-            def job(shell: Shell) -> Talk | str:
-                talk = shell.talk(script)
-                try:
-                    if talk.hear(marker):
-                        return talk
-                    answer = talk.answer()
-                except BaseException:
-                    talk.close()
-                    raise
-                talk.close()
-                return answer
-
-            return job
-
-        jobs = {name: self._opened(begin(script)) for name, script in scripts.items()}
+        jobs = {
+            name: self._opened(_beginning(script, marker, TIMEOUT))
+            for name, script in scripts.items()
+        }
         return self._each(jobs, self.parallel, doing)
 
-    def tell(self, talks: Mapping[str, Talk], line: str, marker: str) -> dict[str, str | Trouble]:
-        """Send a line to scripts under way, and hear each until its next line with this marker."""
+    def tell(
+        self, talks: Mapping[str, Talk], line: str, marker: str
+    ) -> dict[str, str | MachineError]:
+        """Send a line to running scripts; what each prints until its next line with this marker."""
 
         def job(talk: Talk) -> Callable[[Shell], str]:
             return lambda _: talk.ask(line, marker)
@@ -117,24 +130,25 @@ class Fleet:
 
     def _each(
         self, jobs: Mapping[str, Callable[[Shell], T]], at_once: int, doing: str
-    ) -> dict[str, T | Trouble]:
-        """Do a job in the shell of each machine named; the answers in the same order."""
+    ) -> dict[str, T | MachineError]:
+        """Do a job in the shell of each machine; the results in the same order."""
         connections = self.connections(jobs)
 
-        def job(name: str) -> Callable[[], T | Trouble]:
-            def do() -> T | Trouble:
+        def job(name: str) -> Callable[[], T | MachineError]:
+            def do() -> T | MachineError:
                 try:
                     return jobs[name](shells[name])
                 except Exception as error:
-                    return trouble(connections[name], error)
+                    self._transcript(name).failed(error)
+                    return machine_error(connections[name], error)
 
             return do
 
         shells = {name: self.shell(name) for name in jobs}
-        answers: dict[str, T | Trouble] = {}
+        answers: dict[str, T | MachineError] = {}
         with progress(doing, len(jobs)) as step:
             try:
-                answers.update(self._behind_closed_doors(connections))
+                answers.update(self._unreachable_jump_hosts(connections))
                 able = {name: job(name) for name in jobs if name not in answers}
                 for name, answer in side_by_side(able, at_once):
                     answers[name] = answer
@@ -152,24 +166,25 @@ class Fleet:
         )
 
     def name_of(self, connection: Connection) -> str:
-        """The machine a connection leads to."""
+        """The name of the machine that a connection leads to."""
         return next(name for name, held in self._connections.items() if held is connection)
 
     def run(self, name: str, script: str) -> str:
-        """Run a script on one machine; raises Trouble."""
+        """Run a script on one machine; its answer. Raises MachineError."""
         shell = self.shell(name)
         try:
             return self._opened(_runner(script))(shell)
         except Exception as error:
-            raise trouble(shell.connection, error) from error
+            self._transcript(name).failed(error)
+            raise machine_error(shell.connection, error) from error
 
     def close(self) -> None:
-        """End all connections, and what is under way; what hangs is not waited for."""
+        """Close all connections in the background, which ends the running scripts."""
         for connection in [*self._connections.values(), *self._login.gateways]:
             Thread(target=connection.close, daemon=True).start()
 
     def connections(self, names: Iterable[str]) -> dict[str, Connection]:
-        """The connections to some machines; raises Stop where there is no room for them all."""
+        """The connections to some machines. Raises Stop if they need too many open files."""
         before = len(self._connections)
         found = {name: self.connection(name) for name in names}
         if len(self._connections) > before:
@@ -186,16 +201,19 @@ class Fleet:
     def shell(self, name: str) -> Shell:
         """The shell on a machine, not yet started if it is new."""
         if name not in self._shells:
-            self._shells[name] = Shell(self.connection(name))
+            self._shells[name] = Shell(self.connection(name), self._transcript(name))
         return self._shells[name]
 
-    def open(self, connection: Connection) -> None:
-        """Open a connection, and the jump hosts before it; raises Trouble where one of those fails.
+    def _transcript(self, name: str) -> Transcript:
+        return Transcript(name, self._secrets)
 
-        Where sshd is too busy to answer, it is asked again a little later.
+    def open(self, connection: Connection) -> None:
+        """Open a connection and its jump hosts. Raises MachineError if a jump host fails.
+
+        If sshd is too busy to accept the connection, this tries again a few times.
         """
         if isinstance(connection.gateway, JumpHost):
-            self._open_door(connection.gateway)
+            self._open_jump_host(connection.gateway)
         for pause in BUSY_TRIES:
             started = monotonic()
             try:
@@ -209,27 +227,31 @@ class Fleet:
                 sleep(pause)
         connection.open()
 
-    def _open_door(self, gateway: JumpHost) -> None:
-        """Open a jump host, once for all who want it meanwhile; raises Trouble that names it."""
+    def _open_jump_host(self, gateway: JumpHost) -> None:
+        """Open a jump host, once for all who need it. Raises a MachineError that names it."""
 
         def act() -> None:
             try:
                 self.open(gateway)
-            except Trouble:
+            except MachineError:
                 raise  # of a jump host before it
             except Exception as error:
-                raise Trouble(f"jump host {gateway.host}: {trouble(gateway, error)}") from error
+                raise MachineError(
+                    f"jump host {gateway.host}: {machine_error(gateway, error)}"
+                ) from error
 
         gateway.opening.do(act)
 
-    def _behind_closed_doors(self, connections: Mapping[str, Connection]) -> dict[str, Trouble]:
-        """The machines whose jump host cannot be opened: found out once, before many want it."""
+    def _unreachable_jump_hosts(
+        self, connections: Mapping[str, Connection]
+    ) -> dict[str, MachineError]:
+        """An error for each machine whose jump host cannot be opened. Opens each jump host once."""
 
-        def job(gateway: JumpHost) -> Callable[[], Trouble | None]:
-            def do() -> Trouble | None:
+        def job(gateway: JumpHost) -> Callable[[], MachineError | None]:
+            def do() -> MachineError | None:
                 try:
-                    self._open_door(gateway)
-                except Trouble as error:
+                    self._open_jump_host(gateway)
+                except MachineError as error:
                     return error
                 return None
 
@@ -248,9 +270,9 @@ class Fleet:
 
 
 def side_by_side(jobs: Mapping[K, Callable[[], T]], at_once: int) -> Iterator[tuple[K, T]]:
-    """Do so many jobs at a time; what each returned, as it comes. None of them may raise.
+    """Do `at_once` jobs at a time; yields each key and result as it comes. No job may raise.
 
-    The threads are daemons: whoever stops to listen waits for none that hangs, nor does Python.
+    The threads are daemons, so neither the caller nor Python waits for a job that hangs.
     """
     waiting = deque(jobs.items())
     done: SimpleQueue[tuple[K, T]] = SimpleQueue()
@@ -270,6 +292,32 @@ def side_by_side(jobs: Mapping[K, Callable[[], T]], at_once: int) -> Iterator[tu
             yield done.get()
     finally:
         waiting.clear()
+
+
+def _beginning(script: str, marker: str, timeout: int) -> Callable[[Shell], Talk | str]:
+    return lambda shell: _until(shell.talk(script, timeout), marker)
+
+
+def _continuing(talk: Talk, marker: str) -> Callable[[Shell], Talk | str]:
+    return lambda _: _until(talk, marker, "go")
+
+
+def _until(talk: Talk, marker: str, line: str = "") -> Talk | str:
+    """Send a line if there is one, and wait for a line that begins with the marker.
+
+    Returns the script's answer if it ends before that, or if the marker is empty.
+    """
+    try:
+        if line:
+            talk.say(line)
+        if marker and talk.hear(marker):
+            return talk
+        answer = talk.answer()
+    except BaseException:
+        talk.close()
+        raise
+    talk.close()
+    return answer
 
 
 def _runner(script: str) -> Callable[[Shell], str]:

@@ -1,7 +1,7 @@
-"""Host keys: which key a host must show, learned or given, in known_hosts files.
+"""Host keys: which key a host must show, by the known_hosts files.
 
 The format is that of sshd(8), SSH_KNOWN_HOSTS FILE FORMAT. A line that cannot be read is
-passed over, as OpenSSH does; paramiko's own reader gives up on the whole file.
+skipped, as OpenSSH does. Paramiko's reader would skip the whole file.
 """
 
 import base64
@@ -96,7 +96,7 @@ def _is_key(kind: str, key: str) -> bool:
 
 
 class KnownHosts:
-    """The host keys known to one command line, and the rule for the others."""
+    """The known host keys, and the rule for unknown ones."""
 
     def __init__(self, mode: HostKeys, read: Iterable[Path], learn: Path) -> None:
         """`mode`: what hosts.toml says; `read`: the files consulted; `learn`: the file that

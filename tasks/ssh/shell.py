@@ -1,12 +1,12 @@
-"""Scripts on one machine over an open connection, as root: run, or spoken to while they run.
+"""Scripts on one machine, run as root over an open connection.
 
-The login shell is only asked to start `sh`, once a nonce has said that it is heard; scripts follow
-on its stdin. What rc files print stays outside the answers, what they read is no script, sudo's
-password prompt comes first, and a script that arrives torn runs nothing, because it is one
-subshell. The shell is kept for the next script, since starting one costs more than most scripts.
+The login shell only starts `sh`, which prints a nonce. Scripts are sent to its stdin after that.
+So the output of rc files is no part of an answer, rc files cannot read a script, and sudo asks for
+its password first. A script is one subshell: if it arrives incomplete, nothing of it runs. The
+shell is kept for the next script, because starting one costs more than most scripts.
 
-This is paramiko's channel and not Fabric's `run`, which looks every 10 ms whether a command has
-ended, and goes through all that it has said for every part of an answer.
+This uses paramiko's channel. Fabric's `run` polls every 10 ms, and searches the whole output again
+for every part of it.
 """
 
 import secrets
@@ -18,39 +18,34 @@ from time import monotonic, sleep
 import paramiko
 from fabric import Connection
 
-from tasks.common.values import lines, shown
+from tasks.common.values import lines
 
-SESSION_TRIES = (0.1, 0.3, 1.0)  # seconds to wait where sshd's MaxSessions are all in use
+from .errors import MachineError
+from .transcript import Transcript
+
+SESSION_TRIES = (0.1, 0.3, 1.0)  # seconds to wait while sshd's MaxSessions are all in use
 TIMEOUT = 60  # seconds for one answer; Fabric's own --command-timeout sets another
 MAX_ANSWER = 1 << 24  # bytes that a machine may say to one script, or before a shell answers
-MAX_TROUBLE = 1000  # characters
-
-
-class Trouble(Exception):
-    """A machine that cannot be asked: one plain line, what is wrong and what to do."""
-
-    def __init__(self, message: str) -> None:
-        """The message may hold the machine's own words."""
-        super().__init__(shown(message, MAX_TROUBLE))
 
 
 class Shell:
     """The shell of one connection; it is started when first used.
 
-    A script is POSIX sh that defines `main`, whose stdin is /dev/null, and whose stderr is
-    nobody's. SSH_CONNECTION is set, and `$$` is a process that outlives the script.
+    A script is POSIX sh that defines `main`. Its stdin and stderr are /dev/null. SSH_CONNECTION is
+    set, and `$$` is a process that outlives the script.
 
-    All raise Trouble where no shell or no sudo is to be had or an answer does not come, and what
-    paramiko raises where the connection breaks.
+    All methods raise MachineError if no shell starts, if sudo is refused, or if no answer comes in
+    time. They raise paramiko's exceptions if the connection breaks.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        """`connection` has to be open when a script is run."""
+    def __init__(self, connection: Connection, transcript: Transcript) -> None:
+        """`connection` must be open when a script is run."""
         self.connection = connection
+        self._transcript = transcript
         self._idle: _Wire | None = None
 
     def run(self, script: str, timeout: int = TIMEOUT) -> str:
-        """What a script prints; waits so many seconds for it to end."""
+        """Run a script; what it prints. `timeout`: seconds to wait for its end."""
         talk = self.talk(script, timeout)
         try:
             answer = talk.answer()
@@ -61,9 +56,9 @@ class Shell:
         return answer
 
     def talk(self, script: str, timeout: int = TIMEOUT) -> "Talk":
-        """A script, under way; waits so many seconds for each of its answers.
+        """Start a script that is sent lines. `timeout`: seconds to wait for each of its answers.
 
-        The shell is gone with it: of what it is told too late, nothing must be left for another.
+        The shell ends with the script, so that no later script reads a line meant for this one.
         """
         timeout = self.connection.config.timeouts.command or timeout
         wire, self._idle = self._idle, None
@@ -72,14 +67,14 @@ class Shell:
         return Talk(wire, script, timeout)
 
     def _start(self, timeout: int) -> "_Wire":
-        """Have the login shell start a shell that says so, with sudo where that is needed."""
+        """Start `sh`, through sudo if the user is not root, and wait until it is ready."""
         nonce = secrets.token_hex(8)
         sudo = self.connection.user != "root"
         password = self.connection.config.sudo.password
         prompt = f"{nonce}%password" if sudo and password else None
         ready = f"{nonce}-ready\n"
         words = [ready, *([prompt] if prompt else [])]
-        wire = _Wire(self._session())
+        wire = _Wire(self._session(), self._transcript)
         try:
             wire.execute(_command(nonce, sudo, bool(prompt)), timeout)
             found = wire.wait_for(words, timeout)
@@ -87,9 +82,9 @@ class Shell:
                 wire.send(f"{password}\n", timeout)
                 found = wire.wait_for(words, timeout)
             if prompt and found == prompt:
-                raise Trouble("sudo does not accept the password")
+                raise MachineError("sudo does not accept the password")
             if found != ready:
-                raise Trouble(_why_no_shell(wire.text, sudo))
+                raise MachineError(_why_no_shell(wire.text, sudo))
             wire.send(
                 "unset TMOUT\n"  # where sh is bash, it would end what waits to be spoken to
                 "PATH=$PATH:/usr/sbin:/sbin LC_ALL=C SSH_CONNECTION=$1\nexport PATH LC_ALL\n",
@@ -101,7 +96,7 @@ class Shell:
         return wire
 
     def _session(self) -> paramiko.Channel:
-        """A session; where one has to end first, sshd is asked again a little later."""
+        """Open a session. If sshd has too many (MaxSessions), try again a few times."""
         for pause in (*SESSION_TRIES, None):
             try:
                 channel: paramiko.Channel = self.connection.create_session()
@@ -109,17 +104,17 @@ class Shell:
             except paramiko.ChannelException:
                 if pause is not None:
                     sleep(pause)
-        raise Trouble(
+        raise MachineError(
             "sshd there allows no further session on a connection: set MaxSessions 4 or more in its"
             " sshd_config, or use --no-ping"
         )
 
 
 class Talk(AbstractContextManager["Talk"]):
-    """A script under way on a machine until the block ends; descriptor 3 is where it listens."""
+    """A running script; it reads lines from descriptor 3. The end of the block closes it."""
 
     def __init__(self, wire: "_Wire", script: str, timeout: int) -> None:
-        """Send the script to a shell that waits for one."""
+        """Send the script to an idle shell."""
         nonce = secrets.token_hex(8)
         self._begin, self._end = f"\n{nonce}-begin\n", f"\n{nonce}-end\n"
         self._timeout = timeout
@@ -140,11 +135,11 @@ class Talk(AbstractContextManager["Talk"]):
         self.close()
 
     def close(self) -> None:
-        """Speak no more: what the script hears then is the end of its input."""
+        """Close the channel: the script reads the end of its input."""
         self.wire.close()
 
     def hear(self, marker: str) -> bool:
-        """Wait for a line that begins so; whether it came before the script has ended."""
+        """Wait for a line that begins with the marker; False if the script ended first."""
         found = self.wire.wait_for([f"\n{marker}", self._end], self._timeout)
         return found.startswith(f"\n{marker}")
 
@@ -153,15 +148,16 @@ class Talk(AbstractContextManager["Talk"]):
         self.wire.send(f"{line}\n", self._timeout)
 
     def ask(self, line: str, marker: str) -> str:
-        """Send a line; what the script prints then until a line that begins so, or its end.
+        """Send a line; what the script then prints until a line with the marker, or its end.
 
-        Where no answer comes in time it is spoken to no more: a late one is none to the next line.
+        If no answer comes in time, this closes the channel: a late answer must not be taken for
+        the answer to the next line.
         """
         start = self.wire.at
         try:
             self.say(line)
             if not self.wire.wait_for([f"\n{marker}", self._end], self._timeout):
-                raise Trouble("the answer broke off; ask again with `fab plan`")
+                raise MachineError("the answer broke off; ask again with `fab plan`")
         except BaseException:
             self.close()
             raise
@@ -169,21 +165,22 @@ class Talk(AbstractContextManager["Talk"]):
         return _plain(said.rpartition("\n")[0])
 
     def answer(self) -> str:
-        """All that the script prints; waits until it has ended."""
+        """Wait until the script has ended; all that it printed."""
         if self._end.encode() not in self.wire.heard:
             self.wire.wait_for([self._end], self._timeout)
         _, begun, rest = self.wire.text.partition(self._begin)
         answer, ended, _ = rest.partition(self._end)
         if not (begun and ended):
-            raise Trouble("the answer broke off; ask again with `fab plan`")
+            raise MachineError("the answer broke off; ask again with `fab plan`")
         return _plain(answer)
 
 
 class _Wire:
-    """A channel to a process on a machine, and what was heard from it."""
+    """A channel to a process on a machine, and the data received from it."""
 
-    def __init__(self, channel: paramiko.Channel) -> None:
+    def __init__(self, channel: paramiko.Channel, transcript: Transcript) -> None:
         self._channel = channel
+        self._transcript = transcript
         channel.set_combine_stderr(True)
         self.forget()
 
@@ -207,7 +204,8 @@ class _Wire:
             self._channel.close()
 
     def send(self, text: str, timeout: float) -> None:
-        """Say something; raises Trouble where it is not taken in time."""
+        """Send text. Raises MachineError if the machine does not accept it in time."""
+        self._transcript.sent(text)
         deadline = monotonic() + timeout
         data = text.encode()
         while data:
@@ -218,7 +216,8 @@ class _Wire:
                 continue
 
     def execute(self, command: str, timeout: float) -> None:
-        """Have sshd start a command; paramiko would wait for its word on that for ever."""
+        """Have sshd start a command. Unlike paramiko, wait only so long for its answer."""
+        self._transcript.sent(command)
         started = monotonic()
         silence = Timer(timeout, self.close)
         silence.daemon = True
@@ -228,12 +227,19 @@ class _Wire:
         except paramiko.SSHException as error:
             if monotonic() - started < timeout:
                 raise
-            raise Trouble(f"no answer within {timeout} seconds") from error
+            raise MachineError(f"no answer within {timeout} seconds") from error
         finally:
             silence.cancel()
 
     def wait_for(self, words: list[str], timeout: float) -> str:
-        """Listen until one of these is said, and say which; empty where the process has ended."""
+        """Wait until one of these words comes; that word, or "" if the process ended first."""
+        before = len(self.heard)
+        try:
+            return self._listen(words, timeout)
+        finally:
+            self._transcript.heard(self.heard[before:])
+
+    def _listen(self, words: list[str], timeout: float) -> str:
         deadline = monotonic() + timeout
         wanted = [word.encode() for word in words]
         longest = max(map(len, wanted))
@@ -254,29 +260,29 @@ class _Wire:
             self.heard += data
             if len(self.heard) > MAX_ANSWER:
                 self._channel.get_transport().close()  # it may go on for ever
-                raise Trouble(f"it says more than {MAX_ANSWER >> 20} MiB, which is no answer")
+                raise MachineError(f"it says more than {MAX_ANSWER >> 20} MiB, which is no answer")
 
     def _wait_until(self, deadline: float, timeout: float) -> None:
-        """Have the channel wait that long; raises Trouble where it has."""
+        """Set the channel's timeout to the time left. Raises MachineError if none is left."""
         left = deadline - monotonic()
         if left <= 0:
-            raise Trouble(f"no answer within {timeout} seconds")
+            raise MachineError(f"no answer within {timeout} seconds")
         self._channel.settimeout(left)
 
 
 def _plain(answer: str) -> str:
-    """An answer in printable lines; raises Trouble where one of them has no end."""
+    """An answer in printable lines. Raises MachineError if a line is too long."""
     try:
         return "\n".join(lines(answer))
     except ValueError as error:
-        raise Trouble(str(error)) from error
+        raise MachineError(str(error)) from error
 
 
 def _command(nonce: str, sudo: bool, password: bool) -> str:
     """The command line for the login shell; it means the same to sh, fish and tcsh.
 
-    Where that echoes it, as `set -x` does in an rc file, nothing in it looks like what is waited
-    for: neither the line that says that sh is there nor sudo's prompt, where %% stands for %.
+    An rc file may echo it (`set -x`). So it contains neither the line that means that sh is ready
+    nor sudo's prompt, in which %% stands for %.
     """
     ready = f"printf '%s-ready\\n' {nonce}"
     if not sudo:

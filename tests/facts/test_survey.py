@@ -4,8 +4,8 @@ import pytest
 
 from tasks.common.errors import Stop
 from tasks.facts.survey import ask
+from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Trouble
 from tests.builders import cluster
 
 
@@ -16,8 +16,8 @@ class Silent(Fleet):
         self.cluster = cluster(len(troubles))
         self._troubles = troubles
 
-    def ask(self, scripts: object, doing: str = "") -> dict[str, str | Trouble]:
-        return {name: Trouble(text) for name, text in self._troubles.items()}
+    def ask(self, scripts: object, doing: str = "") -> dict[str, str | MachineError]:
+        return {name: MachineError(text) for name, text in self._troubles.items()}
 
 
 def test_machines_with_the_same_trouble_share_a_line() -> None:

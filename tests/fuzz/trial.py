@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.common.errors import Stop
-from tasks.ssh.shell import Trouble
+from tasks.ssh.errors import MachineError
 from tests.hostile.judge import shown, strange, vocabulary
 from tests.paths import PROJECT
 
@@ -131,7 +131,7 @@ def _given(target: Target, text: str) -> Iterator[Out]:
     """What comes of an input."""
     try:
         value = target.read(text)
-    except (ValueError, Stop, Trouble) as error:
+    except (ValueError, Stop, MachineError) as error:
         yield "shown", str(getattr(error, "message", "") or error)
         return
     try:

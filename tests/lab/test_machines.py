@@ -150,6 +150,11 @@ def test_sudo_with_a_password(users_lab: Lab) -> None:
     assert status == 1, said
     assert "sudo does not accept the password" in said
     assert "a-wrong-one" not in said
+    debugging = ("--debug", "--prompt-for-sudo-password", "plan")
+    status, said = prompted(users_lab, "sudo.password", "fa1rly-secret", *debugging)
+    assert status == 0, said
+    assert "worker-0 < == ip 4 6" in said
+    assert "fa1rly-secret" not in said
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

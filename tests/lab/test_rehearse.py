@@ -64,6 +64,24 @@ def test_nothing_of_the_operators_own_is_used(directory: Path) -> None:
     assert not (directory / "known_hosts").exists()
 
 
+def test_debug_shows_what_each_machine_was_sent_and_answered(directory: Path) -> None:
+    """Invoke's own log would show the configuration, and every password in it."""
+    typed = "fa1rly-secret"
+    (directory / ".fabric.yaml").write_text(f"sudo: {{password: {typed}}}\n")
+    done = fab(directory, "--debug", "rehearse", "plan", FABRIC_SUDO_PASSWORD=typed)
+    assert "6 to add" in ok(done)
+    lines = done.stderr.splitlines()
+    for number in range(3):
+        sent = lines.index(f"worker-{number} > main() {{")
+        heard = [n for n, line in enumerate(lines) if line.startswith(f"worker-{number} < unicast")]
+        assert heard
+        assert sent < heard[0]
+    assert typed not in done.stdout + done.stderr
+    assert "paramiko" not in done.stderr
+    assert all(line.isprintable() for line in lines)
+    assert "worker-0 " not in fab(directory, "rehearse", "plan").stderr
+
+
 def test_host_names_and_what_is_left_out_are_made_up_and_said(directory: Path) -> None:
     toml = directory / "hosts.toml"
     text = toml.read_text().replace("203.0.113.11", "two.example.com")

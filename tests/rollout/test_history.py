@@ -2,19 +2,19 @@
 
 from tasks.reports.status import history_report
 from tasks.rollout.history import Entry, ending_of_the_last, histories
+from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Trouble
 from tests.builders import cluster
 
 
 class Remembering(Fleet):
     """No machine: each answers what it is given."""
 
-    def __init__(self, *answers: str | Trouble) -> None:
+    def __init__(self, *answers: str | MachineError) -> None:
         self.cluster = cluster(len(answers))
         self._answers = answers
 
-    def ask(self, scripts: object, doing: str = "") -> dict[str, str | Trouble]:
+    def ask(self, scripts: object, doing: str = "") -> dict[str, str | MachineError]:
         return {f"worker-{n}": answer for n, answer in enumerate(self._answers)}
 
 
@@ -73,4 +73,4 @@ def test_how_the_last_run_ended_is_told_of_each_machine() -> None:
     said = ending_of_the_last(Remembering(LIES, kept, undone, kept))
     assert "on worker-1, worker-3, of ann@desk, ended at 2026-01-01T00:00:00Z: kept" in said
     assert "on worker-2, of ann@desk, ended at 2026-01-01T00:00:00Z: undone: not conf" in said
-    assert "no run" in ending_of_the_last(Remembering("", Trouble("gone"), "nonsense"))
+    assert "no run" in ending_of_the_last(Remembering("", MachineError("gone"), "nonsense"))

@@ -13,7 +13,7 @@ from tasks.common.values import Network
 from tasks.facts.model import Facts
 from tasks.planning.model import Change, MachinePlan, Plan
 from tasks.rollout import transaction
-from tasks.ssh.shell import Trouble
+from tasks.ssh.errors import MachineError
 from tasks.undo.run import Run, new_run
 from tests.builders import POD_NETWORKS, facts, route, wanted
 
@@ -61,14 +61,14 @@ class Machines:
 
     def tell(
         self, talks: Mapping[str, Talk], word: str, _marker: str, _at_once: int = 0
-    ) -> dict[str, str | Trouble]:
+    ) -> dict[str, str | MachineError]:
         self.now += 10
         self.told += [f"{name} {word}" for name in talks]
         if word == "push":
             return {n: "== fired\n" if n in self.late else "== armed\n" for n in talks}
         there = wanted(1)
         done = f"== done\n== route\n{there}\n== get\n{there.replace('.0/24', '.1')}\n"
-        return {n: Trouble("lost") if n == "worker-1" else done for n in talks}
+        return {n: MachineError("lost") if n == "worker-1" else done for n in talks}
 
 
 class Locked(Machines):

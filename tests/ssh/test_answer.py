@@ -16,7 +16,7 @@ from tasks.connectivity.real_pods import RealPod, read_real_pods
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.evidence import Evidence, read_evidence
 from tasks.diagnosis.isolate import Trials, read_trials
-from tasks.ssh.answer import MOST, sections
+from tasks.ssh.answer import MAX_SECTIONS, sections
 from tests.builders import cluster, facts
 
 PINGS = """\
@@ -219,8 +219,8 @@ def test_the_worst_lines_are_read_at_once(
 
 
 def test_an_answer_has_so_many_sections_and_so_long_lines() -> None:
-    answer = "\n".join(f"== name {n}" for n in range(MOST - 1))
-    assert len(sections(answer)) == MOST
+    answer = "\n".join(f"== name {n}" for n in range(MAX_SECTIONS - 1))
+    assert len(sections(answer)) == MAX_SECTIONS
     with pytest.raises(ValueError, match="sections"):
         sections(f"{answer}\n== one more")
     with pytest.raises(ValueError, match="longer"):

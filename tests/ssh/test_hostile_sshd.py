@@ -17,8 +17,9 @@ import pytest
 from fabric import Config
 
 from tasks.inventory.model import Cluster, Ssh
+from tasks.ssh.errors import MAX_MESSAGE, MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import MAX_ANSWER, MAX_TROUBLE, Trouble
+from tasks.ssh.shell import MAX_ANSWER
 from tests.builders import cluster
 from tests.hostile_sshd import Speak, dropping, floods, kex_init, packet, says, serving, ssh
 from tests.paths import PROJECT
@@ -58,7 +59,7 @@ def trouble(speak: Speak, key: Path) -> str:
         there = fleet(1, server.port, key)
         answer = there.ask({"worker-0": "main() { :; }"})["worker-0"]
         there.close()
-    assert isinstance(answer, Trouble)
+    assert isinstance(answer, MachineError)
     return str(answer)
 
 
@@ -89,7 +90,7 @@ def test_whatever_an_sshd_says_is_one_plain_line(case: str, key: Path) -> None:
     said = trouble(speak, key)
     assert words in said
     assert said.isprintable()
-    assert len(said) <= MAX_TROUBLE
+    assert len(said) <= MAX_MESSAGE
     assert "has no address" not in said
 
 

@@ -1,5 +1,6 @@
 """A machine that falls silent: nothing is waited for longer than a person has said."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -12,7 +13,11 @@ from typing import Any
 import paramiko
 import pytest
 
-from tasks.ssh.shell import Shell, Trouble
+from tasks.ssh.errors import MachineError
+from tasks.ssh.shell import Shell
+from tasks.ssh.transcript import Transcript
+
+TRANSCRIPT = Transcript("worker-0")
 
 
 def connected(channel: Callable[[], Any]) -> Any:
@@ -44,8 +49,8 @@ class Silent:
 
 
 def test_an_sshd_that_does_not_start_the_command_is_given_up() -> None:
-    with pytest.raises(Trouble, match="no answer within 1 seconds"):
-        Shell(connected(Silent)).run("main() { :; }")
+    with pytest.raises(MachineError, match="no answer within 1 seconds"):
+        Shell(connected(Silent), TRANSCRIPT).run("main() { :; }")
 
 
 class Local:
@@ -102,7 +107,7 @@ def local() -> Iterator[tuple[Shell, list[Local]]]:
         channels.append(Local())
         return channels[-1]
 
-    yield Shell(connected(channel)), channels
+    yield Shell(connected(channel), TRANSCRIPT), channels
     for made in channels:
         made.close()
 
@@ -115,6 +120,30 @@ def test_scripts_share_a_shell_and_nothing_else(local: tuple[Shell, list[Local]]
     assert client == "198.51.100.7"
     assert shell.run(second).split() == [number]
     assert len(channels) == 1
+
+
+def test_with_debug_what_is_said_is_logged(
+    local: tuple[Shell, list[Local]], caplog: pytest.LogCaptureFixture
+) -> None:
+    shell, _ = local
+    dialogue = "main() { echo; echo '== ready'; read -r word <&3; echo \"heard $word\"; }"
+    with caplog.at_level(logging.DEBUG, "tasks.ssh"), shell.talk(dialogue) as talk:
+        talk.hear("== ready")
+        talk.say("one")
+        talk.answer()
+    lines = caplog.text.splitlines()
+    said = [f"worker-0 > {dialogue}", "worker-0 < == ready", "worker-0 > one"]
+    assert [line for line in lines if line in said] == said
+    assert "worker-0 < heard one" in lines
+
+
+def test_what_came_before_a_timeout_is_logged(
+    local: tuple[Shell, list[Local]], caplog: pytest.LogCaptureFixture
+) -> None:
+    shell, _ = local
+    with caplog.at_level(logging.DEBUG, "tasks.ssh"), pytest.raises(MachineError):
+        shell.run("main() { echo half; sleep 2; }")
+    assert "worker-0 < half" in caplog.text.splitlines()
 
 
 def test_a_script_that_is_spoken_to_hears_the_end(local: tuple[Shell, list[Local]]) -> None:
@@ -136,7 +165,7 @@ def test_a_late_answer_is_none_to_the_next_line(local: tuple[Shell, list[Local]]
     slow = "main() { while echo; echo '== ready'; read -r seconds <&3; do sleep $seconds; done; }"
     with shell.talk(slow, timeout=1) as talk:
         assert talk.hear("== ready")
-        with pytest.raises(Trouble, match="no answer within 1 seconds"):
+        with pytest.raises(MachineError, match="no answer within 1 seconds"):
             talk.ask("2", "== ready")
         with pytest.raises(OSError, match="file descriptor"):
             talk.ask("0", "== ready")
@@ -157,7 +186,7 @@ def test_a_script_that_is_ended_gives_no_answer(
     local: tuple[Shell, list[Local]], script: str
 ) -> None:
     shell, channels = local
-    with pytest.raises(Trouble, match="broke off"):
+    with pytest.raises(MachineError, match="broke off"):
         shell.run(script)
     assert shell.run("main() { echo well; }") == "well\n"
     assert len(channels) == 2
@@ -182,4 +211,4 @@ def test_a_channel_that_is_gone_closes() -> None:
             raise EOFError
 
     with pytest.raises(EOFError):
-        Shell(connected(Gone)).run("main() { :; }")
+        Shell(connected(Gone), TRANSCRIPT).run("main() { :; }")
