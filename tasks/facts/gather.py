@@ -1,10 +1,10 @@
 """How a machine is asked for its facts: one script, whose answer is text in sections."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from tasks.common.script import Script, script
 from tasks.common.values import Address, Network
-from tasks.iproute.batch import divided
 from tasks.iproute.route import OWN_PROTOCOL
 from tasks.persistence.backends import PATTERNS
 from tasks.undo.records import LOG, STATE
@@ -44,20 +44,7 @@ def question(
         own=OWN_PROTOCOL,
         known=known,
         strangers="yes" if ask_strangers else "",
-        **_shown(pod_networks),
+        ours_4=chain(*all_ours(pod_networks, 4)),
+        ours_6=chain(*all_ours(pod_networks, 6)),
     )
     return Script(f"{settle}\n{gather}")
-
-
-def _shown(pod_networks: Sequence[Network]) -> dict[str, list[str]]:
-    """What `ip` shows. Where no IPv6 route is wanted one run shows all but IPv6's policy rules."""
-    routes, rest = "route show table all", ("rule show", "address show", "link show type bridge")
-    four = all_ours(pod_networks, 4)
-    if {network.version for network in pod_networks} == {4}:
-        asked = [f"{routes} root 0.0.0.0/0", *rest], [f"{routes} root ::/0"]
-        return {"ask_both": divided(*asked, *four), "ask_4": [], "ask_6": []}
-    return {
-        "ask_both": [],
-        "ask_4": divided([routes, *rest], *four),
-        "ask_6": divided([routes, *rest], *all_ours(pod_networks, 6)),
-    }

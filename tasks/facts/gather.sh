@@ -4,7 +4,8 @@
 # needed: programs, a line each     files: patterns of our files that bring routes back
 # state, log: our directories       own: our routing protocol number
 # known: next hops of the cluster, a line each; strangers: "yes" to ping the others
-# ask_both, ask_4, ask_6: lines for `ip -batch`; ask_both where one run serves both families
+# ours_4, ours_6: lines for `ip -batch` that show the routes which this tool may touch; empty for
+#   an IP version without pods
 
 # strangers_answering: next hops of our routes that are no machine's, and answer a ping.
 strangers_answering() {
@@ -41,13 +42,20 @@ lines() { while IFS= read -r line || [ "$line" ]; do printf '%s\n' "$line"; done
 # behind_bars FILE: the same, each line behind a "|": whatever it is, it heads no section.
 behind_bars() { while IFS= read -r line || [ "$line" ]; do printf '|%s\n' "$line"; done <"$1"; }
 
-# show FAMILIES LINES OPTION...: one run of ip, which shows what the lines ask for.
+# show HEAD ARGUMENT...: a section of that head, with what `ip` shows for these arguments. An `ip`
+# that fails is as good as missing.
 show() {
-  printf '== ip %s\n' "$1"
-  asked=$2
-  shift 2
-  ip "$@" -details -oneline -batch - <<END || { echo "== missing"; echo ip; }
-$asked
+  printf '== %s\n' "$1"
+  shift
+  ip -details -oneline "$@" || printf '== missing\nip\n'
+}
+
+# show_family FAMILY LINES: the policy rules of an IP version, and the routes that these lines for
+# `ip -batch` ask for.
+show_family() {
+  show "rule $1" "-$1" rule show
+  show "ours $1" "-$1" -batch - <<END
+$2
 END
 }
 
@@ -69,12 +77,13 @@ main() {
   for program in $needed; do missing "$program"; done
   echo "== client"
   printf '%s\n' "$SSH_CONNECTION"
-  if [ "$ask_both" ]; then
-    show "4 6" "$ask_both"
-  else
-    show 4 "$ask_4" -4
-    show 6 "$ask_6" -6 -force
-  fi
+  # "root" is for kernels without IPv6: asked for its routes, they show those of IPv4.
+  show "route 4" -4 route show table all root 0.0.0.0/0
+  show "route 6" -6 route show table all root ::/0
+  show address address show
+  show bridge link show type bridge
+  [ ! "$ours_4" ] || show_family 4 "$ours_4"
+  [ ! "$ours_6" ] || show_family 6 "$ours_6"
   echo "== maker"
   for file in sys_vendor product_name chassis_asset_tag; do lines "/sys/class/dmi/id/$file"; done
   for file in /var/lib/kubelet/kubelet-config.yaml /var/lib/kubelet/config.yaml; do
