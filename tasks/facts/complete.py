@@ -1,11 +1,11 @@
 """Completing the cluster with what only its machines know; where they disagree. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import pairwise
 
 from tasks.common.text import first, listed
 from tasks.common.values import Address, Interface, Network, host, within
+from tasks.inventory.checks import overlaps
 from tasks.inventory.model import Cluster, Machine
 from tasks.persistence.backends import Way, ways_in
 
@@ -181,24 +181,11 @@ def _listed(values: Iterable[object]) -> str:
     return listed(map(str, values), MOST)
 
 
-def _shared(machines: list[Machine]) -> list[str]:
-    """Pod CIDRs and internal IPs that two workers have, seen once all are known."""
-    lines = []
-    ips: dict[Address, str] = {}
-    for machine in machines:
-        for ip in machine.internal_ips:
-            if ip in ips:
-                lines.append(f"{ips[ip]} and {machine.name} have the same internal IP {ip}")
-            ips.setdefault(ip, machine.name)
-    spans = sorted(
-        (
-            (n.version, int(n.network_address), int(n.broadcast_address), m.name, n)
-            for m in machines
-            for n in m.pod_cidrs
-        ),
-        key=lambda span: span[:3],
-    )
-    for one, other in pairwise(spans):
-        if one[0] == other[0] and other[1] <= one[2]:
-            lines.append(f"pod CIDRs overlap: {one[4]} of {one[3]} and {other[4]} of {other[3]}")
-    return lines
+def _shared(machines: Collection[Machine]) -> Iterator[str]:
+    """Internal IPs and pod CIDRs that two of the completed workers have in common."""
+    ips = [(host(ip), m.name) for m in machines for ip in m.internal_ips]
+    for (ip, one), (_, other) in overlaps(ips):
+        yield f"{one} and {other} have the same internal IP {ip.network_address}"
+    pod_cidrs = [(cidr, m.name) for m in machines for cidr in m.pod_cidrs]
+    for (wide, one), (narrow, other) in overlaps(pod_cidrs):
+        yield f"pod CIDRs overlap: {wide} of {one} and {narrow} of {other}"

@@ -26,13 +26,13 @@ def mistakes_between(cluster: Cluster) -> Iterator[Mistake]:
     yield from _of_families(cluster)
 
 
-def _nested(
+def overlaps(
     owned: Iterable[tuple[Network, _Owner]],
 ) -> Iterator[tuple[tuple[Network, _Owner], tuple[Network, _Owner]]]:
-    """Each network that overlaps one before it, after the widest that it overlaps.
+    """The networks that overlap an earlier one: each as a pair, the widest one first.
 
-    Two CIDRs overlap only if one holds the other, so that in order of their first addresses,
-    the wider first, each needs comparing with a single other.
+    Two CIDRs overlap only where one holds the other. So the networks are sorted by their first
+    addresses, the wider first, and each is compared with a single other.
     """
     outer = None
     for item in sorted(
@@ -49,7 +49,7 @@ def _of_networks(cluster: Cluster) -> Iterator[Mistake]:
     for network in cluster.pod_networks:
         if not network.prefixlen:
             yield "cluster", f"pod_networks: {network} is every address; name those of pods only"
-    for (outer, _), (inner, _) in _nested((network, None) for network in bounded):
+    for (outer, _), (inner, _) in overlaps((network, None) for network in bounded):
         yield "cluster", f"pod_networks: {inner} overlaps {outer}; one entry is enough"
     for nodes in cluster.node_networks:
         for pods in bounded:
@@ -88,7 +88,7 @@ def _of_pod_cidrs(cluster: Cluster) -> Iterator[Mistake]:
         for field, address in _addresses(machine):
             with suppress(ValueError):  # a host name
                 claims.append((values.host(values.address(address)), (machine, field)))
-    for outer, inner in _nested(claims):
+    for outer, inner in overlaps(claims):
         (network, (owner, owners_field)), (other, (machine, field)) = outer, inner
         if owners_field != "pod_cidr":
             continue  # an address twice
