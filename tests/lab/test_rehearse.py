@@ -64,7 +64,7 @@ def test_nothing_of_the_operators_own_is_used(directory: Path) -> None:
     assert not (directory / "known_hosts").exists()
 
 
-def test_host_names_and_what_is_left_out_are_made_up_and_said(directory: Path) -> None:
+def test_host_names_and_what_is_left_out_are_invented_and_said(directory: Path) -> None:
     toml = directory / "hosts.toml"
     text = toml.read_text().replace("203.0.113.11", "two.example.com")
     toml.write_text(
