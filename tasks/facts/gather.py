@@ -1,4 +1,4 @@
-"""How a machine is asked for its facts: one script, whose answer is text in sections."""
+"""The script that asks a machine for its facts. The answer is text in sections."""
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -14,9 +14,9 @@ NOTHING = Script("settle() { :; }")
 
 
 def all_ours(pod_networks: Sequence[Network], family: int) -> tuple[list[str], list[str]]:
-    """What to ask `ip -batch` for all routes of a family that this tool may touch.
+    """The lines for `ip -batch` that show all routes of a family that this tool may touch.
 
-    Those inside pod_networks, and those that are owned.
+    First those for the routes inside pod_networks, then those for owned routes.
     """
     inside = [f"route show root {n} table main" for n in pod_networks if n.version == family]
     return inside, [f"route show proto {OWN_PROTOCOL} table main"] if inside else []
@@ -30,9 +30,9 @@ def question(
 ) -> Script:
     """The script that asks a machine for its facts, for `Shell.run`.
 
-    `known` are the internal IPs of the cluster; with `ask_strangers`, every other next hop of
-    an owned route is pinged, to tell a worker that is gone from one that a file forgot. `settle`
-    defines a shell function of that name, run before anything is asked.
+    `known`: the internal IPs of the cluster. With `ask_strangers`, every other next hop of an
+    owned route is pinged: a worker that answers is running, though hosts.toml does not list it.
+    `settle`: a script that defines a shell function of that name, which is called first.
     """
     gather = script(
         "undo/deadline.sh",
