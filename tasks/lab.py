@@ -1,4 +1,4 @@
-"""`fab lab.…`: keep a twin of the cluster up, look at it, work in it, take it down."""
+"""`fab lab.…`: start a twin of the cluster, show it, open a shell in it, and stop it."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _inventory(c: Context, inventory: str, command: str) -> Path:
-    """The hosts.toml that is meant, for somebody who may see what belongs to its twin."""
+    """The path of hosts.toml. Raises Stop unless the user is root, who alone may use its twin."""
     import os
 
     if os.geteuid() != 0:
@@ -23,7 +23,9 @@ def _inventory(c: Context, inventory: str, command: str) -> Path:
 
 
 def _sudo(command: str) -> str:
-    """The same program as root; sudo's own PATH leads to no virtual environment."""
+    """The command line that runs a task as root. It names the program by its path, because the PATH
+    that sudo sets leaves out virtual environments.
+    """
     return f"sudo {sys.argv[0]} {command}"
 
 
@@ -68,13 +70,13 @@ def up(c: Context, inventory: str = "") -> None:
 
     path = _inventory(c, inventory, "lab.up")
     cluster = read(path, with_key=False)
-    with registry.locked(path):  # two at once would not find each other's
+    with registry.locked(path):  # else two lab.up at once would build two twins
         found = registry.find(path)
         if found is not None:
             raise Stop(f"a twin of {path} is up already (pid {found.pid}): {_sudo('lab.down')}")
         built = lifecycle.build(cluster, keep=True)
-    for line in built.made_up:
-        print(f"made up: {line}", file=sys.stderr)
+    for line in built.invented:
+        print(f"invented: {line}", file=sys.stderr)
     print(_table(built))
 
 
@@ -84,9 +86,9 @@ def status(c: Context, inventory: str = "") -> None:
     print(_table(_find(_inventory(c, inventory, "lab.status"))))
 
 
-@task(klass=Command, help={**help_for("inventory"), "machine": "its name in hosts.toml"})
+@task(klass=Command, help={**help_for("inventory"), "machine": "name of the machine in hosts.toml"})
 def shell(c: Context, machine: str, inventory: str = "") -> None:
-    """Open a shell as root on a machine of the twin; commands may also come from stdin."""
+    """Open a root shell on a machine of the twin; it also takes commands from stdin."""
     twin = _find(_inventory(c, inventory, f"lab.shell {machine}"))
     names = [host.name for host in twin.spec.hosts]
     if machine not in names:
@@ -98,7 +100,7 @@ def shell(c: Context, machine: str, inventory: str = "") -> None:
 
 @task(klass=Command, help=help_for("inventory"))
 def down(c: Context, inventory: str = "") -> None:
-    """Take the twin down; nothing of it is left."""
+    """Stop the twin and remove all of it."""
     from tasks.twin import registry
 
     path = _inventory(c, inventory, "lab.down")

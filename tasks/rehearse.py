@@ -1,4 +1,4 @@
-"""`fab rehearse …`: the rest of the command line runs against a twin of the cluster."""
+"""`fab rehearse …`: run the rest of the command line on a twin of the cluster."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from tasks.common.errors import Stop
 
 @task(klass=Command, help=help_for("inventory"))
 def rehearse(c: Context, inventory: str = "") -> None:
-    """Put first: run the tasks that follow on a copy of the cluster inside this machine."""
+    """Run the tasks named after it on a copy of the cluster inside this machine."""
     from tasks.inventory.read import read
     from tasks.twin import lifecycle
 
@@ -20,7 +20,7 @@ def rehearse(c: Context, inventory: str = "") -> None:
     path = Path(inventory or c.config.inventory)
     cluster = read(path, with_key=False)
     up = lifecycle.find(path) or lifecycle.build(cluster, keep=False)
-    for line in up.made_up:
-        print(f"made up for the rehearsal: {line}", file=sys.stderr)
+    for line in up.invented:
+        print(f"invented for the rehearsal: {line}", file=sys.stderr)
     command_line: CommandLine = c.config.command_line
     command_line.rehearse(up, path)

@@ -78,22 +78,27 @@ SAID: dict[str, Callable[[int], str]] = {
     ),
     "rules to one table": lambda n: answer(
         0,
-        *(f"100:\tfrom all to 10.200.1.{k % 256} lookup 7" for k in range(n)),
         *(
             f"unicast 10.200.1.{k % 256} via 10.240.0.9 dev {DEV} table 7 metric {k}"
             for k in range(n)
         ),
+        rule_4=[f"100:\tfrom all to 10.200.1.{k % 256} lookup 7" for k in range(n)],
     ),
     "rules to tables": lambda n: answer(
         0,
-        *_rules(n),
         *(f"unicast 10.200.1.0/24 via 10.240.0.9 dev {DEV} table {7 + k}" for k in range(n)),
+        rule_4=_rules(n),
     ),
     "exempting rules": lambda n: answer(
-        0, *(f"100:\tfrom all to 10.200.1.{k % 256} lookup main" for k in range(n)), *_rules(n)
+        0,
+        rule_4=[
+            *(f"100:\tfrom all to 10.200.1.{k % 256} lookup main" for k in range(n)),
+            *_rules(n),
+        ],
     ),
     "addresses": lambda n: answer(
-        0, *(f"2: {DEV}    inet 10.241.{k // 256}.{k % 256}/16 scope global" for k in range(n))
+        0,
+        address=[f"2: {DEV}    inet 10.241.{k // 256}.{k % 256}/16 scope global" for k in range(n)],
     ),
     "routed networks": lambda n: answer(
         0,
@@ -106,8 +111,10 @@ SAID: dict[str, Callable[[int], str]] = {
     ),
     "bridges": lambda n: answer(
         0,
-        *(f"{k}: br{k}: <BROADCAST> mtu 1500 qdisc" for k in range(9, n + 9)),
-        *(f"{k}: br{k}    inet 10.241.{k // 256}.{k % 256}/32 scope global" for k in range(n)),
+        bridge=[f"{k}: br{k}: <BROADCAST> mtu 1500 qdisc" for k in range(9, n + 9)],
+        address=[
+            f"{k}: br{k}    inet 10.241.{k // 256}.{k % 256}/32 scope global" for k in range(n)
+        ],
     ),
     "kept": lambda n: answer(0, kept_4=_owned_elsewhere(n)),
     "kept, and others there": lambda n: answer(
@@ -162,7 +169,9 @@ SAID: dict[str, Callable[[int], str]] = {
     ),
     "networkd's links": lambda n: answer(
         0,
-        *(f"{k}: veth{k}    inet 10.241.{k // 256}.{k % 256}/32 scope link" for k in range(n)),
+        address=[
+            f"{k}: veth{k}    inet 10.241.{k // 256}.{k % 256}/32 scope link" for k in range(n)
+        ],
         networkd=[
             f"/run/systemd/netif/links/{k}:NETWORK_FILE=/etc/systemd/network/{k}.network"
             for k in range(n)

@@ -112,22 +112,29 @@ def _pod(n: int, pod: int) -> str:
     return f"10.{200 + pod}.{n // 256}.{n % 256}"
 
 
-def answer(number: int, *lines: str, **sections: Sequence[str]) -> str:
-    """What a worker of `builders.cluster` says: these lines of `ip` besides its own, and sections.
+def answer(number: int, *routes: str, **more: Sequence[str]) -> str:
+    """What a worker of `builders.cluster` says: these routes and sections besides its own.
 
     A section with a detail is named with an underscore: `kept_4`.
     """
-    shown = [
-        f"unicast default via 10.240.0.1 dev {DEV} table main proto static",
-        f"unicast 10.240.0.0/24 dev {DEV} table main proto kernel scope link",
-        "0:\tfrom all lookup local",
-        f"2: {DEV}    inet {node(number)}/24 scope global {DEV}",
-        *lines,
-        "32766:\tfrom all lookup main",
-    ]
-    parts = [("ip 4", shown), *((name.replace("_", " ", 1), of) for name, of in sections.items())]
+    own = {
+        "route_4": [
+            f"unicast default via 10.240.0.1 dev {DEV} table main proto static",
+            f"unicast 10.240.0.0/24 dev {DEV} table main proto kernel scope link",
+            *routes,
+        ],
+        "address": [f"2: {DEV}    inet {node(number)}/24 scope global {DEV}"],
+        "rule_4": ["0:\tfrom all lookup local"],
+    }
+    last = {"rule_4": ["32766:\tfrom all lookup main"], "answering": []}
+    names = dict.fromkeys((*own, *more, *last))
     return "\n".join(
-        line for name, of in [*parts, ("answering", [])] for line in (f"== {name}", *of)
+        line
+        for name in names
+        for line in (
+            f"== {name.replace('_', ' ', 1)}",
+            *(line for part in (own, more, last) for line in part.get(name, ())),
+        )
     )
 
 

@@ -1,1 +1,1 @@
-"""What the machines say of themselves, and the cluster completed with it."""
+"""What machines say about themselves, and the cluster completed with it."""

@@ -1,24 +1,25 @@
-"""Completing the cluster with what only its machines know; where they disagree. Pure."""
+"""Completes the cluster with what only its machines know, and finds contradictions. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import pairwise
 
 from tasks.common.text import first, listed
 from tasks.common.values import Address, Interface, Network, host, within
+from tasks.inventory.checks import overlaps
 from tasks.inventory.model import Cluster, Machine
 from tasks.iproute.table import Prefixes
 from tasks.persistence.backends import Way, ways_in
 
 from .model import Facts
 
-MOST = 10  # values, or mistakes of one machine, past which they are counted
+MOST = 10  # values, or mistakes of one machine, in a message; the rest is counted
 
 
 def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, list[str]]:
-    """The cluster with each worker's pod CIDRs and internal IPs, and where that is not possible.
+    """The cluster with each worker's pod CIDRs and internal IPs, and a line for each mistake.
 
-    What hosts.toml leaves out is taken from the worker; what it says must be so there.
+    Values that hosts.toml leaves out are taken from the worker. A value that it has must agree with
+    the worker.
     """
     machines = []
     mistakes: list[str] = []
@@ -41,24 +42,25 @@ def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, lis
 
 
 def usurpers(cluster: Cluster, facts: Mapping[str, Facts]) -> list[str]:
-    """The workers that name as their own a pod CIDR that may be an absent worker's."""
+    """The workers that claim a pod CIDR which may belong to a worker that was not asked."""
     if not _unheard(cluster, facts):
         return []
     return list(_usurped(cluster, complete(cluster, facts)[0].machines, facts))
 
 
 def _unheard(cluster: Cluster, facts: Mapping[str, Facts]) -> list[str]:
-    """The workers whose pod CIDR neither hosts.toml says nor they themselves."""
+    """The workers whose pod CIDR is unknown: they were not asked, and hosts.toml names none."""
     return [w.name for w in cluster.workers if w.name not in facts and not w.pod_cidrs]
 
 
 def _usurped(
     cluster: Cluster, machines: Collection[Machine], facts: Mapping[str, Facts]
 ) -> dict[str, list[str]]:
-    """Workers that name as their own what others have routes to by no machine that was asked.
+    """The mistakes of workers that claim a pod CIDR which may belong to an absent worker.
 
-    `machines` are the completed ones. An absent worker cannot speak for itself, where hosts.toml
-    does not say its pod CIDR either: the routes that lead to it do.
+    `machines` are the completed ones. Absent workers were not asked, and hosts.toml names no pod
+    CIDR of theirs. Only routes on other machines show it: those whose next hop is no machine that
+    was asked.
     """
     absent = _unheard(cluster, facts)
     unsaid = {w.name for w in cluster.workers if not w.pod_cidrs}
@@ -97,14 +99,14 @@ def _overlaps(
 
 
 def _ways(facts: Facts) -> set[Way]:
-    """Where a machine's routes of ours lead, and led: those there, those lost, those in files."""
+    """Prefixes and next hops of a machine's owned routes: present, recorded, and in files."""
     routes = {id(r): r for r in (*facts.owned, *facts.kept)}.values()  # a line is read once
     held = {(r.prefix, hop.via) for r in routes for hop in r.hops if hop.via is not None}
     return held | ways_in(facts.files)
 
 
 def _pod_cidrs(machine: Machine, facts: Facts) -> tuple[tuple[Network, ...], list[str]]:
-    """A worker's pod CIDRs, by hosts.toml, else by the first place on it that names one."""
+    """A worker's pod CIDRs, from hosts.toml, else as `claimed`; and the mistakes in them."""
     named = [("hosts.toml", cidr) for cidr in machine.pod_cidrs] or claimed(facts)
     if not named:
         return (), [
@@ -119,7 +121,7 @@ def _pod_cidrs(machine: Machine, facts: Facts) -> tuple[tuple[Network, ...], lis
 
 
 def claimed(facts: Facts) -> list[tuple[str, Network]]:
-    """A machine's pod CIDR of each family by the first place on it that names one."""
+    """A machine's pod CIDR of each family, with the place: the first one that names it."""
     by_family: dict[int, tuple[str, Network]] = {}
     for claim in facts.claims:
         for network in claim.networks:
@@ -128,7 +130,7 @@ def claimed(facts: Facts) -> list[tuple[str, Network]]:
 
 
 def contradictions(facts: Facts, mine: Network) -> list[tuple[str, Network]]:
-    """The places on a machine that name another pod CIDR of the family, not one inside this."""
+    """The places on a machine that name a pod CIDR of this family which is not inside `mine`."""
     claims = {(claim.place, network) for claim in facts.claims for network in claim.networks}
     return [
         (place, network)
@@ -140,12 +142,12 @@ def contradictions(facts: Facts, mine: Network) -> list[tuple[str, Network]]:
 def _internal_ips(
     cluster: Cluster, machine: Machine, facts: Facts, pod_cidrs: tuple[Network, ...]
 ) -> tuple[tuple[Address, ...], list[str]]:
-    """A worker's internal IPs, one for each family of its pod CIDRs."""
+    """A worker's internal IPs, one for each family of its pod CIDRs; and the mistakes in them."""
     here = [interface.ip for _, interface in facts.addresses]
     if machine.internal_ips:
         own = _listed(i.ip for _, i in own_addresses(cluster, facts, {facts.pod_bridge}))
         return machine.internal_ips, [
-            f"internal_ip {ip} is not an address of it (it has {own})"
+            f"internal_ip {ip} is not one of its addresses (it has {own})"
             for ip in machine.internal_ips
             if ip not in here
         ]
@@ -153,7 +155,7 @@ def _internal_ips(
     wrong = []
     for family in sorted({n.version for n in pod_cidrs}):
         ranges = [n for n in cluster.node_networks if n.version == family]
-        # With the range known it may well be on a bridge of its own, such as vmbr0.
+        # With node_networks, the address may be on a bridge that is not the pods', such as vmbr0.
         pods = {facts.pod_bridge} if ranges else set(facts.bridges)
         candidates = [i.ip for _, i in own_addresses(cluster, facts, pods) if i.version == family]
         if ranges:
@@ -174,9 +176,10 @@ def _internal_ips(
 def own_addresses(
     cluster: Cluster, facts: Facts, pods: Collection[str]
 ) -> list[tuple[str, Interface]]:
-    """A node's own addresses by device: not on its pods' links, not loopback or link-local.
+    """A node's own addresses, each with its device. `pods`: the links of its pods.
 
-    Nor those of services, which kube-proxy in IPVS mode gives every node on a link of its own.
+    Left out are addresses of pods, of the loopback and link-local ranges, and of services:
+    kube-proxy in IPVS mode gives those to every node, on kube-ipvs0.
     """
     others = {*pods, "kube-ipvs0"}
     return [
@@ -191,24 +194,11 @@ def _listed(values: Iterable[object]) -> str:
     return listed(map(str, values), MOST)
 
 
-def _shared(machines: list[Machine]) -> list[str]:
-    """Pod CIDRs and internal IPs that two workers have, seen once all are known."""
-    lines = []
-    ips: dict[Address, str] = {}
-    for machine in machines:
-        for ip in machine.internal_ips:
-            if ip in ips:
-                lines.append(f"{ips[ip]} and {machine.name} have the same internal IP {ip}")
-            ips.setdefault(ip, machine.name)
-    spans = sorted(
-        (
-            (n.version, int(n.network_address), int(n.broadcast_address), m.name, n)
-            for m in machines
-            for n in m.pod_cidrs
-        ),
-        key=lambda span: span[:3],
-    )
-    for one, other in pairwise(spans):
-        if one[0] == other[0] and other[1] <= one[2]:
-            lines.append(f"pod CIDRs overlap: {one[4]} of {one[3]} and {other[4]} of {other[3]}")
-    return lines
+def _shared(machines: Collection[Machine]) -> Iterator[str]:
+    """Internal IPs and pod CIDRs that two of the completed workers have in common."""
+    ips = [(host(ip), m.name) for m in machines for ip in m.internal_ips]
+    for (ip, one), (_, other) in overlaps(ips):
+        yield f"{one} and {other} have the same internal IP {ip.network_address}"
+    pod_cidrs = [(cidr, m.name) for m in machines for cidr in m.pod_cidrs]
+    for (wide, one), (narrow, other) in overlaps(pod_cidrs):
+        yield f"pod CIDRs overlap: {wide} of {one} and {narrow} of {other}"

@@ -1,10 +1,10 @@
-"""How a machine is asked for its facts: one script, whose answer is text in sections."""
+"""The script that asks a machine for its facts. The answer is text in sections."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from tasks.common.script import Script, script
 from tasks.common.values import Address, Network
-from tasks.iproute.batch import divided
 from tasks.iproute.route import OWN_PROTOCOL
 from tasks.persistence.backends import PATTERNS
 from tasks.undo.records import LOG, STATE
@@ -14,9 +14,9 @@ NOTHING = Script("settle() { :; }")
 
 
 def all_ours(pod_networks: Sequence[Network], family: int) -> tuple[list[str], list[str]]:
-    """What to ask `ip -batch` for all routes of a family that this tool may touch.
+    """The lines for `ip -batch` that show all routes of a family that this tool may touch.
 
-    Those inside pod_networks, and those that are owned.
+    First those for the routes inside pod_networks, then those for owned routes.
     """
     inside = [f"route show root {n} table main" for n in pod_networks if n.version == family]
     return inside, [f"route show proto {OWN_PROTOCOL} table main"] if inside else []
@@ -30,9 +30,9 @@ def question(
 ) -> Script:
     """The script that asks a machine for its facts, for `Shell.run`.
 
-    `known` are the internal IPs of the cluster; with `ask_strangers`, every other next hop of
-    an owned route is pinged, to tell a worker that is gone from one that a file forgot. `settle`
-    defines a shell function of that name, run before anything is asked.
+    `known`: the internal IPs of the cluster. With `ask_strangers`, every other next hop of an
+    owned route is pinged: a worker that answers is running, though hosts.toml does not list it.
+    `settle`: a script that defines a shell function of that name, which is called first.
     """
     gather = script(
         "undo/deadline.sh",
@@ -44,20 +44,7 @@ def question(
         own=OWN_PROTOCOL,
         known=known,
         strangers="yes" if ask_strangers else "",
-        **_shown(pod_networks),
+        ours_4=chain(*all_ours(pod_networks, 4)),
+        ours_6=chain(*all_ours(pod_networks, 6)),
     )
     return Script(f"{settle}\n{gather}")
-
-
-def _shown(pod_networks: Sequence[Network]) -> dict[str, list[str]]:
-    """What `ip` shows. Where no IPv6 route is wanted one run shows all but IPv6's policy rules."""
-    routes, rest = "route show table all", ("rule show", "address show", "link show type bridge")
-    four = all_ours(pod_networks, 4)
-    if {network.version for network in pod_networks} == {4}:
-        asked = [f"{routes} root 0.0.0.0/0", *rest], [f"{routes} root ::/0"]
-        return {"ask_both": divided(*asked, *four), "ask_4": [], "ask_6": []}
-    return {
-        "ask_both": [],
-        "ask_4": divided([routes, *rest], *four),
-        "ask_6": divided([routes, *rest], *all_ours(pod_networks, 6)),
-    }

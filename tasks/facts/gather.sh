@@ -1,12 +1,17 @@
-# What a machine says of itself, in sections that begin with a line "== name detail".
-# Nothing here changes it, but for what `settle` takes back because it is overdue.
+# The facts of a machine, in sections that begin with a line "== name detail".
+# Only `settle` changes the machine: it reverts a change whose deadline has passed.
 #
-# needed: programs, a line each     files: patterns of our files that bring routes back
-# state, log: our directories       own: our routing protocol number
-# known: next hops of the cluster, a line each; strangers: "yes" to ping the others
-# ask_both, ask_4, ask_6: lines for `ip -batch`; ask_both where one run serves both families
+# needed: programs, a line each
+# state, log: directories of this tool
+# files: patterns of this tool's files that restore routes
+# own: this tool's routing protocol number
+# known: next hops of the cluster, a line each
+# strangers: "yes" to ping all other next hops
+# ours_4, ours_6: lines for `ip -batch` that show the routes which this tool may touch; empty for
+#   an IP version without pods
 
-# strangers_answering: next hops of our routes that are no machine's, and answer a ping.
+# strangers_answering: print the next hops of owned routes that no machine has and that answer a
+# ping.
 strangers_answering() {
   for hop in $(ip -4 -oneline route show proto "$own"; ip -6 -oneline route show proto "$own"); do
     [ "$previous" = via ] && printf '%s\n' "$hop"
@@ -20,7 +25,7 @@ strangers_answering() {
   }
 }
 
-# missing PROGRAM: its name where it is not there; BusyBox has some of the name that lack options.
+# missing PROGRAM: print its name where it is missing, or is BusyBox's, which lacks options.
 missing() {
   IFS=:
   for place in $PATH; do
@@ -34,24 +39,31 @@ missing() {
   printf '%s\n' "$1"
 }
 
-# lines FILE: what is in it. Where it can, the shell does what a program could: one costs a
+# lines FILE: print its lines. The shell does it by itself, because starting a program takes a
 # millisecond.
 lines() { while IFS= read -r line || [ "$line" ]; do printf '%s\n' "$line"; done <"$1"; }
 
-# behind_bars FILE: the same, each line behind a "|": whatever it is, it heads no section.
+# behind_bars FILE: print its lines, each after a "|", so that no line can begin a section.
 behind_bars() { while IFS= read -r line || [ "$line" ]; do printf '|%s\n' "$line"; done <"$1"; }
 
-# show FAMILIES LINES OPTION...: one run of ip, which shows what the lines ask for.
+# show HEAD ARGUMENT...: print a section with the output of `ip` for these arguments. An `ip` that
+# fails is reported as missing.
 show() {
-  printf '== ip %s\n' "$1"
-  asked=$2
-  shift 2
-  ip "$@" -details -oneline -batch - <<END || { echo "== missing"; echo ip; }
-$asked
+  printf '== %s\n' "$1"
+  shift
+  ip -details -oneline "$@" || printf '== missing\nip\n'
+}
+
+# show_family FAMILY LINES: print the policy rules of an IP version, and the routes that these lines
+# for `ip -batch` show.
+show_family() {
+  show "rule $1" "-$1" rule show
+  show "ours $1" "-$1" -batch - <<END
+$2
 END
 }
 
-# waiting PLACE: the change that waits in a directory, and how many seconds it has left.
+# waiting PLACE: print the pending change in a directory, and the seconds left until its deadline.
 waiting() {
   echo "== pending"
   read -r up _ </proc/uptime
@@ -60,7 +72,7 @@ waiting() {
   (cd "$state/$1" && cat run since who what machines)
 }
 
-# main: say all of it.
+# main: print all sections.
 main() {
   nl='
 '
@@ -69,12 +81,13 @@ main() {
   for program in $needed; do missing "$program"; done
   echo "== client"
   printf '%s\n' "$SSH_CONNECTION"
-  if [ "$ask_both" ]; then
-    show "4 6" "$ask_both"
-  else
-    show 4 "$ask_4" -4
-    show 6 "$ask_6" -6 -force
-  fi
+  # A kernel without IPv6 answers a query for IPv6 routes with those of IPv4; "root" filters them.
+  show "route 4" -4 route show table all root 0.0.0.0/0
+  show "route 6" -6 route show table all root ::/0
+  show address address show
+  show bridge link show type bridge
+  [ ! "$ours_4" ] || show_family 4 "$ours_4"
+  [ ! "$ours_6" ] || show_family 6 "$ours_6"
   echo "== maker"
   for file in sys_vendor product_name chassis_asset_tag; do lines "/sys/class/dmi/id/$file"; done
   for file in /var/lib/kubelet/kubelet-config.yaml /var/lib/kubelet/config.yaml; do

@@ -1,4 +1,4 @@
-"""Facts: what one machine says of itself, as values."""
+"""Facts: what one machine says about itself, as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _PACKAGES = {"ip": "iproute2", "ping": "iputils-ping", "flock": "util-linux"}
 
 @dataclass(frozen=True)
 class Facts:
-    """What one machine says of itself."""
+    """What one machine says about itself."""
 
     routes: tuple[Route, ...]
     rules: tuple[Rule, ...] = ()
@@ -29,22 +29,22 @@ class Facts:
     masquerades: bool = False  # the CNI config's ipMasq
     reserved: frozenset[Address] = frozenset()  # host-local's store
     displaced: tuple[Displaced, ...] = ()
-    client: Address | None = None  # where the operator's ssh comes from
+    client: Address | None = None  # the source address of the operator's ssh
     answering: frozenset[Address] = frozenset()  # unknown next hops that answered a ping
-    missing: tuple[str, ...] = ()  # programs; where it is BusyBox's, with words that say so
-    maker: str = ""  # of the machine, virtual or not, by its DMI
+    missing: tuple[str, ...] = ()  # programs, or "PROGRAM other than BusyBox's"
+    maker: str = ""  # of the real or virtual machine, from its DMI
     pending: Pending | None = None
     last: Last | None = None
-    # The runs armed there, in that order; beside each, those that were known elsewhere before it.
+    # The runs that this machine was armed for, in order. After each run: earlier runs of others.
     runs: tuple[tuple[str, ...], ...] = ()
-    kept: tuple[Route, ...] = ()  # ours, as they were when the last change was confirmed
-    files: Mapping[str, str] = field(default_factory=dict)  # ours that bring routes back, by path
+    kept: tuple[Route, ...] = ()  # owned routes, recorded when the last change was confirmed
+    files: Mapping[str, str] = field(default_factory=dict)  # our files that restore routes, by path
     managers: Mapping[str, Manager] = field(default_factory=dict)  # by device
     snapshot: str = ""  # all routes that this tool may touch, as readback.sh shows them
 
     @cached_property
     def owned(self) -> tuple[Route, ...]:
-        """The routes this tool put there."""
+        """The routes that this tool added."""
         return tuple(r for r in self.routes if r.owned and r.table == "main")
 
     @property
@@ -55,10 +55,10 @@ class Facts:
 
     @property
     def lifelines(self) -> tuple[Address, ...]:
-        """What has to be reached as before, whatever is changed: the operator, and the gateways."""
+        """The addresses that no change may cut off: the operator's, and those of the gateways."""
         return (*((self.client,) if self.client else ()), *self.gateways)
 
     def packages_missing(self) -> tuple[str, ...]:
-        """The packages to install, by their name in Debian and most others."""
+        """The packages with the missing programs, by their name in Debian and most others."""
         programs = (words.partition(" ")[0] for words in self.missing)
         return tuple(dict.fromkeys(_PACKAGES.get(program, program) for program in programs))

@@ -1,4 +1,4 @@
-"""Facts: what one machine says of itself in one answer, which is parsed without trust."""
+"""Reads a machine's answer to gather.sh. The answer is not trusted: each value is checked."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,10 +14,10 @@ from tasks.common.values import (
     quoted,
     shown,
 )
-from tasks.iproute.batch import DIVIDED, lasting
+from tasks.iproute.batch import lasting
 from tasks.iproute.route import OWN_PROTOCOL, Route, Unreadable, parse_all
 from tasks.iproute.rule import Rule, read_rules
-from tasks.persistence.backends import is_ours, read_managers
+from tasks.persistence.backends import Manager, is_ours, read_managers
 from tasks.ssh.answer import sections
 from tasks.undo.records import (
     RUNS,
@@ -33,79 +33,59 @@ from .model import Facts
 from .pod_cidrs import Claim, read_cni, read_kubelet
 
 MAX_MTU = 1 << 20  # bytes; that of lo is 65536
+DEFAULT_MTU = 1500  # bytes
+
+Sections = Mapping[str, Mapping[str, list[str]]]  # lines, by the section's name and by its detail
 
 
 def read(answer: str) -> Facts:
-    """Read a machine's answer; raises ValueError where it is not what was asked for."""
-    found = _told_apart(sections(answer))
-    if ("answering", "") not in found:
+    """The facts in a machine's answer. Raises ValueError where it breaks off or makes no sense."""
+    found = _by_name(answer)
+    if "" not in found.get("answering", {}):
         raise ValueError("the answer breaks off")
-    routes: list[Route] = []
-    rules: list[Rule] = []
-    claims: list[Claim] = []
-    displaced: dict[str, Displaced] = {}
-    files: dict[str, str] = {}
-    configs: dict[str, str] = {}
-    runs: list[tuple[str, ...]] = []
-    for (name, detail), lines in found.items():
-        if name == "route":
-            routes += parse_all(lines, _family(detail))
-        elif name == "rule":
-            rules += read_rules(lines, _family(detail))
-        elif name == "kubelet":
-            claims += read_kubelet(detail, lines)
-        elif name == "cni":
-            configs[detail] = "\n".join(line.removeprefix("|") for line in lines)
-        elif name == "displaced":
-            file = detail.rpartition("/")[2].removesuffix(".text")
-            if is_displaced(file):
-                displaced[file] = read_displaced(file, lines)  # else another hand's
-        elif name == "file" and is_ours(detail):
-            files[detail] = "".join(f"{line[1:]}\n" for line in lines)
-        elif name == "run":
-            words = tuple(detail.split())
-            runs += [words] if words and all(map(is_run, words)) else []
-    cni = read_cni(configs)
-    claims += cni.claims
-    addresses = tuple(_address(line) for line in found.get(("address", ""), []))
-    indexes = {line.partition(":")[0]: _device(line) for line in found.get(("address", ""), [])}
-    on_bridge = tuple(
-        a.network for dev, a in addresses if dev == cni.bridge and not a.is_link_local
-    )
-    if on_bridge:
-        claims.append(Claim(f"the address of {cni.bridge}", on_bridge))
-    bridges = dict(map(_bridge, found.get(("bridge", ""), [])))
+    cni = read_cni({file: _without_bars(lines) for file, lines in _each(found, "cni")})
+    addresses = _interfaces(found)
+    bridges = dict(map(_bridge, _lines(found, "bridge")))
     return Facts(
-        routes=tuple(routes),
-        rules=tuple(rules),
+        routes=_routes(found),
+        rules=_rules(found),
         addresses=addresses,
         bridges=bridges,
-        claims=tuple(claims),
+        claims=(*_kubelet_claims(found), *cni.claims, *_bridge_claims(cni.bridge, addresses)),
         pod_bridge=cni.bridge,
-        pod_mtu=cni.mtu or bridges.get(cni.bridge, 0) or 1500,
+        pod_mtu=cni.mtu or bridges.get(cni.bridge, 0) or DEFAULT_MTU,
         masquerades=cni.masquerades,
-        reserved=frozenset(_addresses(found.get(("reserved", ""), []))),
-        displaced=tuple(displaced.values()),
-        client=_client(found.get(("client", ""), [])),
-        answering=frozenset(_addresses(found.get(("answering", ""), []))),
-        missing=_missing(found.get(("missing", ""), [])),
-        maker=shown(" ".join(found.get(("maker", ""), []))),
-        pending=read_pending(found.get(("pending", ""), [])),
-        last=read_last(found.get(("last", ""), [])),
-        runs=tuple(runs[-RUNS:]),
-        kept=_kept(found),
-        files=files,
-        managers=read_managers(
-            indexes,
-            found.get(("networkd", ""), []),
-            found.get(("networkmanager", ""), []),
-            found.get(("ifupdown", ""), []),
-            systemd=bool(found.get(("systemd", ""))),
-        ),
-        snapshot="".join(
-            f"{lasting(line)}\n" for f in ("4", "6") for line in found.get(("ours", f), [])
-        ),
+        reserved=frozenset(_addresses(_lines(found, "reserved"))),
+        displaced=_displaced(found),
+        client=_client(found),
+        answering=frozenset(_addresses(_lines(found, "answering"))),
+        missing=_missing(found),
+        maker=shown(" ".join(_lines(found, "maker"))),
+        pending=read_pending(_lines(found, "pending")),
+        last=read_last(_lines(found, "last")),
+        runs=_runs(found),
+        kept=_recorded(found),
+        files=_files(found),
+        managers=_managers(found),
+        snapshot=_snapshot(found),
     )
+
+
+def _by_name(answer: str) -> Sections:
+    found: dict[str, dict[str, list[str]]] = {}
+    for (name, detail), lines in sections(answer).items():
+        found.setdefault(name, {})[detail] = lines
+    return found
+
+
+def _each(found: Sections, name: str) -> Iterable[tuple[str, list[str]]]:
+    """The sections of a name: detail and lines of each."""
+    return found.get(name, {}).items()
+
+
+def _lines(found: Sections, name: str, detail: str = "") -> list[str]:
+    """The lines of one section, none where it is absent."""
+    return found.get(name, {}).get(detail, [])
 
 
 def _family(detail: str) -> int:
@@ -115,63 +95,110 @@ def _family(detail: str) -> int:
     return int(detail)
 
 
-# How lines begin: a rule's "0:\tfrom all", a link's "3: cnio0: <", an address's "2: eth0  inet".
-_RULE, _LINK, _ADDRESS = re.compile(r"\d+:\t"), re.compile(r"\d+: \S+ <"), re.compile(r"\d+: ")
+def _routes(found: Sections) -> tuple[Route, ...]:
+    return tuple(
+        route
+        for detail, lines in _each(found, "route")
+        for route in parse_all(lines, _family(detail))
+    )
 
 
-# What parts a run of `ip` shows of routes, by the families it was asked for: kind and family.
-_PARTS = {
-    "4": (("route", "4"), ("ours", "4")),
-    "6": (("route", "6"), ("ours", "6")),
-    "4 6": (("route", "4"), ("route", "6"), ("ours", "4")),
-}
+def _rules(found: Sections) -> tuple[Rule, ...]:
+    return tuple(
+        rule
+        for detail, lines in _each(found, "rule")
+        for rule in read_rules(lines, _family(detail))
+    )
 
 
-def _told_apart(found: Mapping[tuple[str, str], list[str]]) -> dict[tuple[str, str], list[str]]:
-    """The answer's sections, with what one run of `ip -batch` shows in a section for each kind."""
-    apart = {key: lines for key, lines in found.items() if key[0] != "ip"}
-    for families, parts in _PARTS.items():
-        part, *rest = parts
-        for line in found.get(("ip", families), ()):
-            key = part
-            if line[:1].isdigit():
-                if line.startswith(DIVIDED):
-                    part = rest.pop(0) if rest else part
-                    continue
-                if _RULE.match(line):
-                    key = ("rule", part[1])
-                elif _LINK.match(line):
-                    key = ("bridge", "")
-                elif _ADDRESS.match(line):
-                    key = ("address", "")
-            apart.setdefault(key, []).append(line)
-    return apart
+def _interfaces(found: Sections) -> tuple[tuple[str, Interface], ...]:
+    return tuple(map(_interface, _lines(found, "address")))
 
 
-def _kept(found: Mapping[tuple[str, str], list[str]]) -> tuple[Route, ...]:
-    """What the last confirmed run left; a record that cannot be read says nothing."""
+def _kubelet_claims(found: Sections) -> Iterator[Claim]:
+    for file, lines in _each(found, "kubelet"):
+        yield from read_kubelet(file, lines)
+
+
+def _bridge_claims(bridge: str, addresses: Iterable[tuple[str, Interface]]) -> Iterator[Claim]:
+    """The pod CIDRs that the addresses of the pods' bridge imply."""
+    networks = tuple(a.network for dev, a in addresses if dev == bridge and not a.is_link_local)
+    if networks:
+        yield Claim(f"the address of {bridge}", networks)
+
+
+def _displaced(found: Sections) -> tuple[Displaced, ...]:
+    """The displaced routes of each file; a file of another name is not this tool's."""
+    files = {
+        path.rpartition("/")[2].removesuffix(".text"): lines
+        for path, lines in _each(found, "displaced")
+    }
+    return tuple(read_displaced(file, lines) for file, lines in files.items() if is_displaced(file))
+
+
+def _runs(found: Sections) -> tuple[tuple[str, ...], ...]:
+    """The latest runs of which the machine keeps the order; a line that names none is left out."""
+    runs = [tuple(detail.split()) for detail, _ in _each(found, "run")]
+    return tuple(run for run in runs if run and all(map(is_run, run)))[-RUNS:]
+
+
+def _files(found: Sections) -> dict[str, str]:
+    """The text of each file of this tool that brings routes back, by path."""
+    return {
+        path: "".join(f"{line[1:]}\n" for line in lines)
+        for path, lines in _each(found, "file")
+        if is_ours(path)
+    }
+
+
+def _without_bars(lines: list[str]) -> str:
+    """The text of a file whose lines were sent behind bars."""
+    return "\n".join(line.removeprefix("|") for line in lines)
+
+
+def _managers(found: Sections) -> Mapping[str, Manager]:
+    """The network manager of each device."""
+    devices = {line.partition(":")[0]: _device(line) for line in _lines(found, "address")}
+    return read_managers(
+        devices,
+        _lines(found, "networkd"),
+        _lines(found, "networkmanager"),
+        _lines(found, "ifupdown"),
+        systemd=bool(_lines(found, "systemd")),
+    )
+
+
+def _snapshot(found: Sections) -> str:
+    """All routes that this tool may touch, as readback.sh shows them."""
+    lines = [*_lines(found, "ours", "4"), *_lines(found, "ours", "6")]
+    return "".join(f"{lasting(line)}\n" for line in lines)
+
+
+def _recorded(found: Sections) -> tuple[Route, ...]:
+    """The routes on record since the last confirmed change; none where one cannot be read."""
     try:
-        noted = [r for f in (4, 6) for r in parse_all(_with_protocol(found, f), f)]
-        return tuple(r for r in noted if r.table == "main")
+        routes = [r for f in (4, 6) for r in parse_all(_with_protocol(found, f), f)]
+        return tuple(r for r in routes if r.table == "main")
     except Unreadable:
         return ()
 
 
-def _with_protocol(found: Mapping[tuple[str, str], list[str]], family: int) -> Iterator[str]:
-    """Lines of routes of ours: `ip` leaves their protocol out where it was asked for it."""
-    for line in found.get(("kept", str(family)), []):
+def _with_protocol(found: Sections, family: int) -> Iterator[str]:
+    """The recorded lines. `ip` omits the protocol that it was asked for: it is added again."""
+    for line in _lines(found, "kept", str(family)):
         yield line if " proto " in line else f"{line} proto {OWN_PROTOCOL}"
 
 
-def _missing(lines: list[str]) -> tuple[str, ...]:
-    """What was said first of each program that is missing."""
+def _missing(found: Sections) -> tuple[str, ...]:
+    """The missing programs, with what was said first of each."""
     said: dict[str, str] = {}
-    for line in map(shown, lines):
+    for line in map(shown, _lines(found, "missing")):
         said.setdefault(line.partition(" ")[0], line)
     return tuple(said.values())
 
 
 def _device(line: str) -> str:
+    """The device in a line such as "3: cnio0@if2: <..." or "2: eth0    inet ..." of `ip`."""
     words = line.split(maxsplit=2)
     if len(words) < 2:
         raise ValueError(f"cannot read this line of `ip`: {quoted(line)}")
@@ -179,13 +206,13 @@ def _device(line: str) -> str:
 
 
 def _bridge(line: str) -> tuple[str, int]:
-    """One line of `ip -oneline link`: "3: cnio0: <BROADCAST,UP> mtu 1500 qdisc ..."."""
+    """Device and MTU in bytes in a line of `ip link`: "3: cnio0: <BROADCAST,UP> mtu 1500 ..."."""
     mtu = re.search(r" mtu ([0-9]+) ", line)
-    return _device(line), number(mtu[1], most=MAX_MTU) if mtu else 1500
+    return _device(line), number(mtu[1], most=MAX_MTU) if mtu else DEFAULT_MTU
 
 
-def _address(line: str) -> tuple[str, Interface]:
-    """One line of `ip -oneline address`: "2: eth0    inet 10.0.0.1/24 ..."."""
+def _interface(line: str) -> tuple[str, Interface]:
+    """Device and address in a line of `ip address`: "2: eth0    inet 10.0.0.1/24 ..."."""
     words = line.split(maxsplit=4)
     if len(words) < 4 or words[2] not in ("inet", "inet6"):
         raise ValueError(f"cannot read this line of `ip address`: {quoted(line)}")
@@ -193,15 +220,15 @@ def _address(line: str) -> tuple[str, Interface]:
 
 
 def _addresses(words: Iterable[str]) -> Iterator[Address]:
-    """Those of the words that are one: host-local keeps its lock and last address there too."""
+    """The words that are addresses. Host-local's store also holds a lock and its last address."""
     for word in words:
         with suppress(ValueError):
             yield address(word.strip())
 
 
-def _client(lines: list[str]) -> Address | None:
-    """Where SSH_CONNECTION says that the operator is (ssh(1)); sshd has UNKNOWN behind a socket."""
-    words = " ".join(lines).split()
+def _client(found: Sections) -> Address | None:
+    """The operator's address by SSH_CONNECTION (ssh(1)); None where sshd says UNKNOWN."""
+    words = " ".join(_lines(found, "client")).split()
     with suppress(ValueError):
         return address(words[0].partition("%")[0]) if words else None
     return None

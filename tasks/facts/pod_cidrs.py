@@ -1,4 +1,4 @@
-"""The pod CIDRs that the kubelet's and the CNI plugins' files on a machine name."""
+"""The pod CIDRs named in the configuration of kubelet and CNI on a machine."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,12 +8,12 @@ from typing import Any
 
 from tasks.common.values import Network, device, network, shown
 
-DEFAULT_BRIDGE = "cni0"  # as the bridge plugin calls it where nothing names one
+DEFAULT_BRIDGE = "cni0"  # the bridge plugin's own default
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Pod CIDRs that some place on the machine names."""
+    """Pod CIDRs that a place on a machine, such as a file, names."""
 
     place: str
     networks: tuple[Network, ...]
@@ -21,23 +21,23 @@ class Claim:
 
 @dataclass(frozen=True)
 class Cni:
-    """What the CNI network configuration says of the network of pods."""
+    """What the CNI network configuration says about the pod network."""
 
     claims: tuple[Claim, ...] = ()
     bridge: str = DEFAULT_BRIDGE
-    mtu: int = 0  # bytes; 0: not said
+    mtu: int = 0  # bytes; 0: not named
     masquerades: bool = False  # ipMasq
 
 
 def read_kubelet(file: str, lines: list[str]) -> list[Claim]:
-    """The podCIDR of a KubeletConfiguration: what stands after the key."""
+    """The podCIDR of a KubeletConfiguration. `lines`: the text after the key."""
     words = " ".join(line.partition("#")[0] for line in lines).replace(",", " ").split()
     networks = _networks(word.strip("\"'") for word in words)
     return [Claim(shown(file), tuple(networks))] if networks else []
 
 
 def _networks(words: Iterable[object]) -> list[Network]:
-    """Those of the words that are one: null, ${POD_CIDR} and usePodCidr stand for nothing here."""
+    """The words that are networks, without others such as null, ${POD_CIDR} and usePodCidr."""
     networks = []
     for word in words:
         if isinstance(word, str):
@@ -47,7 +47,7 @@ def _networks(words: Iterable[object]) -> list[Network]:
 
 
 def read_cni(configs: Mapping[str, str]) -> Cni:
-    """The first configuration in name order, as the runtime takes it, that names pod CIDRs."""
+    """The first configuration that names pod CIDRs, in name order as the runtime reads them."""
     for file, text in sorted(configs.items()):
         plugins = _plugins(text)
         networks = tuple(n for plugin in plugins for n in _subnets(plugin))
@@ -67,7 +67,7 @@ def _plugins(text: str) -> list[dict[str, Any]]:
     try:
         config = json.loads(text)
     except (ValueError, RecursionError):
-        return []  # not ours to judge: the container runtime passes over it too
+        return []  # the container runtime ignores such a file too
     if not isinstance(config, dict):
         return []
     plugins = config.get("plugins", [config])
@@ -75,7 +75,7 @@ def _plugins(text: str) -> list[dict[str, Any]]:
 
 
 def _subnets(plugin: dict[str, Any]) -> list[Network]:
-    """The subnets of a host-local ipam section, in its older and its newer form."""
+    """The subnets of a host-local ipam section, in its older and newer form."""
     ipam = plugin.get("ipam")
     if not isinstance(ipam, dict) or ipam.get("type") != "host-local":
         return []
@@ -86,12 +86,12 @@ def _subnets(plugin: dict[str, Any]) -> list[Network]:
 
 
 def _bridge(value: object) -> str:
-    """The bridge of a CNI config; the plugin's own where this is no name of a link."""
+    """The bridge of a CNI config; the plugin's default where the value is no name of a link."""
     with suppress(ValueError):
         return device(value) if isinstance(value, str) else DEFAULT_BRIDGE
     return DEFAULT_BRIDGE
 
 
 def _mtu(value: object) -> int:
-    """The mtu of a CNI config; 0 there means the kernel's own choice, and so does nonsense."""
+    """The MTU of a CNI config in bytes; 0, the kernel's choice, where it is none or invalid."""
     return value if isinstance(value, int) and 576 <= value <= 65536 else 0

@@ -1,7 +1,6 @@
-"""What each provider's network does to a static route to a pod CIDR via another machine.
+"""How each provider's network treats static routes to a pod CIDR via another machine. Pure.
 
-One entry a provider; to add one, add its entry. `{pods}` in a note stands for pod_networks.
-Pure.
+Each provider has one entry. `{pods}` in a note stands for pod_networks.
 """
 
 import re
@@ -21,9 +20,9 @@ MOST = 5  # addresses of one machine that lines are about, past which they are c
 class Provider:
     """A provider's network.
 
-    `dmi` is what its machines say of their maker, as cloud-init's ds-identify tells them apart:
-    each pattern is found in sys_vendor, product_name and chassis_asset_tag below
-    /sys/class/dmi/id, joined by blanks.
+    `dmi`: patterns for sys_vendor, product_name and chassis_asset_tag in /sys/class/dmi/id, joined
+    by blanks. A machine is the provider's where all of them match. They are those of cloud-init's
+    ds-identify.
     """
 
     name: str
@@ -89,7 +88,7 @@ PROVIDERS: Mapping[str, Provider] = {
 
 
 def provider_of(facts: Facts) -> str:
-    """The provider a machine is at, by its name in PROVIDERS; empty where it does not say."""
+    """The name in PROVIDERS of a machine's provider; empty where its DMI names none."""
     return next(
         (
             name
@@ -101,10 +100,10 @@ def provider_of(facts: Facts) -> str:
 
 
 def routed(facts: Facts) -> list[str]:
-    """Why a machine's network is routed, where one of its own addresses shows that it is.
+    """Why a machine's network must be routed, a line for each address that shows it.
 
-    Such an address is alone on its link (/32, or /128 in IPv6), and another network is reached
-    by a gateway on it.
+    Such an address is alone on its link (/32, or /128 in IPv6), and a gateway on that link leads
+    to another network.
     """
     reached: dict[tuple[str, int], set[Address]] = defaultdict(set)
     by_default: dict[tuple[str, int], set[Address]] = defaultdict(set)
@@ -137,7 +136,7 @@ def _listed(gateways: Iterable[Address]) -> str:
 
 
 def notes(providers: Iterable[str], pods: Sequence[Network]) -> list[str]:
-    """What to know of some providers' networks, a line each."""
+    """The notes on these providers' networks, a line each."""
     listed = ", ".join(map(str, pods)) or "the pod networks"
     return [
         f"{PROVIDERS[name].name}: {note.format(pods=listed)}"
@@ -148,6 +147,6 @@ def notes(providers: Iterable[str], pods: Sequence[Network]) -> list[str]:
 
 
 def machine_notes(facts: Mapping[str, Facts], pods: Sequence[Network]) -> list[str]:
-    """What the machines themselves show of their networks, for a plan."""
+    """The notes on the machines' networks, by their DMI and addresses, a line each."""
     lines = notes(filter(None, map(provider_of, facts.values())), pods)
     return lines + [f"{name}: {why}" for name, found in facts.items() for why in routed(found)]

@@ -1,8 +1,8 @@
-"""The order of runs: that in which machines were armed for them, whatever clocks said. Pure.
+"""The order of runs, which is the order in which machines were armed for them. Pure.
 
-A run is named after the clock of its operator, and clocks differ. Each machine keeps the order of
-its own runs instead. A machine may say what is not so: then others contradict it, or know nothing
-of it, and a person has to decide.
+A run is named by its operator's clock, and clocks differ. So each machine records the order of its
+own runs. A machine may lie. Then other machines contradict it or do not know the run, and a person
+has to decide.
 """
 
 from collections import Counter
@@ -16,30 +16,30 @@ from tasks.undo.run import when
 
 from .model import Facts
 
-TOLD = 100  # runs that a machine is told of at once
+TOLD = 100  # runs of others that one change records on a machine, at most
 
 Row = tuple[str, ...]
 
 
 def last_runs(facts: Mapping[str, Facts]) -> set[str]:
-    """The last run of each machine that was kept there."""
+    """The last confirmed run of each machine."""
     return {found.last.run for found in facts.values() if found.last}
 
 
 def earlier(found: Facts, lasts: Iterable[str]) -> list[str]:
-    """The last runs of others that a machine does not know: it is told that its next comes later.
+    """The last runs of other machines that this one does not know, to be recorded before its next.
 
-    So runs that share no machine have an order too, where the operator of the later asked all.
+    So runs without a common machine have an order too, if the later one asked all machines.
     """
     known = {run for line in found.runs for run in line}
     return sorted(run for run in lasts if run not in known)[:TOLD]
 
 
 def last_run(facts: Mapping[str, Facts]) -> str:
-    """The last run that was kept, by the machines asked; empty where none remembers one.
+    """The last confirmed run of the cluster; empty where no machine has one.
 
-    It counts where every machine that it changed knows of it. Raises Stop where the machines do
-    not settle which run it is.
+    Every machine that the run changed must know it. Raises Stop where the machines' records do not
+    tell which run was the last.
     """
     named = _named(facts)
     unknown = {
@@ -56,24 +56,24 @@ def last_run(facts: Mapping[str, Facts]) -> str:
     lines = []
     for run in latest or named:
         holders = [name for name, found in facts.items() if found.last and found.last.run == run]
-        line = f"  that of {when(run)} is the last one on {listed(holders)}"
+        line = f"  the run of {when(run)} is the last one on {listed(holders)}"
         if unknown[run]:
-            line += f", which say{'s' * (len(holders) == 1)} that it was on {listed(unknown[run])}"
-            line += " too; there it is not known"
+            line += f", which say{'s' * (len(holders) == 1)} that it also changed"
+            line += f" {listed(unknown[run])}, where it is unknown"
         lines.append(line)
     lines += [
-        f"  that of {when(one)} was before that of {when(other)} on {listed(names)}, but after it"
-        f" on {listed(says[other, one])}"
+        f"  the run of {when(one)} came before that of {when(other)} on {listed(names)},"
+        f" but after it on {listed(says[other, one])}"
         for (one, other), names in says.items()
         if one < other and (other, one) in says
     ]
-    head = "it is not known which run was the last one; nothing was changed:"
-    way_out = "`fab rollback --last --limit NAME` takes back the last run of one machine"
+    head = "cannot tell which run was the last one; nothing was changed:"
+    way_out = "`fab rollback --last --limit NAME` reverts the last run of one machine"
     raise Stop("\n".join([head, *lines, way_out]))
 
 
 def _named(facts: Mapping[str, Facts]) -> dict[str, list[str]]:
-    """Each machine's last run, with the machines that it changed, as far as these were asked."""
+    """The last run of each machine, with the machines that it changed and that were asked."""
     named: dict[str, set[str]] = {}
     for name, found in facts.items():
         if found.last:
@@ -91,7 +91,7 @@ def _knows(found: Facts, run: str) -> bool:
 def _says(
     facts: Mapping[str, Facts], named: Mapping[str, Collection[str]]
 ) -> dict[tuple[str, str], list[str]]:
-    """Of two runs, an earlier and a later: who says so, of the machines that the later changed."""
+    """Pairs of an earlier and a later run, with the machines of the later run that say so."""
     says: dict[tuple[str, str], list[str]] = {}
     for name, found in facts.items():
         before: dict[str, None] = {}
@@ -108,14 +108,14 @@ def _says(
 
 
 def merged(trails: Iterable[Sequence[Row]]) -> list[Row]:
-    """Rows of several trails as one that keeps the order of each, as far as they agree on one.
+    """The rows of all trails in one order that agrees with each trail, unless trails contradict.
 
-    Where no trail says which comes first, the lesser row does.
+    Where no trail orders two rows, the smaller one comes first.
     """
     after: dict[Row, set[Row]] = {}
     waits: Counter[Row] = Counter()
     for trail in trails:
-        rows = list(dict.fromkeys(reversed(trail)))[::-1]  # each where it stands last
+        rows = list(dict.fromkeys(reversed(trail)))[::-1]  # a repeated row counts at its last place
         after.update((row, set()) for row in rows if row not in after)
         for one, other in pairwise(rows):
             if other not in after[one]:

@@ -1,4 +1,4 @@
-"""Asking the machines, and completing the cluster with what only they know."""
+"""Asks the machines for their facts, and completes the cluster with them."""
 
 import sys
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from .parse import read
 
 @dataclass(frozen=True)
 class Survey:
-    """The cluster, complete, with the facts of each machine that answered."""
+    """The completed cluster, the facts by machine, and why other machines were skipped."""
 
     cluster: Cluster
     facts: Mapping[str, Facts]
@@ -35,11 +35,12 @@ def ask(
     strangers: bool = False,
     leaving: str = "",
 ) -> tuple[dict[str, Facts], dict[str, str]]:
-    """Ask the machines for their facts, one round trip each: the facts, and who gave none.
+    """Ask the machines for their facts, in one round trip each.
 
-    With `limit`, only that machine, and those of which hosts.toml does not say enough. With
-    `strangers`, next hops that are no machine's are pinged, and those that are `leaving`'s.
-    Raises Stop where a machine cannot be asked, unless `skip_unreachable`.
+    Returns the facts by machine, and for the other machines why there are none.
+    With `limit`, only that machine is asked, and those that hosts.toml describes incompletely.
+    With `strangers`, next hops that belong to no machine, or to the one `leaving`, are pinged.
+    Raises Stop where a machine cannot be asked, unless `skip_unreachable`, and where none can.
     """
     cluster = fleet.cluster
     known = [ip for m in cluster.machines if m.name != leaving for ip in m.internal_ips]
@@ -75,7 +76,10 @@ def survey(
     strangers: bool = False,
     leaving: str = "",
 ) -> Survey:
-    """Ask the machines and complete the cluster; raises Stop where they and hosts.toml disagree."""
+    """Ask the machines as `ask` does, and complete the cluster.
+
+    Raises Stop also where the machines and hosts.toml disagree.
+    """
     facts, skipped = ask(
         fleet,
         skip_unreachable=skip_unreachable,
@@ -86,23 +90,24 @@ def survey(
     cluster, mistakes = complete(fleet.cluster, facts)
     if mistakes:
         head = f"{cluster.path} disagrees with its machines:"
-        way_out = "`fab discover` compares all of it; --write puts what the machines say there"
+        way_out = "`fab discover` compares them; `fab discover --write` corrects the file"
         raise Stop("\n".join([head, *mistakes, way_out]))
     return Survey(cluster, facts, skipped)
 
 
 def _lacking(machine: Machine) -> bool:
+    """Whether hosts.toml leaves out something that only the machine knows."""
     return machine.role == "worker" and not (machine.pod_cidrs and machine.internal_ips)
 
 
 def tell_skipped(troubles: Mapping[str, str]) -> None:
-    """Say who is left out, on stderr."""
+    """Print on stderr which machines are left out, and why."""
     for line in _told(troubles):
         print(f"skipped {line}", file=sys.stderr)
 
 
 def cannot_ask(troubles: Mapping[str, str], asked: int) -> Stop:
-    """The end of a task where machines cannot be asked."""
+    """The error that ends a task where machines cannot be asked. `asked`: how many were."""
     lines = [f"  {line}" for line in _told(troubles)]
     head = f"{len(troubles)} of {asked} machines cannot be asked; nothing was changed:"
     way_out = "  --skip-unreachable leaves such machines out"
@@ -110,7 +115,7 @@ def cannot_ask(troubles: Mapping[str, str], asked: int) -> Stop:
 
 
 def _told(troubles: Mapping[str, str]) -> list[str]:
-    """A line a trouble, with all that have it: a jump host that is down is one for many."""
+    """A line for each trouble, with all machines that have it: a jump host may serve many."""
     names: dict[str, list[str]] = {}
     for name, trouble in troubles.items():
         names.setdefault(trouble, []).append(name)

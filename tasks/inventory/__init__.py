@@ -1,1 +1,1 @@
-"""hosts.toml: read, checked, edited."""
+"""Reads, checks and edits hosts.toml."""

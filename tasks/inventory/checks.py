@@ -1,4 +1,4 @@
-"""What the values of a hosts.toml, each right by itself, must not say together."""
+"""Mistakes in a hosts.toml that show only when its values are compared with each other."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -10,14 +10,14 @@ from tasks.common.values import Network, within
 
 from .model import Cluster, Machine
 
-Mistake = tuple[str, str]  # where: a machine's name or a table's; what is wrong and would be right
+Mistake = tuple[str, str]  # where: the name of a machine or table; what is wrong, how to mend it
 _Owner = TypeVar("_Owner")
 
 
 def mistakes_between(cluster: Cluster) -> Iterator[Mistake]:
-    """Every mistake that shows only when values are compared.
+    """Every mistake between values of the cluster.
 
-    Values that did not parse are absent from the cluster, and nothing is said of those.
+    Values that did not parse are absent from the cluster, so no mistake is about them.
     """
     yield from _of_networks(cluster)
     yield from _of_addresses(cluster)
@@ -26,13 +26,13 @@ def mistakes_between(cluster: Cluster) -> Iterator[Mistake]:
     yield from _of_families(cluster)
 
 
-def _nested(
+def overlaps(
     owned: Iterable[tuple[Network, _Owner]],
 ) -> Iterator[tuple[tuple[Network, _Owner], tuple[Network, _Owner]]]:
-    """Each network that overlaps one before it, after the widest that it overlaps.
+    """The networks that overlap an earlier one: each as a pair, the widest one first.
 
-    Two CIDRs overlap only if one holds the other, so that in order of their first addresses,
-    the wider first, each needs comparing with a single other.
+    Two CIDRs overlap only where one holds the other. So the networks are sorted by their first
+    addresses, the wider first, and each is compared with a single other.
     """
     outer = None
     for item in sorted(
@@ -49,7 +49,7 @@ def _of_networks(cluster: Cluster) -> Iterator[Mistake]:
     for network in cluster.pod_networks:
         if not network.prefixlen:
             yield "cluster", f"pod_networks: {network} is every address; name those of pods only"
-    for (outer, _), (inner, _) in _nested((network, None) for network in bounded):
+    for (outer, _), (inner, _) in overlaps((network, None) for network in bounded):
         yield "cluster", f"pod_networks: {inner} overlaps {outer}; one entry is enough"
     for nodes in cluster.node_networks:
         for pods in bounded:
@@ -62,7 +62,7 @@ def _of_networks(cluster: Cluster) -> Iterator[Mistake]:
 
 
 def _addresses(machine: Machine) -> Iterator[tuple[str, str]]:
-    """A machine's addresses and host names, each after the field that holds it."""
+    """A machine's addresses and host names, each with the field that holds it."""
     if machine.public_ip:
         yield "public_ip", machine.public_ip.lower()
     for address in machine.internal_ips:
@@ -79,7 +79,7 @@ def _of_addresses(cluster: Cluster) -> Iterator[Mistake]:
 
 
 def _of_pod_cidrs(cluster: Cluster) -> Iterator[Mistake]:
-    """Pod CIDRs that overlap, and addresses of machines that are inside one."""
+    """Pod CIDRs that overlap, and addresses of machines inside a pod CIDR."""
     position = {machine.name: i for i, machine in enumerate(cluster.machines)}
     claims = [
         (cidr, (worker, "pod_cidr")) for worker in cluster.workers for cidr in worker.pod_cidrs
@@ -88,14 +88,14 @@ def _of_pod_cidrs(cluster: Cluster) -> Iterator[Mistake]:
         for field, address in _addresses(machine):
             with suppress(ValueError):  # a host name
                 claims.append((values.host(values.address(address)), (machine, field)))
-    for outer, inner in _nested(claims):
+    for outer, inner in overlaps(claims):
         (network, (owner, owners_field)), (other, (machine, field)) = outer, inner
         if owners_field != "pod_cidr":
-            continue  # an address twice
+            continue  # the same address twice: _of_addresses reports it
         if field != "pod_cidr":
             address = str(other.network_address)
             yield machine.name, f"{field}: {address} is inside {network}, pod_cidr of {owner.name}"
-        elif owner is not machine:  # a worker's own two are of one family, which is said already
+        elif owner is not machine:  # else two of one family on a worker: _of_families reports it
             if position[owner.name] > position[machine.name]:
                 network, owner, other, machine = other, machine, network, owner
             yield (

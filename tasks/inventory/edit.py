@@ -1,8 +1,8 @@
-"""Writing what was found into hosts.toml: comments, order and formatting stay as they are.
+"""Edits hosts.toml. Comments, order and formatting stay as they are.
 
-The text is taken apart at its table headers; tomlkit edits the machines' tables one by one, and
-the whole is accepted only if it says exactly what was meant, by Python's own parser, and passes
-the checks that every hosts.toml has to pass.
+The text is split at its table headers, and tomlkit edits the tables of machines one by one. The
+result is accepted only if Python's own parser reads exactly the intended values from it, and if it
+passes the checks for every hosts.toml.
 """
 
 import re
@@ -35,7 +35,7 @@ Fields = Mapping[str, tuple[str, ...]]  # the values of each field, one for each
 
 @dataclass(frozen=True)
 class Edit:
-    """What is to be changed; names are those of machines."""
+    """Changes to hosts.toml, by the names of machines."""
 
     sets: Mapping[str, Fields] = field(default_factory=dict)
     adds: Sequence[tuple[str, Role, Fields]] = ()
@@ -43,31 +43,31 @@ class Edit:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is to be changed."""
+        """Whether there is no change."""
         return not (self.sets or self.adds or self.removes)
 
 
 def new_file(pod_networks: Sequence[str]) -> str:
-    """The beginning of a hosts.toml for somebody who has none."""
+    """The text of a hosts.toml without machines."""
     listed = ", ".join(f'"{network}"' for network in pod_networks)
     return f"""\
-# The cluster: its machines, and what their pods' networks are. `fab discover` refreshes it.
+# The cluster: its machines and their pod networks. `fab discover` refreshes it.
 
 [cluster]
-pod_networks = [{listed}]     # only prefixes inside these are ever touched
-# node_networks = ["10.240.0.0/24"]   # which of a node's addresses is the internal one
+pod_networks = [{listed}]     # routes to other prefixes are never changed
+# node_networks = ["10.240.0.0/24"]   # internal IPs are inside these
 
 # [ssh]                               # all optional; ~/.ssh/config is honoured
-# user = "root"                       # any other user goes through sudo
+# user = "root"                       # any other user needs sudo
 # key_file = "kubernetes.id_rsa"      # beside this file, or an absolute path
-# host_keys = "accept-new"            # "strict", "accept-new" (learn once, then insist), "off"
+# host_keys = "accept-new"            # "strict", "accept-new" (learns new keys), "off"
 """
 
 
 def edited(text: str, edit: Edit) -> str:
-    """A hosts.toml's text with an edit carried out; raises Stop where its form does not allow it.
+    """The text of a hosts.toml after an edit. Raises Stop where its form allows no edit.
 
-    Lines end as they did, and what is not edited stays as it is, to the byte.
+    Line endings are kept, and everything that is not edited stays the same to the byte.
     """
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     text = text.removeprefix(mark)
@@ -80,8 +80,8 @@ def edited(text: str, edit: Edit) -> str:
         right = False
     if not right:
         raise Stop(
-            "nothing is written: the file is in a form that cannot be edited without changing"
-            " more; give each machine a [[workers]] or [[controllers]] table"
+            "nothing is written: in this form, the file cannot be edited without changing more"
+            " of it; give each machine a [[workers]] or [[controllers]] table"
         )
     return mark + (result.replace("\n", "\r\n") if crlf else result)
 
@@ -112,7 +112,7 @@ def _ended(body: str) -> str:
 
 
 def _pieces(text: str) -> list[str]:
-    """The text cut before each table header; what stands before the first is a piece too."""
+    """The text split before each table header. The first piece is the text before all tables."""
     pieces = [""]
     for line in text.splitlines(keepends=True):
         if HEADER.fullmatch(line.rstrip("\n")):
@@ -122,7 +122,7 @@ def _pieces(text: str) -> list[str]:
 
 
 def _body(piece: str) -> tuple[str, str]:
-    """A table with the comments close to it, and the blank lines and comments after those."""
+    """A table with the comments right below it, and the blank lines and comments after that."""
     lines = piece.splitlines(keepends=True)
     end = len(lines)
     while end and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
@@ -133,7 +133,7 @@ def _body(piece: str) -> tuple[str, str]:
 
 
 def _without_heading(rest: str) -> str:
-    """What stands before a table that is removed, without the comment right above it."""
+    """The text before a removed table, without the comment right above that table."""
     lines = rest.splitlines(keepends=True)
     while lines and lines[-1].lstrip().startswith("#"):
         lines.pop()
@@ -173,7 +173,7 @@ def _table(kind: str, name: str, fields: Fields) -> str:
 
 
 def _meant(data: dict[str, Any], edit: Edit) -> dict[str, Any]:
-    """What the file has to say after the edit."""
+    """The values that the file must hold after the edit."""
     for kind in ("workers", "controllers"):
         tables = [t for t in data.get(kind, ()) if t["name"] not in edit.removes]
         for table in tables:
@@ -189,20 +189,20 @@ def _meant(data: dict[str, Any], edit: Edit) -> dict[str, Any]:
 
 
 def put_in_place(path: Path, before: str | None, after: str, *, with_key: bool) -> None:
-    """Put a new text in the place of a file at once, its mode and owner kept.
+    """Replace the text of a file atomically. Its mode and owner are kept.
 
-    `before` is the text that the new one was made from, None where there was no file; `with_key`
-    is as in `inventory.read`. Raises Stop where the result has mistakes, where the file has been
-    changed meanwhile, and where it cannot be written: then it is as before.
+    `before`: the text that was edited, None where there was no file. `with_key`: as in
+    `inventory.read`. Raises Stop and leaves the file as it is where the result has mistakes, where
+    the file has changed meanwhile, and where it cannot be written.
     """
     with replacing(path, after):
         _check(path, after, with_key)
         if current(path) != before:
-            raise Stop(f"{path}: changed while it was read; nothing is written: try again")
+            raise Stop(f"{path}: changed by another program; nothing is written: try again")
 
 
 def current(path: Path) -> str | None:
-    """A file's text to the byte, None where there is no file; Stop where it cannot be read."""
+    """The exact text of a file, None where there is none. Raises Stop where it is unreadable."""
     try:
         return content(path).decode("utf-8")
     except FileNotFoundError:
@@ -217,4 +217,4 @@ def _check(path: Path, text: str, with_key: bool) -> None:
     try:
         parsed(path, text.encode(), with_key=with_key)
     except Stop as stop:
-        raise Stop(f"{path} is not written, it would not pass:\n{stop}") from None
+        raise Stop(f"{path} is not written; the result would have mistakes:\n{stop}") from None

@@ -8,21 +8,21 @@ from tasks.common.values import Address, Network
 
 Role = Literal["worker", "controller"]
 HostKeys = Literal["strict", "accept-new", "off"]
-Persist = Literal["none", "auto"]  # whether routes outlive a reboot
+Persist = Literal["none", "auto"]  # whether routes survive a reboot
 
 
 @dataclass(frozen=True)
 class Ssh:
-    """How to log in on the machines.
+    """How to log in to the machines.
 
-    What is None is left to ~/.ssh/config, and where that is silent too to user root, port 22.
+    For a value of None, ~/.ssh/config is used; else the user is root, the port 22.
     """
 
     user: str | None = None
     port: int | None = None
     key_file: Path | None = None
     host_keys: HostKeys = "accept-new"
-    known_hosts: Path = Path("known_hosts")  # where accept-new writes the keys it learns
+    known_hosts: Path = Path("known_hosts")  # the file where accept-new records new keys
     operators_own: bool = True  # use the operator's ssh_config, agent, known_hosts, default keys
 
 
@@ -30,24 +30,24 @@ class Ssh:
 class Machine:
     """One machine: a worker owns pod CIDRs, a controller owns none.
 
-    `internal_ips` and `pod_cidrs` hold at most one value per address family;
-    empty on a worker, they are to be found on the machine itself.
+    `internal_ips` and `pod_cidrs` hold at most one value per address family. Where they are empty
+    on a worker, the worker itself is asked for them.
     """
 
     name: str
     role: Role
-    public_ip: str  # an address or a host name: where ssh goes
+    public_ip: str  # an address or a host name, which ssh connects to
     internal_ips: tuple[Address, ...] = ()
     pod_cidrs: tuple[Network, ...] = ()
 
     def internal_ip(self, family: int) -> Address | None:
-        """The address the others use as next hop, for IP version 4 or 6."""
+        """The address that other machines use as next hop, for IP version 4 or 6."""
         return next((ip for ip in self.internal_ips if ip.version == family), None)
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The whole of hosts.toml; `machines` in the file's order, workers before controllers."""
+    """The whole hosts.toml. `machines` are in the file's order, workers before controllers."""
 
     path: Path
     pod_networks: tuple[Network, ...]

@@ -1,7 +1,7 @@
-"""hosts.toml read into a Cluster, or refused with every mistake that is in it.
+"""Reads hosts.toml into a Cluster, or refuses it with a list of all its mistakes.
 
-The format is this project's own; README.md shows it in full. Pydantic says what each
-table may hold; what the values of several tables say together is judged in checks.
+The format is this project's own; README.md shows it in full. Pydantic checks each table by itself,
+and checks.py compares the values of several tables.
 """
 
 import json
@@ -31,18 +31,20 @@ else:
 
 NAME = f"^{values.NAME}$"
 HOST = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_-]{1,63})*\.?$"
-LONGEST = 120  # characters of a line or a value that a message holds
-LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9_.@\\$+-]*$"  # a directory's are DOMAIN\user or user@domain
+MAX_CHARS = 120  # of a line or a value that a message quotes
+LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9_.@\\$+-]*$"  # also DOMAIN\user and user@domain
 
 
-# One value: from what TOML holds to what a Cluster holds.
+# Functions that turn one TOML value into a value of a Cluster.
 
 
 def _shown(value: object) -> str:
-    """A value as a message may quote it: text escaped, tables and lists by kind only."""
+    """A value as a message quotes it: text is escaped, tables and lists are only named."""
     if isinstance(value, str):
-        return json.dumps(value if len(value) <= LONGEST else f"{value[:LONGEST]}...")
-    if isinstance(value, int | float) and abs(value) < 1e18:  # longer ones Python may not print
+        return json.dumps(value if len(value) <= MAX_CHARS else f"{value[:MAX_CHARS]}...")
+    if (
+        isinstance(value, int | float) and abs(value) < 1e18
+    ):  # Python may refuse to print longer ones
         return json.dumps(value)
     if isinstance(value, list):
         return "a list" if value else "an empty list"
@@ -108,8 +110,8 @@ def _key_file(value: object) -> Path:
         raise ValueError("must be the name of a private key file, not the key itself")
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # ~ of a user that there is not
-        raise ValueError(f"{_shown(text)} is in no user's home; write the whole path") from None
+    except RuntimeError:  # ~ of an unknown user
+        raise ValueError(f"{_shown(text)} names an unknown user; write the whole path") from None
 
 
 def _listed(value: object) -> object:
@@ -120,8 +122,8 @@ _Networks = Annotated[list[Annotated[Network, PlainValidator(_network)]], Field(
 _Addresses = Annotated[list[Annotated[Address, PlainValidator(_internal_ip)]], Field(min_length=1)]
 
 
-# One table. A description completes "must be ..." in messages. What is required is None only
-# in a table with mistakes, where it is missing or did not parse: TOML itself has no null.
+# A class for each table. A description completes "must be ..." in messages. A required value is
+# None only in a table with mistakes, where it is missing or did not parse: TOML has no null.
 
 
 class _Table(BaseModel):
@@ -184,11 +186,11 @@ def _nearest(model: type[_Table], key: str) -> str | None:
 
 
 def _wrong(model: type[_Table], error: ErrorDetails) -> str:
-    """One of pydantic's errors in the words of hosts.toml."""
+    """A message for one of pydantic's errors, in terms of hosts.toml."""
     if not error["loc"]:
         return f"must be a table, not {_shown(error['input'])}"
     key = str(error["loc"][0])
-    if error["type"] == "extra_forbidden":  # its value is not shown: it may be a secret
+    if error["type"] == "extra_forbidden":  # the message omits the value, which may be a secret
         if model is _Controller and key == "pod_cidr":
             return f"{key}: a machine that owns a pod CIDR is a worker here: move it to [[workers]]"
         near = _nearest(model, key)
@@ -203,15 +205,17 @@ def _wrong(model: type[_Table], error: ErrorDetails) -> str:
 
 
 def _read_table(model: type[_T], raw: Any, place: str, mistakes: list[Mistake]) -> _T:
-    """The table without what did not parse; why it did not is added to the mistakes."""
+    """The table without the values that did not parse. Each of those is added to `mistakes`."""
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        errors = error.errors(include_url=False) if raw is not None else []  # None: said already
+        errors = (
+            error.errors(include_url=False) if raw is not None else []
+        )  # None: already in mistakes
     unknown = [str(e["loc"][0]) for e in errors if e["type"] == "extra_forbidden"]
     meant = {_nearest(model, key) for key in unknown}
     for e in errors:
-        if e["type"] != "missing" or e["loc"][0] not in meant:  # a misspelt key is one mistake
+        if e["type"] != "missing" or e["loc"][0] not in meant:  # a misspelt key counts once
             mistakes.append((place, _wrong(model, e)))
     wrong = {e["loc"][0] for e in errors if e["loc"]}
     required = [key for key, field in model.model_fields.items() if field.is_required()]
@@ -224,28 +228,28 @@ def _read_table(model: type[_T], raw: Any, place: str, mistakes: list[Mistake]) 
 
 def _toml(path: Path, raw: bytes) -> dict[str, Any]:
     try:
-        return tomllib.loads(raw.decode("utf-8-sig"))  # some editors put a byte order mark first
+        return tomllib.loads(raw.decode("utf-8-sig"))  # some editors begin with a byte order mark
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise Stop(f"{path}: not UTF-8 (at line {line}); save it as UTF-8") from None
     except RecursionError:
         raise Stop(f"{path}: not TOML: lists or tables nested too deep") from None
-    except ValueError as error:  # besides TOML's own: a number with thousands of digits
+    except ValueError as error:  # not only TOML's own errors: a number may have too many digits
         raise Stop(f"{path}: not TOML: {error}{_quoted_line(raw, str(error))}") from None
 
 
 def _quoted_line(raw: bytes, error: str) -> str:
-    """The line that an error names; empty where it names none, or one that is not to be shown."""
+    """The line that an error names; empty where it names none, or where the line may be secret."""
     named = re.search(r"\(at line (\d+), ", error)
     lines = raw.decode("utf-8-sig", "replace").splitlines()
     if named is None or not 0 < int(named[1]) <= len(lines):
         return ""
     line = lines[int(named[1]) - 1].strip()
-    # What stands at other keys, or as a key_file, may be a secret.
+    # The value of an unknown key, or of key_file, may be a secret.
     key = re.match(r"\[*([a-z_]*)", line)
     known = key and any(key[1] in t.model_fields for t in (_File, _Cluster, _Ssh, _Worker))
     hidden = not known or "{" in line or "PRIVATE KEY" in line
-    if hidden or not line.isprintable() or len(line) > LONGEST:
+    if hidden or not line.isprintable() or len(line) > MAX_CHARS:
         return ""
     return f": {line}"
 
@@ -256,8 +260,9 @@ def _name(raw: object) -> str | None:
 
 
 def _machines(file: _File, mistakes: list[Mistake]) -> tuple[Machine, ...]:
-    """Workers, then controllers. Each has a name that no other has: where the file gives it
-    none, its place, such as "workers[2]", so that messages can tell it from the others.
+    """Workers, then controllers, each with a unique name for messages.
+
+    Where the file gives none, that is the machine's place, such as "workers[2]".
     """
     tables: list[tuple[str, type[_Controller], object]]
     tables = [(f"workers[{i}]", _Worker, raw) for i, raw in enumerate(file.workers or [])]
@@ -297,9 +302,9 @@ def _unusable(key_file: Path) -> Iterator[Mistake]:
 def read(path: Path, *, with_key: bool = True) -> Cluster:
     """The cluster that a hosts.toml describes.
 
-    `with_key` says whether [ssh].key_file has to exist, as it has to everywhere except in a
-    rehearsal, whose twin has keys of its own. Raises Stop if the file cannot be read, and
-    otherwise with every mistake in it, a line each.
+    `with_key`: whether [ssh].key_file must exist. A rehearsal does not need it, because a twin has
+    keys of its own. Raises Stop where the file cannot be read, and where it has mistakes, with a
+    line for each.
     """
     try:
         raw = content(path)
@@ -312,7 +317,7 @@ def read(path: Path, *, with_key: bool = True) -> Cluster:
 
 
 def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
-    """The same of what a hosts.toml holds, or is to hold."""
+    """The cluster that the bytes of a hosts.toml describe; otherwise as `read`."""
     mistakes: list[Mistake] = []
     file = _read_table(_File, _toml(path, raw), "", mistakes)
     networks = _read_table(_Cluster, file.cluster, "cluster", mistakes)
@@ -341,7 +346,7 @@ def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
 
 
 def _message(cluster: Cluster, mistakes: list[Mistake]) -> str:
-    """All mistakes, in the order in which their tables stand in a hosts.toml."""
+    """All mistakes as one text, in the order of their tables in a hosts.toml."""
     places = ["", "cluster", "ssh", *(machine.name for machine in cluster.machines)]
     order = {place: position for position, place in enumerate(places)}
     lines = [

@@ -1,4 +1,4 @@
-"""What a twin is made of: planned from hosts.toml, with what that leaves out made up."""
+"""The plan of a twin, from hosts.toml. Values that the file leaves out are invented."""
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -10,10 +10,10 @@ from tasks.common.errors import Stop
 from tasks.common.values import Address, Network
 from tasks.inventory.model import Cluster, Machine
 
-# Prefix length of a node's network that the file does not tell, and of a made-up pod CIDR.
+# Prefix lengths of a node's network that the file does not name, and of an invented pod CIDR.
 PREFIX = {4: 24, 6: 64}
 LONGEST_POD_CIDR = {4: 29, 6: 120}
-FOR_NAMES = values.network("198.18.0.0/15")  # set aside for tests: no real name leads there
+FOR_NAMES = values.network("198.18.0.0/15")  # reserved for tests: no real host has such an address
 FOR_NODES = {
     4: [values.network(text) for text in ("10.240.0.0/12", "172.16.0.0/12", "192.168.0.0/16")],
     6: [values.network("fd00:240::/48"), values.network("fd00:241::/48")],
@@ -22,7 +22,7 @@ FOR_NODES = {
 
 @dataclass(frozen=True)
 class Nic:
-    """A link of a machine, the bridge it hangs on, and its addresses with prefix lengths."""
+    """A link of a machine, the bridge it is a port of, and its addresses with prefix lengths."""
 
     name: str
     bridge: str
@@ -32,7 +32,7 @@ class Nic:
 
 @dataclass(frozen=True)
 class Host:
-    """One machine of the twin; `pod` says whether one runs there."""
+    """One machine of the twin. `pod`: whether a pod runs on it."""
 
     name: str
     role: str
@@ -45,13 +45,13 @@ class Host:
 
 @dataclass(frozen=True)
 class Spec:
-    """The whole twin; `gateways` are the operator's own addresses, each with its bridge."""
+    """The whole twin. `gateways`: bridges, each with an address of the operator and its length."""
 
     hosts: tuple[Host, ...]
     gateways: tuple[tuple[str, str], ...]
     user: str
     port: int
-    made_up: tuple[str, ...]  # a line for each thing that hosts.toml left out
+    invented: tuple[str, ...]  # a line for each thing that hosts.toml left out
 
     def host(self, name: str) -> Host:
         """The machine of that name; KeyError if there is none."""
@@ -66,7 +66,7 @@ class Spec:
 
     @staticmethod
     def from_text(text: str) -> "Spec":
-        """The spec that `to_text` wrote; ValueError where it says what that cannot have written."""
+        """The spec that `to_text` wrote. Raises ValueError where the text is not of that form."""
         from pydantic import TypeAdapter
 
         spec = TypeAdapter(Spec).validate_json(text)
@@ -80,18 +80,21 @@ class Spec:
                 _as_written(nic.name, values.device)
                 for address in nic.addresses:
                     _as_written(address, values.interface)
-        return replace(spec, made_up=tuple(map(values.shown, spec.made_up)))
+        return replace(spec, invented=tuple(map(values.shown, spec.invented)))
 
 
 def _as_written(text: str, parse: Callable[[str], object]) -> None:
     if str(parse(text)) != text:
-        raise ValueError(f"not as it is written: {values.quoted(text)}")
+        raise ValueError(f"not in its usual form: {values.quoted(text)}")
 
 
 def design(cluster: Cluster, pods: Collection[str] | None = None) -> Spec:
-    """Plan the twin of a cluster; `pods` names the workers where a pod runs, None means all."""
+    """The plan of a cluster's twin. `pods`: the workers with a pod, None for all workers.
+
+    Raises Stop where no address or network is free for an invented value.
+    """
     public = _public(cluster)
-    nodes = (*cluster.node_networks, *_made_up_nodes(cluster, public))
+    nodes = (*cluster.node_networks, *_invented_nodes(cluster, public))
     internal = _internal(cluster, public, nodes)
     pod_cidrs = _pod_cidrs(cluster, public, nodes, internal)
     nics, gateways = _wire(cluster.machines, public, nodes, internal)
@@ -107,15 +110,21 @@ def design(cluster: Cluster, pods: Collection[str] | None = None) -> Spec:
         )
         for m in cluster.machines
     )
-    made_up = [
-        line for m, host in zip(cluster.machines, hosts, strict=True) for line in _made_up(m, host)
+    invented = [
+        line for m, host in zip(cluster.machines, hosts, strict=True) for line in _invented(m, host)
     ]
     if not cluster.node_networks and any(m.internal_ips for m in cluster.machines):
-        made_up.append("node_networks: a /24 (IPv6: a /64) around each internal IP")
-    return Spec(hosts, gateways, cluster.ssh.user or "root", cluster.ssh.port or 22, tuple(made_up))
+        invented.append("node_networks: a /24 (IPv6: a /64) around each internal IP")
+    return Spec(
+        hosts,
+        gateways,
+        user=cluster.ssh.user or "root",
+        port=cluster.ssh.port or 22,
+        invented=tuple(invented),
+    )
 
 
-def _made_up(machine: Machine, host: Host) -> Iterator[str]:
+def _invented(machine: Machine, host: Host) -> Iterator[str]:
     found = []
     internal = [ip for ip in host.internal_ips if ip != host.address]
     if not machine.internal_ips and internal:
@@ -136,7 +145,7 @@ def _address(text: str) -> Address | None:
 
 
 def _around(address: Address, networks: Iterable[Network] = ()) -> Network:
-    """The network on an address's link: one of these, or as large as such networks usually are."""
+    """The network of an address: the smallest of `networks` around it, else one of usual size."""
     usual = values.network(f"{address}/{PREFIX[address.version]}")
     known = [n for n in networks if n.version == address.version and address in n]
     return max(known, key=lambda network: network.prefixlen, default=usual)
@@ -156,7 +165,7 @@ def _stated(cluster: Cluster) -> list[Address]:
 def _unused(
     network: Network, taken: Collection[Address], without: Collection[Network] = ()
 ) -> Iterator[Address]:
-    """The addresses of a network that a host can have and none of these has."""
+    """The host addresses of a network that are neither in `taken` nor inside `without`."""
     for number in range(1, min(network.num_addresses - 1, 1 << 16)):
         address = network.network_address + number
         if address not in taken and not _overlaps(values.host(address), without):
@@ -164,7 +173,9 @@ def _unused(
 
 
 def _free_network(cluster: Cluster, within: Iterable[Network], taken: Iterable[Network]) -> Network:
-    """A network with room for every machine that touches nothing in the file and none of these."""
+    """A network inside `within` with room for every machine. It overlaps neither `taken` nor any
+    network or address in the file. Raises Stop where none is free.
+    """
     avoid = [
         *cluster.pod_networks,
         *cluster.node_networks,
@@ -177,21 +188,23 @@ def _free_network(cluster: Cluster, within: Iterable[Network], taken: Iterable[N
         for network in outer.subnets(new_prefix=length):
             if not _overlaps(network, avoid):
                 return network
-    raise Stop(f"{cluster.path}: leaves no private network free for the twin to make up addresses")
+    raise Stop(
+        f"{cluster.path}: leaves no private network free for addresses that the twin invents"
+    )
 
 
 def _public(cluster: Cluster) -> dict[str, Address]:
-    """Where ssh goes: as in the file, and an address made up for each host name."""
+    """The address that ssh uses for each machine: from the file, invented for a host name."""
     stated = {machine.name: _address(machine.public_ip) for machine in cluster.machines}
     if None not in stated.values():
         return {name: address for name, address in stated.items() if address is not None}
-    made_up = _unused(_free_network(cluster, [FOR_NAMES], []), ())
-    next(made_up)  # the first is the gateway's
-    return {name: address or next(made_up) for name, address in stated.items()}
+    invented = _unused(_free_network(cluster, [FOR_NAMES], []), ())
+    next(invented)  # the first is for the gateway
+    return {name: address or next(invented) for name, address in stated.items()}
 
 
-def _made_up_nodes(cluster: Cluster, public: dict[str, Address]) -> list[Network]:
-    """Networks for the internal IPs that are to be made up, where node_networks has none."""
+def _invented_nodes(cluster: Cluster, public: dict[str, Address]) -> list[Network]:
+    """A network for invented internal IPs, for each family that node_networks lacks."""
     if all(machine.internal_ips for machine in cluster.machines):
         return []
     missing = [f for f in _families(cluster) if f not in {n.version for n in cluster.node_networks}]
@@ -206,17 +219,17 @@ def _families(cluster: Cluster) -> list[int]:
 def _internal(
     cluster: Cluster, public: dict[str, Address], nodes: tuple[Network, ...]
 ) -> dict[str, tuple[Address, ...]]:
-    """The internal IPs: as in the file, the public one if node_networks says so, or made up."""
+    """The internal IPs: from the file, else public IPs inside node_networks, else invented."""
     taken = {*_stated(cluster), *public.values()}
 
-    def make_up(machine: Machine, family: int) -> Address:
+    def invent(machine: Machine, family: int) -> Address:
         own = public[machine.name]
         here = [network for network in nodes if network.version == family]
         if own.version == family and any(own in network for network in here):
             return own
         for network in here:
             free = _unused(network, taken, cluster.pod_networks)
-            next(free, None)  # the first is left for a gateway
+            next(free, None)  # the first is for a gateway
             for address in free:
                 taken.add(address)
                 return address
@@ -227,7 +240,7 @@ def _internal(
 
     families = _families(cluster)
     return {
-        machine.name: machine.internal_ips or tuple(make_up(machine, f) for f in families)
+        machine.name: machine.internal_ips or tuple(invent(machine, f) for f in families)
         for machine in cluster.machines
     }
 
@@ -238,16 +251,16 @@ def _pod_cidrs(
     nodes: tuple[Network, ...],
     internal: dict[str, tuple[Address, ...]],
 ) -> dict[str, tuple[Network, ...]]:
-    """The pod CIDRs: as in the file, or made up inside pod_networks."""
+    """The pod CIDRs: from the file, else invented inside pod_networks."""
     avoid = [
         *chain.from_iterable(worker.pod_cidrs for worker in cluster.workers),
         *nodes,
         *map(values.host, public.values()),
         *map(values.host, chain.from_iterable(internal.values())),
     ]
-    needy = [worker.name for worker in cluster.workers if not worker.pod_cidrs]
-    made_up: dict[str, tuple[Network, ...]] = {}
-    for family in _families(cluster) if needy else []:
+    lacking = [worker.name for worker in cluster.workers if not worker.pod_cidrs]
+    invented: dict[str, tuple[Network, ...]] = {}
+    for family in _families(cluster) if lacking else []:
         pools = [network for network in cluster.pod_networks if network.version == family]
         for length in range(PREFIX[family], LONGEST_POD_CIDR[family] + 1):
             free = (
@@ -257,17 +270,17 @@ def _pod_cidrs(
                 for network in pool.subnets(new_prefix=length)
                 if not _overlaps(network, avoid)
             )
-            found = list(islice(free, len(needy)))
-            if len(found) == len(needy):
+            found = list(islice(free, len(lacking)))
+            if len(found) == len(lacking):
                 break
         else:
             raise Stop(
                 f"{cluster.path}: pod_networks has no room for the IPv{family} pod CIDRs left out "
-                f"on {', '.join(needy)}; name each pod_cidr"
+                f"on {', '.join(lacking)}; name each pod_cidr"
             )
-        for name, network in zip(needy, found, strict=True):
-            made_up[name] = (*made_up.get(name, ()), network)
-    return {m.name: m.pod_cidrs or made_up.get(m.name, ()) for m in cluster.machines}
+        for name, network in zip(lacking, found, strict=True):
+            invented[name] = (*invented.get(name, ()), network)
+    return {m.name: m.pod_cidrs or invented.get(m.name, ()) for m in cluster.machines}
 
 
 def _wire(
@@ -276,7 +289,7 @@ def _wire(
     nodes: tuple[Network, ...],
     internal: dict[str, tuple[Address, ...]],
 ) -> tuple[dict[str, tuple[Nic, ...]], tuple[tuple[str, str], ...]]:
-    """Each machine's links, and the gateways that the operator's namespace holds."""
+    """Each machine's links, and the gateways in the operator's namespace, each with its bridge."""
 
     def on_link(address: Address) -> str:
         return f"{address}/{_around(address, nodes).prefixlen}"
@@ -298,7 +311,7 @@ def _wire(
             gateways[network] = (bridge, on_link(gateway))
         bridge, gateway_on_link = gateways[network]
         via = gateway_on_link.split("/")[0]
-        # One whose internal IP is on the public link has no other link.
+        # A machine whose internal IP is in the network of its public IP has a single link.
         single = any(ip.version == own.version and ip in network for ip in others)
         addresses = dict.fromkeys((own, *others) if single else (own,))
         nics[machine.name] = (Nic("eth0", bridge, tuple(map(on_link, addresses)), via),)

@@ -1,10 +1,10 @@
-"""PID 1 of a twin: makes the machines, says when they answer, and keeps them there.
+"""PID 1 of a twin: makes the machines, reports when their sshd listen, and holds them.
 
-`twin.build` starts it in process, mount, network, UTS and IPC namespaces of its own and writes
-the spec to its stdin. Everything it makes lives in these namespaces or on a tmpfs that only they
-have, so when this process ends, however it ends, the kernel takes all of it away.
+`lifecycle.build` starts it in new process, mount, network, UTS and IPC namespaces, and writes the
+spec to its stdin. Everything it makes is in these namespaces or on a tmpfs inside them. So the
+kernel removes all of it when this process ends, even if it is killed.
 
-Written for `python -m tasks.twin.init INVENTORY`: the argument is for whoever looks at processes.
+It runs as `python -m tasks.twin.init INVENTORY`. The argument only shows in lists of processes.
 """
 
 import json
@@ -40,8 +40,10 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
 def main() -> None:
-    """Build the twin that stdin describes; stay until stdin ends, or where it says so for good."""
-    pid = Path("/proc/self").readlink().name  # as the caller's /proc numbers it
+    """Build the twin that stdin describes. Stay until stdin ends, or for good if KEEP follows."""
+    pid = (
+        Path("/proc/self").readlink().name
+    )  # the pid in the caller's /proc, which is still mounted
     error = None
     try:
         build(Spec.from_text(_read_line()))
@@ -55,7 +57,7 @@ def main() -> None:
     silence = os.open(os.devnull, os.O_RDWR)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
-    # From here on nothing is started by this process: the kernel may reap what it inherits.
+    # This process starts no other from here on, so the kernel may reap its children.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     if os.read(0, len(KEEP)) == KEEP:
         while True:
@@ -63,7 +65,7 @@ def main() -> None:
 
 
 def build(spec: Spec) -> None:
-    """Make everything, and return when every sshd listens."""
+    """Make all machines and their networks. Returns when every sshd listens."""
     os.chdir("/")
     os.umask(0o022)
     mount("tmpfs", Path("/run"), "tmpfs", options="mode=755")
@@ -93,7 +95,7 @@ def _read_line() -> str:
 
 
 def _operator_network(spec: Spec) -> None:
-    """The namespace this process is in: the two bridges, the gateways, and no way out."""
+    """Set up this namespace: the bridges and the gateways. No link leads out of it."""
     no_dad()
     forward()
     bridges = sorted({nic.bridge for host in spec.hosts for nic in host.nics})
@@ -106,7 +108,7 @@ def _operator_network(spec: Spec) -> None:
 
 
 def _common_layer(spec: Spec) -> None:
-    """A layer between the host's file system and the machines' own: adds files and hides others."""
+    """Make the layer between the host's file system and each machine's: it adds and hides files."""
     layer = HOME / "common"
     (layer / "etc").mkdir(parents=True)
     files = root_files.common(spec, (HOME / "key.pub").read_text().strip(), _sshd_settings())
@@ -119,7 +121,7 @@ def _common_layer(spec: Spec) -> None:
         path = layer / name
         path.mkdir()
         path.chmod(root_files.DIRECTORIES.get(name, 0o755))
-        os.setxattr(path, "trusted.overlay.opaque", b"y")  # shows nothing of the host's
+        os.setxattr(path, "trusted.overlay.opaque", b"y")  # hides the host's files
     for name, target in root_files.LINKS.items():
         (layer / name).symlink_to(target)
     root_files.write(files, layer)
@@ -136,7 +138,10 @@ def _common_layer(spec: Spec) -> None:
 
 
 def _sshd_settings() -> tuple[str, ...]:
-    """What only newer versions of sshd take: no penalties, tests fail to log in on purpose."""
+    """Settings that only newer versions of sshd know.
+
+    Penalties are off, because tests fail to log in on purpose.
+    """
     version = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr
     found = re.match(r"OpenSSH_(\d+)\.(\d+)", version)
     new = found is not None and (int(found[1]), int(found[2])) >= (9, 8)
@@ -144,7 +149,7 @@ def _sshd_settings() -> tuple[str, ...]:
 
 
 def _devices() -> None:
-    """A /dev for the machines: what every program expects, and no disk."""
+    """Make a /dev for the machines: the devices that every program expects, and no disk."""
     dev = HOME / "dev"
     dev.mkdir()
     for name in DEVICES:
@@ -161,7 +166,7 @@ def _devices() -> None:
 
 
 def _all_machines(spec: Spec, plugins: Path) -> list[tuple[int, int | None]]:
-    """Make the machines side by side; the pids of each machine's first process and of its pod."""
+    """Make the machines in parallel. Returns the pids of each one's first process and pod."""
     waiting = list(range(len(spec.hosts)))
     making: dict[int, tuple[int, int]] = {}
     processes: dict[int, tuple[int, int | None]] = {}
@@ -191,13 +196,13 @@ def _all_machines(spec: Spec, plugins: Path) -> list[tuple[int, int | None]]:
 
 
 def _one_machine(index: int, spec: Spec, plugins: Path, answer: int) -> None:
-    """Make one machine, then be the process that holds its namespaces."""
+    """Make one machine in this process, which then holds its namespaces."""
     try:
         pod = make(index, spec, plugins)
         os.write(answer, f"made {pod or 0}".encode())
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # lets the kernel reap its children
         os.execvp("sleep", ["sleep", "infinity"])  # noqa: S606
-    except Exception as error:  # told to the caller, in one line
+    except Exception as error:  # the caller reports it, in one line
         os.write(answer, f"failed {error or type(error).__name__}".encode())
     os._exit(1)
 

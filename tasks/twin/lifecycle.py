@@ -36,13 +36,13 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Twin:
-    """A twin that is up; `init` is its PID 1."""
+    """A twin that is up. `init`: its PID 1."""
 
     init: Process
     spec: Spec
-    processes: tuple[tuple[int, int | None], ...]  # each machine's first one and its pod's
-    # Of one that dies with this process: closing `lifeline` ends it. A plain number, because
-    # nobody may end it by dropping the Twin.
+    processes: tuple[tuple[int, int | None], ...]  # pids: a machine's first process, its pod
+    # A twin that dies with this process ends when `lifeline` is closed. A plain descriptor and
+    # no file object: the twin must not end because a Twin is garbage-collected.
     lifeline: int | None = field(default=None, repr=False)
     starter: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
 
@@ -52,23 +52,23 @@ class Twin:
         return self.init.pid
 
     @property
-    def made_up(self) -> tuple[str, ...]:
-        """What hosts.toml left out and the twin made up, in plain lines."""
-        return self.spec.made_up
+    def invented(self) -> tuple[str, ...]:
+        """The values that hosts.toml leaves out and the twin invented, a line each."""
+        return self.spec.invented
 
     @property
     def home(self) -> Path:
-        """Where this machine sees the twin's own files."""
+        """The directory of the twin's own files, as a path of this machine."""
         return _seen(self.init, HOME)
 
     def enter(self) -> None:
-        """Put the calling thread, and those it starts later, into the operator's network."""
+        """Move the calling thread, and threads it starts later, into the operator's network."""
         enter(self.init.proc / "ns/net", NEWNET)
 
     def cluster(self, cluster: Cluster) -> Cluster:
         """The same cluster with the twin's addresses and keys in place of the real ones.
 
-        Raises Stop where hosts.toml has got a machine since the twin was built.
+        Raises Stop where a machine was added to hosts.toml after the twin was built.
         """
         names = {host.name for host in self.spec.hosts}
         new = [machine.name for machine in cluster.machines if machine.name not in names]
@@ -94,7 +94,7 @@ class Twin:
     def run(
         self, machine: str, argv: Sequence[str], check: bool = False, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command inside a machine as root; options as subprocess.run takes them."""
+        """Run a command as root on a machine. `options` are those of subprocess.run."""
         return _run([*self.inside(machine), *argv], check, options)
 
     def run_in_pod(
@@ -104,16 +104,16 @@ class Twin:
         return _run([*self.inside(machine, pod=True), *argv], check, options)
 
     def shell(self, machine: str) -> int:
-        """A shell inside a machine, on this terminal; returns its exit status."""
-        # In namespaces of other processes a shell has no job control unless it has a terminal
-        # of its own, which script(1) makes.
+        """Run a shell on a machine, on this terminal. Returns the exit status of the shell."""
+        # This terminal belongs to another pid namespace, so the shell would have no job control.
+        # script(1) makes a terminal inside the machine.
         terminal = ["script", "--quiet", "--return", "--command", "bash", "/dev/null"]
         argv = terminal if somebody_there() else ["bash"]
         environment = ENVIRONMENT | {"TERM": os.environ.get("TERM", "dumb"), "SHELL": "/bin/bash"}
         return subprocess.call([*self.inside(machine), *argv], env=environment)
 
     def inside(self, machine: str, pod: bool = False) -> list[str]:
-        """What to put before a command to run it in a machine, or in the network of its pod."""
+        """The words before a command that run it on a machine, or in the network of its pod."""
         of_machine, of_pod = self.processes[self._index(machine)]
         if pod and of_pod is None:
             raise Stop(f"{machine}: no pod runs there")
@@ -141,7 +141,7 @@ class Twin:
         return tuple(sorted(path.name for path in store.iterdir() if _is_of_pod(path)))
 
     def sshd_pids(self) -> dict[str, int]:
-        """The pid of each machine's sshd that runs, as this machine's /proc numbers it."""
+        """The pid of each machine's running sshd, as this machine's /proc numbers it."""
         namespace = (self.init.proc / "ns/pid").readlink()
         outer = {}
         for pid in _pids():
@@ -157,7 +157,7 @@ class Twin:
         return found
 
     def stop(self) -> None:
-        """End the twin, and return when no process of it is left; once is enough."""
+        """Stop the twin. Returns when none of its processes is left. May be called again."""
         if self.starter is not None and self.starter.returncode is not None:
             return
         self.init.end()
@@ -168,11 +168,11 @@ class Twin:
 
 
 def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) -> Twin:
-    """Start the twin of a cluster, and return when every sshd listens.
+    """Start the twin of a cluster. Returns when every sshd listens.
 
-    With `keep` it lives until `stop` and `find` finds it, else it lives until this process ends,
-    however that ends.
-    `pods` names the workers where a pod runs; None means all.
+    With `keep`, the twin stays up until `stop`, and `find` finds it. Without, it ends with this
+    process, even if that is killed. `pods`: the workers with a pod, None for all workers.
+    Raises Stop where this machine cannot run a twin.
     """
     check_machine()
     spec = design(cluster, pods)
@@ -188,17 +188,17 @@ def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) 
         stderr=subprocess.STDOUT,
         env=ENVIRONMENT,
         cwd=Path(__file__).parents[2],
-        start_new_session=True,  # Ctrl-C is for the caller, who may have work to undo in here
+        start_new_session=True,  # Ctrl-C spares the twin: the caller may have a change to revert
     )
     os.close(reading)
     try:
         init = registry.hold(_ask(process, lifeline, spec))
         twin = _read(init)
         if keep:
-            registry.note(cluster.path, init)
+            registry.record(cluster.path, init)
             os.write(lifeline, KEEP)
     except BaseException:
-        os.close(lifeline)  # which ends it, if it has not ended by itself
+        os.close(lifeline)  # ends the twin
         process.wait()
         raise
     if keep:
@@ -216,16 +216,16 @@ def _run(
 
 
 def _ask(process: subprocess.Popen[bytes], lifeline: int, spec: Spec) -> int:
-    """Hand over the spec and wait for the answer: the pid of the twin's PID 1."""
+    """Send the spec, and wait for the answer: the pid of the twin's PID 1."""
     with contextlib.suppress(BrokenPipeError), open(lifeline, "wb", closefd=False) as pipe:
         pipe.write(spec.to_text().encode() + b"\n")
     assert process.stdout is not None
-    words = ["it ended without a word"]
+    words = ["it ended without a message"]
     with process.stdout as answers:
         for line in answers:
             try:
                 answer = json.loads(line)
-            except ValueError:  # what unshare says itself
+            except ValueError:  # a message of unshare
                 words.append(line.decode(errors="replace").strip())
                 continue
             if answer["error"]:
@@ -248,7 +248,7 @@ def find(inventory: Path) -> Twin | None:
 
 
 def _read(init: Process) -> Twin:
-    """The twin whose PID 1 this is; OSError or ValueError where it is not built as it should be."""
+    """The twin of a PID 1. Raises OSError or ValueError where its files are missing or wrong."""
     home = _seen(init, HOME)
     spec = Spec.from_text(files.content(home / "spec").decode())
     pids = TypeAdapter(tuple[tuple[int, int | None], ...])
@@ -259,12 +259,12 @@ def _read(init: Process) -> Twin:
 
 
 def _seen(init: Process, path: Path) -> Path:
-    """A path inside a twin as this machine sees it."""
+    """The path on this machine of a path inside a twin."""
     return init.proc / "root" / path.relative_to("/")
 
 
 def _text(path: Path) -> str:
-    """What a file of a machine holds; empty where it is no file, or none that can be read."""
+    """The text of a file; empty where it cannot be read."""
     try:
         return files.content(path).decode(errors="replace")
     except OSError:
@@ -272,10 +272,10 @@ def _text(path: Path) -> str:
 
 
 def _is_of_pod(path: Path) -> bool:
-    """Whether this is the host-local plugin's note that the twin's pod has an address."""
+    """Whether this file of host-local's store records an address of the twin's pod."""
     try:
         values.address(path.name)
-    except ValueError:  # its lock, and the last address it gave
+    except ValueError:  # the lock, or the record of the last address
         return False
     return _text(path).split()[:1] == [POD]
 
@@ -291,7 +291,7 @@ def _inner_pid(pid: int) -> str:
 
 
 def check_machine() -> None:
-    """Stop unless this machine has what a twin takes: root and a few programs."""
+    """Raise Stop unless this machine has what a twin needs: root and a few programs."""
     if os.geteuid() != 0:
         raise Stop("a twin needs root: put sudo before the command")
     path = ENVIRONMENT["PATH"]

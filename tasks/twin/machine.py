@@ -1,4 +1,4 @@
-"""One machine of a twin: its namespaces, links, files, sshd and pod, made inside the twin."""
+"""Makes one machine of a twin: its namespaces, links, files, sshd and pod."""
 
 import socket
 import subprocess
@@ -23,10 +23,10 @@ from .namespaces import (
     unshare,
 )
 
-HOME = Path("/run/twin")  # on a tmpfs of the twin's own
+HOME = Path("/run/twin")  # on a tmpfs inside the twin
 PLUGINS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 POD = "twin-pod"  # its container id in the store of the host-local plugin
-KEEP = b"keep\n"  # said to PID 1 of a twin that is to outlive who built it
+KEEP = b"keep\n"  # tells PID 1 of a twin to outlive the process that built it
 PATIENCE = 10.0  # seconds for an sshd to listen
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -36,16 +36,16 @@ ENVIRONMENT = {
 
 
 class BrokenError(Exception):
-    """Why the twin cannot be built, in a plain line."""
+    """The twin cannot be built; the text says why, in one line."""
 
 
 def machine_home(index: int) -> Path:
-    """Where the layers of a machine's file system are kept, inside the twin."""
+    """The directory inside the twin with the layers of a machine's file system."""
     return HOME / "machines" / str(index)
 
 
 def make(index: int, spec: Spec, plugins: Path) -> int | None:
-    """Make one machine, and leave this process inside it; returns the pid of its pod."""
+    """Make one machine and move this process into it. Returns the pid of its pod, None without."""
     host = spec.hosts[index]
     home = machine_home(index)
     for name in ("upper", "work", "root"):
@@ -53,7 +53,7 @@ def make(index: int, spec: Spec, plugins: Path) -> int | None:
     root_files.write(root_files.own(host), home / "upper")
     _host_key(home / "upper")
     unshare(NEWNET | NEWUTS)
-    socket.sethostname(host.name[:64])  # the most that Linux takes
+    socket.sethostname(host.name[:64])  # the most that Linux accepts
     _network(index, spec)
     unshare(NEWNS)
     _file_system(home, plugins)
@@ -73,7 +73,7 @@ def port(index: int, nic: Nic) -> str:
 def run(
     argv: Sequence[str], text: str | None = None, environment: Mapping[str, str] | None = None
 ) -> str:
-    """Run a program and return what it printed; BrokenError with its own words if it fails."""
+    """What a program prints. Raises BrokenError with the last line of its error where it fails."""
     done = subprocess.run(
         argv,
         input=text,
@@ -90,7 +90,7 @@ def run(
 
 
 def ip(*lines: str) -> None:
-    """Run commands of ip(8), each written without the word ip."""
+    """Run commands of ip(8), each given without the word ip."""
     run(["ip", "-batch", "-"], "".join(f"{line}\n" for line in lines))
 
 
@@ -101,20 +101,20 @@ def address_line(address: str, device: str) -> str:
 
 
 def forward() -> None:
-    """Forward packets, as nodes do, in the network namespace this process is in."""
+    """Forward packets in this process's network namespace, as Kubernetes nodes do."""
     _set("ipv4/ip_forward", "1")
     _set("ipv6/conf/all/forwarding", "1")
 
 
 def no_dad() -> None:
-    """Use IPv6 addresses at once: nobody else has them."""
+    """Switch duplicate address detection off, so that IPv6 addresses are usable at once."""
     _set("ipv6/conf/all/accept_dad", "0")
     _set("ipv6/conf/default/accept_dad", "0")
 
 
 def _set(name: str, value: str) -> None:
     path = Path("/proc/sys/net", name)
-    if path.exists():  # a kernel may be without IPv6
+    if path.exists():  # not in a kernel without IPv6
         path.write_text(value)
 
 
@@ -125,7 +125,7 @@ def _host_key(root: Path) -> None:
 
 
 def _network(index: int, spec: Spec) -> None:
-    """The links, their other ends in the operator's network for PID 1 to plug in."""
+    """Make the links. PID 1 adds the other ends, in the operator's network, to bridges."""
     no_dad()
     forward()
     lines = ["link set lo up"]
@@ -135,8 +135,9 @@ def _network(index: int, spec: Spec) -> None:
         lines.append(f"link set {nic.name} up")
         if nic.gateway:
             lines.append(f"route add default via {nic.gateway} dev {nic.name}")
-        # All network namespaces of a kernel share the room for neighbours, some 1000, which 50
-        # machines that ping each other overflow. These do not count; they are resolved as ever.
+        # All network namespaces of a kernel share one limit of about 1000 neighbour entries, and 50
+        # machines that ping each other exceed it. Entries with extern_learn do not count; they are
+        # resolved as usual.
         lines += [
             f"neigh add {neighbour} dev {nic.name} nud none extern_learn"
             for neighbour in _neighbours(nic, spec)
@@ -153,7 +154,7 @@ def _neighbours(nic: Nic, spec: Spec) -> set[str]:
 
 
 def _file_system(home: Path, plugins: Path) -> None:
-    """The machine's own files over the common ones over the host's programs."""
+    """Mount the file system: the machine's files over the common layer over the host's programs."""
     root = home / "root"
     _overlay(home, f"{HOME}/common:/", root)
     for number, separate in enumerate(_separate_mounts()):
@@ -164,7 +165,7 @@ def _file_system(home: Path, plugins: Path) -> None:
     mount("proc", root / "proc", "proc")
     mount("sysfs", root / "sys", "sysfs")
     maker = root / "sys/class/dmi/id"
-    if maker.is_dir():  # this computer's, which says nothing of the network it plays
+    if maker.is_dir():  # hidden: the maker of this computer says nothing about the twin's network
         mount("tmpfs", maker, "tmpfs")
     mount(str(HOME / "dev"), root / "dev", flags=BIND_ALL)
     mount("tmpfs", root / "run", "tmpfs", NOSUID_NODEV, "mode=755")
@@ -177,7 +178,7 @@ def _file_system(home: Path, plugins: Path) -> None:
 
 
 def _ifupdown(state: Path, host: Host) -> None:
-    """The links count as brought up by ifupdown: what is to outlive a reboot goes there."""
+    """Record the links as brought up by ifupdown, so that routes are persisted with ifupdown."""
     state.parent.mkdir()
     names = ("lo", *(nic.name for nic in host.nics))
     state.write_text("".join(f"{name}={name}\n" for name in names))
@@ -195,7 +196,7 @@ def _overlay(home: Path, lower: str, target: Path) -> None:
 
 
 def _separate_mounts() -> list[str]:
-    """File systems of their own among the host's programs: an overlay of / leaves them out."""
+    """The mounts below /usr of the host. An overlay of / does not include them."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     points = {line.split()[4] for line in lines}
     if "/etc" in points:
@@ -204,7 +205,7 @@ def _separate_mounts() -> list[str]:
 
 
 def _start(*argv: str) -> subprocess.Popen[bytes]:
-    """Start a program that outlives its starter."""
+    """Start a program that outlives this process."""
     nothing = subprocess.DEVNULL
     return subprocess.Popen(
         argv,
@@ -217,7 +218,7 @@ def _start(*argv: str) -> subprocess.Popen[bytes]:
 
 
 def _wait_for(sshd: subprocess.Popen[bytes]) -> None:
-    """Return once sshd listens: it writes its pid file after that."""
+    """Wait until sshd listens and writes its pid file. Raises BrokenError if it does not."""
     deadline = time.monotonic() + PATIENCE
     while not Path("/run/sshd.pid").exists():
         if sshd.poll() is not None or time.monotonic() > deadline:
@@ -228,7 +229,7 @@ def _wait_for(sshd: subprocess.Popen[bytes]) -> None:
 
 
 def _start_pod(host: Host, plugins: Path) -> int:
-    """A process in a network of its own, wired by the CNI plugins; returns its pid."""
+    """Start a process in a network namespace that the CNI plugins connect. Returns its pid."""
     with Path("/proc/self/ns/net").open() as machine:
         unshare(NEWNET)
         no_dad()

@@ -1,4 +1,4 @@
-"""The kernel's calls for namespaces and mounts that Python 3.10 has no names for."""
+"""Linux system calls for namespaces and mounts, which Python 3.10 lacks. All raise OSError."""
 
 import ctypes
 import os
@@ -28,7 +28,7 @@ def unshare(kinds: int) -> None:
 
 
 def enter(path: Path, kind: int) -> None:
-    """Put the calling thread into the namespace that a file stands for."""
+    """Move the calling thread into the namespace of a file such as /proc/PID/ns/net."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _call("setns", descriptor, kind)
@@ -37,7 +37,7 @@ def enter(path: Path, kind: int) -> None:
 
 
 def mount(source: str, target: Path, kind: str = "", flags: int = 0, options: str = "") -> None:
-    """Mount a file system of this kind, or with BIND the source itself, on a directory."""
+    """Mount a file system of this kind on a path. With BIND, mount the source path itself."""
     _call(
         "mount",
         source.encode(),
@@ -49,7 +49,7 @@ def mount(source: str, target: Path, kind: str = "", flags: int = 0, options: st
 
 
 def change_root(root: Path) -> None:
-    """Make a mounted directory the root of this mount namespace, and let go of the old one."""
+    """Make a mounted directory the root of this mount namespace, and unmount the old root."""
     os.chdir(root)
     _call("pivot_root", b".", b".")
     _call("umount2", b".", _DETACH)

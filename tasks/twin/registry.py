@@ -1,7 +1,7 @@
-"""The twins that are kept up, in a directory that only root writes: a file for each hosts.toml.
+"""The record of twins that are kept up: a file for each hosts.toml, in a directory of root's.
 
-A file holds the pid of the twin's PID 1 and when that started. For a pid alone may be another's
-by now, and what a process calls itself is its own word.
+A file holds the pid of the twin's PID 1 and its start time. Both are needed, because the kernel
+reuses pids, and any process can give itself any name.
 """
 
 import errno
@@ -21,12 +21,12 @@ from pathlib import Path
 from tasks.common.errors import Stop
 
 DIRECTORY = Path("/run/pod-routes-lab")
-MOMENT = 1.0  # seconds of waiting that need no word
+MOMENT = 1.0  # seconds to wait for the lock before a message says so
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process held by its directory in /proc, which is no other's when the pid is reused."""
+    """A process, held by its directory in /proc. That never becomes another process's directory."""
 
     pid: int
     descriptor: int
@@ -34,18 +34,18 @@ class Process:
 
     @property
     def proc(self) -> Path:
-        """Its directory in /proc, for this process and those it starts."""
+        """The path of its directory in /proc, for this process and its children."""
         return Path(f"/proc/{os.getpid()}/fd/{self.descriptor}")
 
     def runs(self) -> bool:
-        """Whether it has not ended; nothing is left of one that nobody has waited for."""
+        """Whether it is running. A zombie is not."""
         try:
             return _stat(self.descriptor)[0] not in "ZX"
         except (FileNotFoundError, ProcessLookupError):
             return False
 
     def end(self) -> None:
-        """Kill it, and return when it has ended; once is enough."""
+        """Kill it. Returns when it has ended. May be called again."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
         while self.runs():
@@ -53,35 +53,35 @@ class Process:
 
 
 def hold(pid: int) -> Process:
-    """The process that has this pid now; FileNotFoundError or ProcessLookupError if none has."""
+    """The process with this pid. Raises FileNotFoundError or ProcessLookupError without one."""
     descriptor = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     return Process(pid, descriptor, int(_stat(descriptor)[19]))
 
 
 def _stat(descriptor: int) -> list[str]:
-    """Field 3 of proc_pid_stat(5) and those after it; the second may hold any text."""
+    """The fields of proc_pid_stat(5) from the third on. The second may hold any text."""
     file = os.open("stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=descriptor)
     with os.fdopen(file, errors="replace") as text:
         return text.read().rpartition(")")[2].split()
 
 
 def find(inventory: Path) -> Process | None:
-    """PID 1 of the twin that is kept up for a hosts.toml, if there is one.
+    """PID 1 of the twin that is kept up for a hosts.toml, None if there is none.
 
-    Raises Stop where others than root could have written what stands in the directory.
+    Raises Stop where users other than root can write to the directory of records.
     """
     try:
         with os.fdopen(_opened(inventory, os.O_RDONLY), encoding="ascii") as file:
             said = re.fullmatch(r"([0-9]{1,10}) ([0-9]{1,19})\n", file.read(64))
         process = hold(int(said[1])) if said else None
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return None  # it has ended, there was none, or it is root's to know
+        return None  # no twin, or the user is not root
     right = said and process and process.started == int(said[2]) and process.runs()
     return process if right else None
 
 
 def end(inventory: Path) -> bool:
-    """End the twin of a hosts.toml, and return when nothing of it is left; False: there is none."""
+    """Stop the twin of a hosts.toml. Returns False if there is none, else True when it is gone."""
     with locked(inventory):
         process = find(inventory)
         if process is not None:
@@ -89,8 +89,8 @@ def end(inventory: Path) -> bool:
     return process is not None
 
 
-def note(inventory: Path, process: Process) -> None:
-    """Keep in mind that this is PID 1 of a hosts.toml's twin."""
+def record(inventory: Path, process: Process) -> None:
+    """Record a process as PID 1 of a hosts.toml's twin."""
     _make_directory()
     with os.fdopen(_opened(inventory, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as file:
         file.write(f"{process.pid} {process.started}\n")
@@ -98,9 +98,9 @@ def note(inventory: Path, process: Process) -> None:
 
 @contextmanager
 def locked(inventory: Path) -> Iterator[None]:
-    """Let nobody else begin or end the twin of a hosts.toml; where somebody does, wait.
+    """Hold the lock for starting and stopping the twin of a hosts.toml. Waits for it.
 
-    What is noted of one that has ended goes with the block.
+    The record of a twin that has ended is removed at the end of the block.
     """
     descriptor = _lock(inventory)
     try:
@@ -108,7 +108,7 @@ def locked(inventory: Path) -> Iterator[None]:
     finally:
         if find(inventory) is None:
             (DIRECTORY / _name(inventory)).unlink(missing_ok=True)
-            with suppress(OSError):  # those of other twins are in it
+            with suppress(OSError):  # not empty: other twins are up
                 DIRECTORY.rmdir()
         os.close(descriptor)
 
@@ -118,12 +118,12 @@ def _lock(inventory: Path) -> int:
         _make_directory()
         try:
             descriptor = _opened(inventory, os.O_RDWR | os.O_CREAT)
-        except FileNotFoundError:  # who took the last file away takes the directory too
+        except FileNotFoundError:  # another process has just removed the directory
             continue
         _wait(descriptor, inventory)
         if os.fstat(descriptor).st_nlink:
             return descriptor
-        os.close(descriptor)  # taken away meanwhile
+        os.close(descriptor)  # another process removed the file meanwhile
 
 
 def _wait(descriptor: int, inventory: Path) -> None:
@@ -133,7 +133,7 @@ def _wait(descriptor: int, inventory: Path) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         time.sleep(0.02)
-    print(f"another lab.up or lab.down of {inventory} is at work: waiting", file=sys.stderr)
+    print(f"waiting for another lab.up or lab.down of {inventory}", file=sys.stderr)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
@@ -146,17 +146,17 @@ def _make_directory() -> None:
 
 
 def _opened(inventory: Path, flags: int) -> int:
-    """A descriptor of the file for a hosts.toml; Stop where the directory is not root's alone."""
+    """A descriptor of the record for a hosts.toml. Raises Stop unless the directory is private."""
     try:
         directory = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
-        raise Stop(f"{DIRECTORY}: not a directory; take it away") from None
+        raise Stop(f"{DIRECTORY}: not a directory; remove it") from None
     try:
         found = os.fstat(directory)
         if found.st_uid != 0 or stat.S_IMODE(found.st_mode) & 0o077:
-            raise Stop(f"{DIRECTORY}: others than root may write or read it; take it away")
+            raise Stop(f"{DIRECTORY}: users other than root have access to it; remove it")
         return os.open(
             _name(inventory), flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory
         )

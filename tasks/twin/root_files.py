@@ -1,4 +1,4 @@
-"""What stands in the files of a twin's machines: accounts, sshd, kubelet and CNI configuration."""
+"""The files of a twin's machines: accounts, and the configuration of sshd, kubelet and CNI."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from tasks.common import values
 
 from .design import Host, Spec
 
-# Of the host's file system a machine sees its programs and their settings, nobody's data.
+# A machine sees these directories of the host: programs and their settings, and no user's data.
 KEPT = {"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc"}
 KEPT_IN_ETC = {
     *("alternatives", "bash.bashrc", "csh.cshrc", "debian_version", "ethertypes", "fish"),
@@ -31,16 +31,16 @@ USER_ID = 1000
 
 @dataclass(frozen=True)
 class File:
-    """A file's content and mode."""
+    """The text of a file, and its mode."""
 
     text: str
     mode: int = 0o644
 
 
 def common(spec: Spec, client_key: str, settings: tuple[str, ...] = ()) -> dict[str, File]:
-    """The files that all machines share, by path below the root.
+    """The files that all machines share, by path relative to the root.
 
-    `client_key` is the public key that may log in, `settings` are more lines for sshd_config.
+    `client_key`: the public key that may log in. `settings`: more lines for sshd_config.
     """
     sshd = (
         f"Port {spec.port}",
@@ -88,7 +88,7 @@ def common(spec: Spec, client_key: str, settings: tuple[str, ...] = ()) -> dict[
 def accounts(user: str, passwd: str, group: str) -> dict[str, File]:
     """The account files: the host's system accounts, root, and the user that logs in.
 
-    No password opens any of them, and none is locked: sshd refuses the key of a locked one.
+    No account accepts a password. None is locked, because sshd refuses keys of locked accounts.
     """
     kept = [line for line in passwd.splitlines() if _system(line) and _name(line) != user]
     users = ["root:x:0:0:root:/root:/bin/bash", *(line for line in kept if _name(line) != "root")]
@@ -109,7 +109,7 @@ def accounts(user: str, passwd: str, group: str) -> dict[str, File]:
 
 
 def own(host: Host) -> dict[str, File]:
-    """The files of one machine: its name, and on a worker its kubelet and CNI configuration."""
+    """The files of one machine: its name, and on a worker the configuration of kubelet and CNI."""
     files = {
         "etc/hostname": File(_lines(host.name)),
         "etc/machine-id": File(
@@ -145,7 +145,7 @@ def _json(value: object) -> str:
 
 
 def _pattern(user: str) -> str:
-    """The user as sshd_config takes it, where @ and the like have a meaning of their own."""
+    """A pattern of sshd_config for the user. Characters with a meaning there become "?"."""
     return re.sub(r"[^A-Za-z0-9_.-]", "?", user)
 
 
@@ -154,7 +154,7 @@ def _name(line: str) -> str:
 
 
 def _system(line: str) -> bool:
-    """Whether a line of passwd or group is of the system: no person's."""
+    """Whether a line of passwd or group is of a system account, not of a person."""
     fields = line.split(":")
     return len(fields) > 2 and fields[2].isdigit() and not USER_ID <= int(fields[2]) < 65534
 

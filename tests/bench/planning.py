@@ -98,12 +98,14 @@ def answers(workers: int, lines: list[str]) -> Iterator[tuple[str, str]]:
             f"worker-{n}",
             "\n".join(
                 [
-                    "== ip 4",
+                    "== route 4",
                     "unicast default via 172.16.0.1 dev enp6s0 table main proto static",
                     "unicast 172.16.0.0/16 dev enp6s0 table main proto kernel scope link",
                     *routes,
+                    "== rule 4",
                     "0:\tfrom all lookup local",
                     "32766:\tfrom all lookup main",
+                    "== address",
                     f"2: enp6s0    inet {node(n)}/16 scope global enp6s0",
                     "== kept 4",
                     *routes,

@@ -151,7 +151,7 @@ def test_an_account_that_lists_nobody_does_not_empty_the_file(operator: Operator
     api.stand_in(operator.dir, "vultr-cli", 'print(\'{"instances": [], "meta": null}\')')
     done = operator.discover("--from", "vultr", "--prune", "--write")
     assert done.returncode == 1
-    assert "hosts.toml is not written, it would not pass:" in done.stderr
+    assert "hosts.toml is not written; the result would have mistakes:" in done.stderr
     assert operator.hosts.read_text() == HOSTS
 
 

@@ -19,26 +19,27 @@ ANSWER = """\
 == missing
 == client
 198.51.100.7 40022 203.0.113.10 22
-== ip 4
+== route 4
 unicast default via 203.0.113.1 dev eth0 table main proto dhcp scope global metric 100
 unicast 10.200.1.0/24 via 10.240.0.7 dev enp6s0 table main proto 214 scope global
 local 10.240.0.6 dev enp6s0 table local proto kernel scope host src 10.240.0.6
+== route 6
+== address
+1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
+3: enp6s0    inet 10.240.0.6/24 scope global enp6s0\\       valid_lft forever
+4: cnio0    inet 10.200.0.1/24 brd 10.200.0.255 scope global cnio0\\       valid_lft forever
+== bridge
+4: cnio0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 qdisc noqueue state UP mode DEFAULT
+== rule 4
 0:\tfrom all lookup local
 100:\tfrom 10.0.0.0/8 to 10.200.4.0/24 lookup 100
 110:\tfrom all fwmark 0x1 lookup 200
 32766:\tfrom all lookup main
 32767:\tfrom all lookup default
-1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
-3: enp6s0    inet 10.240.0.6/24 scope global enp6s0\\       valid_lft forever
-4: cnio0    inet 10.200.0.1/24 brd 10.200.0.255 scope global cnio0\\       valid_lft forever
-4: cnio0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1450 qdisc noqueue state UP mode DEFAULT
-1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN mode DEFAULT
+== ours 4
 unicast 10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214 scope global linkdown
-1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN mode DEFAULT
-== ip 6
-1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN mode DEFAULT
+== ours 6
 unicast fd00:200:1::/64 via fd00:240::7 dev enp6s0 proto 214 metric 1024 expires 60sec pref medium
-1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536 qdisc noqueue state UNKNOWN mode DEFAULT
 == kubelet /var/lib/kubelet/kubelet-config.yaml
 "10.200.0.0/24"  # this worker's
 == cni /etc/cni/net.d/10-bridge.conf

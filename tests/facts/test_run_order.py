@@ -73,12 +73,12 @@ def test_the_last_run_is_that_of_those_that_know_of_it(found: list[Facts]) -> No
         ),
         (  # one machine's word about others
             [machine(0, LIE, ALL, EARLY, LIE), machine(1, EARLY, ALL, EARLY), machine(2)],
-            ["worker-0, which says that it was on worker-1, worker-2 too; there it is not known"],
+            ["worker-0, which says that it also changed worker-1, worker-2, where it is unknown"],
         ),
         ([machine(0, LIE, ALL[:1], LIE), machine(1, EARLY, ALL[1:], EARLY)], ["9999-12-31"]),
         (  # they contradict each other
             [machine(0, LATE, ALL[:2], EARLY, LATE), machine(1, EARLY, ALL[:2], LATE, EARLY)],
-            ["was before that of 2026-01-01 13:00:00 UTC on worker-0, but after it on worker-1"],
+            ["came before that of 2026-01-01 13:00:00 UTC on worker-0, but after it on worker-1"],
         ),
         (  # the word of a machine that had no part in the later one
             [

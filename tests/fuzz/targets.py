@@ -372,7 +372,7 @@ def _with_found(found: list[Found]) -> Iterator[Out]:
 
 
 def _with_spec(spec: Spec) -> Iterator[Out]:
-    yield from _printed(*spec.made_up)
+    yield from _printed(*spec.invented)
     for host in spec.hosts:
         for text in (host.address, *host.internal_ips, *host.pod_cidrs):
             yield "sent", text

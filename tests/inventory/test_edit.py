@@ -243,7 +243,7 @@ def test_a_result_with_mistakes_is_refused_and_nothing_changes() -> None:
     with pytest.raises(Stop) as stop:
         put_in_place(HOSTS, WHOLE, bad, with_key=True)
     first, second, *mistakes = str(stop.value).splitlines()
-    assert first == "hosts.toml is not written, it would not pass:"
+    assert first == "hosts.toml is not written; the result would have mistakes:"
     assert second == "hosts.toml: 2 mistakes"
     assert any("name: must be up to 253 letters" in line for line in mistakes)
     assert HOSTS.read_text() == WHOLE
@@ -252,7 +252,7 @@ def test_a_result_with_mistakes_is_refused_and_nothing_changes() -> None:
 
 def test_a_file_that_somebody_edits_meanwhile_is_left_alone() -> None:
     HOSTS.write_text(WHOLE + "# mine\n")
-    with pytest.raises(Stop, match="changed while it was read"):
+    with pytest.raises(Stop, match="changed by another program"):
         put_in_place(HOSTS, WHOLE, WHOLE + "\n", with_key=True)
     assert HOSTS.read_text().endswith("# mine\n")
 

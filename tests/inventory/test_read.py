@@ -598,7 +598,7 @@ SSH = [
     ('key_file = "hunter2\\n"', NOT_A_KEY),
     (
         'key_file = "~no.such.user/id"',
-        'key_file: "~no.such.user/id" is in no user\'s home; write the whole path',
+        'key_file: "~no.such.user/id" names an unknown user; write the whole path',
     ),
     (
         'key_file = "keys/id"',

@@ -235,8 +235,9 @@ route add fd00:200:0:1:0:1:0:1/128 via fd00:240::7 dev e0
 """
 
 
-def test_one_run_of_ip_shows_of_both_families_what_a_run_for_each_does(kernel: Kernel) -> None:
-    """All but IPv6's policy rules, where no IPv6 route is wanted."""
+def test_a_cluster_of_ipv4_alone_is_told_the_same_but_for_rules_and_pods_of_ipv6(
+    kernel: Kernel,
+) -> None:
     kernel.batch(
         f"{FOREIGN}{OUTSIDE}link add cni0 type bridge\n"
         "route add default via 10.240.0.1\nroute add default via fd00:240::1 dev e0\n"

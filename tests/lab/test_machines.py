@@ -269,7 +269,7 @@ TROUBLE = {
     ),
     "has another internal IP": (
         "ip addr del 10.240.0.7/24 dev enp6s0; ip addr add 10.240.0.70/24 dev enp6s0",
-        "internal_ip 10.240.0.7 is not an address of it (it has 203.0.113.11, 10.240.0.70)",
+        "internal_ip 10.240.0.7 is not one of its addresses (it has 203.0.113.11, 10.240.0.70)",
     ),
 }
 

@@ -64,7 +64,7 @@ def test_a_claimed_run_is_told_of_and_stops_nobody_for_good(lab: Lab) -> None:
     stopped = lab.fab("rollback", "--last")
     ok(stopped, status=1)
     assert "9999-12-31 23:59:59 UTC is the last one on worker-0" in stopped.stderr
-    assert "on worker-1, worker-2 too; there it is not known" in stopped.stderr
+    assert "it also changed worker-1, worker-2, where it is unknown" in stopped.stderr
     assert lab.tables() == after
     ok(lab.fab("rollback", "--last", "--limit", "worker-1"))
     assert lab.tables() == {**after, "worker-1": before["worker-1"]}

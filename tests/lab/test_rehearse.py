@@ -82,7 +82,7 @@ def test_debug_shows_what_each_machine_was_sent_and_answered(directory: Path) ->
     assert "worker-0 " not in fab(directory, "rehearse", "plan").stderr
 
 
-def test_host_names_and_what_is_left_out_are_made_up_and_said(directory: Path) -> None:
+def test_host_names_and_what_is_left_out_are_invented_and_said(directory: Path) -> None:
     toml = directory / "hosts.toml"
     text = toml.read_text().replace("203.0.113.11", "two.example.com")
     toml.write_text(

@@ -227,7 +227,7 @@ def test_what_hosts_toml_leaves_out(make_lab: MakeLab) -> None:
             ssh=Ssh(user="ada", port=2222),
         )
     )
-    assert lab.twin.made_up == (
+    assert lab.twin.invented == (
         "worker-0: internal IP 10.240.0.2; pod CIDR 10.200.0.0/24; "
         "public address 198.18.0.2 for worker-0.example.com",
         "controller-0: internal IP 10.240.0.3",
@@ -538,7 +538,7 @@ def test_who_can_read_hosts_toml_cannot_hold_up_lab_up(here: Path) -> None:
 
 
 def test_up_waits_for_another_and_says_so(here: Path) -> None:
-    waiting = "another lab.up or lab.down of hosts.toml is at work: waiting\n"
+    waiting = "waiting for another lab.up or lab.down of hosts.toml\n"
     with registry.locked(here / "hosts.toml"):
         one, two = (
             subprocess.Popen([*FAB, "lab.up"], cwd=here, stderr=subprocess.PIPE, text=True)
@@ -570,10 +570,10 @@ def test_when_none_is_up(here: Path, command: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == expected
 
 
-def test_up_says_what_it_made_up(here: Path) -> None:
+def test_up_says_what_it_invented(here: Path) -> None:
     cut = [line for line in hosts_toml(tutorial(1)).splitlines() if "pod_cidr" not in line]
     (here / "hosts.toml").write_text("\n".join(cut))
-    assert fab(here, "lab.up").stderr == "made up: worker-0: pod CIDR 10.200.0.0/24\n"
+    assert fab(here, "lab.up").stderr == "invented: worker-0: pod CIDR 10.200.0.0/24\n"
 
 
 @pytest.mark.parametrize("command", ["lab.up", "lab.status", "lab.down", "lab.shell worker-0"])

@@ -63,7 +63,7 @@ def test_the_tutorials_worker() -> None:
         ("private", None),
     ]
     assert spec.gateways == (("public", "203.0.113.1/24"),)
-    assert (spec.user, spec.port, spec.made_up) == ("root", 22, ())
+    assert (spec.user, spec.port, spec.invented) == ("root", 22, ())
     assert host.pod
 
 
@@ -103,7 +103,7 @@ def test_pods_run_where_wanted_and_never_on_controllers() -> None:
     assert not any(h.pod for h in design(cluster(*machines), []).hosts)
 
 
-def test_left_out_values_are_made_up_and_said() -> None:
+def test_left_out_values_are_invented_and_said() -> None:
     spec = design(
         cluster(worker(0), Machine("worker-1", "worker", "lb.example.com"), worker(2)),
     )
@@ -111,7 +111,7 @@ def test_left_out_values_are_made_up_and_said() -> None:
     assert host.internal_ips == ("10.240.0.2",)
     assert host.pod_cidrs == ("10.200.1.0/24",)
     assert host.address == "198.18.0.2"
-    assert spec.made_up == (
+    assert spec.invented == (
         "worker-1: internal IP 10.240.0.2; pod CIDR 10.200.1.0/24; "
         "public address 198.18.0.2 for lb.example.com",
     )
@@ -135,7 +135,7 @@ def test_a_public_ip_in_node_networks_is_the_internal_one() -> None:
     host = spec.host("worker-0")
     assert host.internal_ips == ("10.240.0.5",)
     assert addresses(host) == {"eth0": ("10.240.0.5/24",)}
-    assert spec.made_up == ("worker-0: pod CIDR 10.200.0.0/24",)
+    assert spec.invented == ("worker-0: pod CIDR 10.200.0.0/24",)
 
 
 def test_one_link_where_both_addresses_are_on_it() -> None:
@@ -218,7 +218,7 @@ def clusters(draw: st.DrawFn) -> Cluster:
 
 
 @given(clusters())
-def test_what_is_made_up_collides_with_nothing(given: Cluster) -> None:
+def test_what_is_invented_collides_with_nothing(given: Cluster) -> None:
     spec = design(given)
     families = {network.version for network in given.pod_networks}
     held = [set(chain.from_iterable(addresses(host).values())) for host in spec.hosts]

@@ -25,7 +25,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_is_noted_is_found_by_any_way_to_the_file(directory: Path) -> None:
     assert registry.find(INVENTORY) is None
-    registry.note(INVENTORY, registry.hold(os.getpid()))
+    registry.record(INVENTORY, registry.hold(os.getpid()))
     Path("link.toml").symlink_to("hosts.toml")
     found = registry.find(directory.parent / "lab/../link.toml")
     assert found is not None
@@ -38,7 +38,7 @@ def test_what_is_noted_is_found_by_any_way_to_the_file(directory: Path) -> None:
 @pytest.mark.parametrize("text", ["", "1", "{pid} {started}", "{pid} 0\n", "{pid} {started} 1\n"])
 def test_what_does_not_fit_is_not_found(directory: Path, text: str) -> None:
     own = registry.hold(os.getpid())
-    registry.note(INVENTORY, own)
+    registry.record(INVENTORY, own)
     (file,) = directory.iterdir()
     file.write_text(text.format(pid=own.pid, started=own.started))
     assert registry.find(INVENTORY) is None
@@ -47,7 +47,7 @@ def test_what_does_not_fit_is_not_found(directory: Path, text: str) -> None:
 def test_one_that_has_ended_is_not_found_and_its_note_goes(directory: Path) -> None:
     with subprocess.Popen(["sleep", "1000"]) as child:
         process = registry.hold(child.pid)
-        registry.note(INVENTORY, process)
+        registry.record(INVENTORY, process)
         assert registry.find(INVENTORY) == replace(process, descriptor=ANY)
         process.end()
         assert registry.find(INVENTORY) is None  # though nobody has waited for it
@@ -59,7 +59,7 @@ def test_one_that_has_ended_is_not_found_and_its_note_goes(directory: Path) -> N
 
 
 def test_a_note_of_another_twin_keeps_the_directory(directory: Path) -> None:
-    registry.note(Path("other.toml"), registry.hold(os.getpid()))
+    registry.record(Path("other.toml"), registry.hold(os.getpid()))
     assert not registry.end(INVENTORY)
     assert len(list(directory.iterdir())) == 1
     assert registry.find(Path("other.toml")) is not None
@@ -69,13 +69,13 @@ def test_a_note_of_another_twin_keeps_the_directory(directory: Path) -> None:
 def test_a_directory_that_others_may_look_into_is_refused(directory: Path, mode: int) -> None:
     directory.mkdir()
     directory.chmod(mode)
-    refused(r"others than root may write or read it; take it away")
+    refused(r"users other than root have access to it; remove it")
 
 
 def test_a_directory_of_another_is_refused(directory: Path) -> None:
     directory.mkdir(0o700)
     os.chown(directory, 1234, -1)
-    refused(r"others than root may write or read it; take it away")
+    refused(r"users other than root have access to it; remove it")
 
 
 @pytest.mark.parametrize("kind", ["a link", "a file"])
@@ -85,13 +85,13 @@ def test_what_is_no_directory_is_refused(directory: Path, kind: str) -> None:
         directory.symlink_to("real")
     else:
         directory.touch()
-    refused("not a directory; take it away")
+    refused("not a directory; remove it")
 
 
 def refused(why: str) -> None:
     with pytest.raises(Stop, match=why):
         registry.find(INVENTORY)
     with pytest.raises(Stop, match=why):
-        registry.note(INVENTORY, registry.hold(os.getpid()))
+        registry.record(INVENTORY, registry.hold(os.getpid()))
     with pytest.raises(Stop, match=why), registry.locked(INVENTORY):
         pass
