@@ -55,7 +55,7 @@ def apply_routes(
 ) -> None:
     """Give every machine its routes to the other workers' pod CIDRs."""
     from tasks.cli.change import check_timeout, plan_cluster
-    from tasks.common.terminal import agree
+    from tasks.common.terminal import confirm_prompt
     from tasks.planning.model import Allowed
     from tasks.reports.plan import dry_run_report, plan_report
     from tasks.reports.rollout import rollout_report
@@ -81,7 +81,7 @@ def apply_routes(
         return
     if not plan.only_adds:
         report(c, plan_report(plan))
-        agree("Replace and delete as shown?", yes)
+        confirm_prompt("Replace and delete as shown?", yes)
     check = None if no_ping or plan.empty else PairCheck(machines, found, plan)
     run = new_run(machines.cluster.pod_networks, confirm_timeout)
     rollout = roll_out(machines, plan, found.facts, run, check, hold, parallel or 1)

@@ -43,9 +43,10 @@ def discover(
     from tasks.discovery.gather import SSH, around, edit_of, gather, new_text
     from tasks.discovery.merge import Selection
     from tasks.discovery.model import Request
+    from tasks.discovery.prompt import ask_about_open_rows
     from tasks.inventory.edit import current, edited, put_in_place
     from tasks.inventory.read import read
-    from tasks.reports.discovery import asked, discovery_report, hints
+    from tasks.reports.discovery import discovery_report, hints
     from tasks.ssh.fleet import Fleet
 
     command_line: CommandLine = c.config.command_line
@@ -79,7 +80,7 @@ def discover(
         _listed(controllers),
         lambda draft: fleet(c, inventory) if alone else Fleet(draft, c.config),
     )
-    gathered = replace(gathered, discovery=asked(gathered.discovery))
+    gathered = replace(gathered, discovery=ask_about_open_rows(gathered.discovery))
     edit = edit_of(gathered.discovery, cluster, prune)
     report(c, discovery_report(gathered, cluster, edit, path))
     guess = [] if cluster or pod_networks else around(gathered.discovery.rows)

@@ -32,7 +32,7 @@ def drain(
 ) -> None:
     """Take away the routes to and on a worker that is to leave the cluster."""
     from tasks.cli.change import check_name, check_timeout
-    from tasks.common.terminal import agree
+    from tasks.common.terminal import confirm_prompt
     from tasks.facts.survey import survey
     from tasks.planning.drain import plan_drain
     from tasks.reports.plan import dry_run_report, plan_report
@@ -57,7 +57,7 @@ def drain(
         return
     if not plan.empty:
         report(c, plan_report(plan))
-        agree(f"Delete the routes to and on {name} as shown?", yes)
+        confirm_prompt(f"Delete the routes to and on {name} as shown?", yes)
     check = None if no_ping or plan.empty else PairCheck(machines, found, plan)
     run = new_run(machines.cluster.pod_networks, confirm_timeout)
     rollout = roll_out(machines, plan, found.facts, run, check, at_once=parallel or 1)

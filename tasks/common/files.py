@@ -1,6 +1,6 @@
-"""A person's files, read: never a device, nor more than there is any use for.
+"""Reads files that the operator names: regular files of limited size only.
 
-What is no such file is an OSError in plain words.
+Any other file raises OSError, with a plain reason.
 """
 
 import errno
@@ -13,7 +13,7 @@ MAX_KEY = 1 << 16  # bytes of a private key
 
 
 def content(path: Path, most: int = MOST) -> bytes:
-    """What a file holds, which may be so many bytes."""
+    """The content of a file; raises OSError where it has more than `most` bytes."""
     check(path, most)  # before it is opened: that may wait, or set a device going
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:

@@ -1,4 +1,4 @@
-"""A program run on this machine within bounds: of time, and of what it prints."""
+"""Runs a program on this machine, with limits on its time and its output."""
 
 import os
 import selectors
@@ -16,11 +16,11 @@ LOOK = 0.1  # seconds until it is asked whether it has ended, where what it star
 
 
 class TooLong(Exception):
-    """The program has not ended in its time."""
+    """The program did not end within its time limit."""
 
 
 class TooMuch(Exception):
-    """The program printed more than it may."""
+    """The program printed more than its limit."""
 
 
 @dataclass(frozen=True)

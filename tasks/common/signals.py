@@ -34,10 +34,10 @@ def _came(_number: int, _frame: FrameType | None) -> None:
 
 
 class Interrupts:
-    """Notes the signals, so that no machine's command is abandoned and the end is told.
+    """Records signals instead of ending the process, so that no command is abandoned.
 
-    After the last of them has ended there is nothing left to interrupt, until the next task;
-    where a signal came it is not begun.
+    After the outermost block, signals are ignored until the next task starts. If one arrived,
+    that task refuses to start.
     """
 
     def __init__(self) -> None:

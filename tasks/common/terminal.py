@@ -1,20 +1,23 @@
-"""The person at the terminal, if there is one: asked before what cannot be seen beforehand."""
+"""Questions to the person at the terminal."""
 
 import sys
 
 from .errors import Stop
 
 
-def somebody_there() -> bool:
-    """Whether there is a terminal to ask in; Python has no stdin where it is closed."""
+def is_interactive() -> bool:
+    """Whether stdin is a terminal. Python has no stdin where the shell closed it."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def agree(question: str, yes: bool) -> None:
-    """Ask in a terminal; raises Stop where the answer is no, or nobody can be asked."""
+def confirm_prompt(question: str, yes: bool) -> None:
+    """Ask for confirmation, unless `yes` already gives it.
+
+    Raises Stop where the answer is no, or there is no terminal to ask in.
+    """
     if yes:
         return
-    if not somebody_there():
+    if not is_interactive():
         raise Stop(f"{question} There is no terminal to ask: add --yes. Nothing was changed.")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

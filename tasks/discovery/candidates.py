@@ -72,8 +72,10 @@ def shared_links(by_name: Mapping[str, list[Found]]) -> set[Network]:
 def likely_internal(
     found: list[Value], ranges: Sequence[Network], links: set[Network]
 ) -> list[Value]:
-    """The addresses of one source and family that may be the internal IP: by node_networks, else
-    those that are private, and of several such those on the network that the machines share.
+    """The addresses of one source and family that may be the internal IP.
+
+    Those in node_networks; else private addresses, and among these the ones on the network that
+    most machines share.
     """
     of_family = tuple(n for n in ranges if found and n.version == found[0].family)
     if of_family:

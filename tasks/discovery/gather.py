@@ -24,7 +24,7 @@ class Gathered:
 
     discovery: Discovery
     providers: tuple[str, ...]
-    others: Mapping[str, int]  # by source, how many machines it has that nobody chose or refused
+    others: Mapping[str, int]  # unselected machines per source
     skipped: Mapping[str, str]  # machines that could not be asked, and why
     unmet: Sequence[str]  # flags that choose machines, and chose none in any source
 

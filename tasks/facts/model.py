@@ -7,7 +7,7 @@ from functools import cached_property
 from tasks.common.values import Address, Interface
 from tasks.iproute.route import Route
 from tasks.iproute.rule import Rule
-from tasks.persistence.backends import Manager
+from tasks.persistence.managers import Manager
 from tasks.undo.records import Displaced, Last, Pending
 
 from .pod_cidrs import DEFAULT_BRIDGE, Claim

@@ -17,7 +17,8 @@ from tasks.common.values import (
 from tasks.iproute.batch import lasting
 from tasks.iproute.route import OWN_PROTOCOL, Route, Unreadable, parse_all
 from tasks.iproute.rule import Rule, read_rules
-from tasks.persistence.backends import Manager, is_ours, read_managers
+from tasks.persistence.backends import is_ours
+from tasks.persistence.managers import Manager, read_managers
 from tasks.ssh.answer import sections
 from tasks.undo.records import (
     RUNS,

@@ -155,8 +155,8 @@ def parse(line: str, family: int) -> Route:
 def parse_all(lines: Iterable[str], family: int) -> list[Route]:
     """Read the lines of `ip -FAMILY -details -oneline route`; raises Unreadable.
 
-    Since iproute2 6.1 a line that starts with a blank tells more of the next hop object of the
-    route before: of a single one what that line has too, of a group the next hops.
+    iproute2 >= 6.1 prints the next-hop object of a route on an indented second line. For a group
+    that line names the next hops; for a single next hop it repeats the first line.
     """
     whole: list[list[str]] = []
     for line in lines:

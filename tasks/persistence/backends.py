@@ -5,14 +5,14 @@ The formats: systemd.network(5), NetworkManager-dispatcher(8), interfaces(5), sy
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
 
 from tasks.common.values import Address, Network, address, network
 from tasks.iproute.route import Route
+
+from .managers import Manager
 
 DISPATCHER = "/etc/NetworkManager/dispatcher.d/50-pod-routes"
 IF_UP = "/etc/network/if-up.d/pod-routes"
@@ -26,14 +26,6 @@ _HEAD = "# Routes to other workers' pods. Made by `fab apply-routes`; `fab rollb
 _NAME = re.compile(r"[A-Za-z0-9._-]+")  # of a device, as all four formats take it unescaped
 
 Way = tuple[Network, Address]  # a prefix, and its next hop
-
-
-@dataclass(frozen=True)
-class Manager:
-    """What sets up a link, and gives it routes when the machine or the link comes up."""
-
-    kind: Literal["networkd", "NetworkManager", "ifupdown", "systemd"]
-    network: str = ""  # networkd: the name of the link's .network file
 
 
 @dataclass(frozen=True)
@@ -153,44 +145,3 @@ def ways_in(files: Mapping[str, str]) -> frozenset[Way]:
             except ValueError:
                 continue
     return frozenset(ways)
-
-
-def read_managers(
-    devices: Mapping[str, str],
-    networkd: Iterable[str],
-    network_manager: Iterable[str],
-    ifupdown: Iterable[str],
-    systemd: bool,
-) -> dict[str, Manager]:
-    """What manages each device; `devices` gives its name by its index.
-
-    The lines are those of grep: of networkd's and NetworkManager's own state, a file a link
-    named by its index (what `networkctl status` and `nmcli` show), and of ifupdown's ifstate.
-    A .network file that links share takes no routes: networkd waits where it cannot set them.
-    """
-    state: dict[str, dict[str, str]] = {}
-    for line in networkd:
-        file, _, setting = line.partition(":")
-        key, _, value = setting.partition("=")
-        state.setdefault(file.rpartition("/")[2], {})[key] = value.rpartition("/")[2]
-    networks = {
-        index: said["NETWORK_FILE"]
-        for index, said in state.items()
-        if said.get("NETWORK_FILE", "").endswith(".network")
-        and said.get("ADMIN_STATE") != "unmanaged"
-    }
-    shared = Counter(networks.values())
-    theirs = {line.partition(":")[0].rpartition("/")[2] for line in network_manager}
-    up = {line.partition("=")[0] for line in ifupdown}
-    found = {}
-    for index, device in devices.items():
-        network = networks.get(index, "")
-        if network and shared[network] == 1:
-            found[device] = Manager("networkd", network)
-        elif index in theirs and not network:
-            found[device] = Manager("NetworkManager")
-        elif device in up and not network:
-            found[device] = Manager("ifupdown")
-        elif systemd:
-            found[device] = Manager("systemd")
-    return found

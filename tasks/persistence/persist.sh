@@ -1,5 +1,5 @@
-# What puts a machine's files in place when a change is confirmed. It waits beside the undo, and is
-# run in $state by whoever confirms; it ends with a status that is not 0, and says why.
+# Puts a machine's files in place when a change is confirmed. The script waits beside the undo;
+# whoever confirms runs it in $state. Where it fails it says why, with a status that is not 0.
 #
 # log: our directory on disk
 
@@ -16,19 +16,19 @@ put() {
   return 1
 }
 
-# made MODE TARGET: the file or link at $new.
+# made MODE TARGET: make the file or link at $new.
 made() {
   if [ "$2" ]; then ln -s "$2" "$new"; return; fi
   cat >"$new" && chmod "$1" "$new" && { sync "$new" 2>/dev/null || sync; }
 }
 
-# take PATH: remove a file, and the directory that it was alone in.
+# take PATH: remove a file; a drop-in's directory too, if it is empty then.
 take() {
   rm -f "$1" "${1%/*}/.pod-routes.new" || return
   case $1 in *.network.d/*) rmdir "${1%/*}" 2>/dev/null || : ;; esac
 }
 
-# keep_displaced: what our routes displaced stays as long as they do.
+# keep_displaced: copy the records of displaced routes to disk.
 keep_displaced() {
   for file in displaced/*; do
     [ ! -e "$file" ] || put "$log/$file" 600 "" <"$file" || return

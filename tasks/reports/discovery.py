@@ -1,14 +1,10 @@
-"""What discovery prints, and what it asks."""
+"""What discovery prints."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from tasks.common.terminal import somebody_there
 from tasks.common.text import MANY, counted, table, wrapped
-from tasks.common.values import Network
 from tasks.discovery.gather import Gathered
 from tasks.discovery.merge import Discovery, Row, State
 from tasks.facts.providers import notes as provider_notes
@@ -72,39 +68,6 @@ def _totals(discovery: Discovery) -> str:
         *([f"{contradicted} contradicted"] if contradicted else []),
     ]
     return f"{counted(len(discovery.roles), 'machine')}: {', '.join(numbers)}"
-
-
-def asked(discovery: Discovery) -> Discovery:
-    """The same with a person's answers, where there is a terminal to ask in."""
-    if not (discovery.open and somebody_there()):
-        return discovery
-    taken: set[Network | None] = set()  # by answers so far
-    rows = []
-    for row in discovery.rows:
-        rows.append(row if row.state != "open" else _alike(row, taken) or _answered(row))
-        if row.state == "open" and rows[-1].state != "open":
-            taken.add(rows[-1].values[0].network)
-    return replace(discovery, rows=tuple(rows))
-
-
-def _alike(row: Row, taken: set[Network | None]) -> Row | None:
-    """The row with the one value on a network that was taken on another machine."""
-    values = [value for value in row.values if value.network and value.network in taken]
-    if len(values) != 1:
-        return None
-    print(f"{row.machine}: {row.field} {values[0].text}, on the same network", file=sys.stderr)
-    return row.settled(values[0])
-
-
-def _answered(row: Row) -> Row:
-    print(f"{row.machine}: which {row.field}?", file=sys.stderr)
-    for number, value in enumerate(row.values, 1):
-        print(f"  {number}  {value.text}  ({value.place})", file=sys.stderr)
-    print("number, or nothing to leave it open: ", end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline().strip()
-    if answer.isdecimal() and 1 <= int(answer) <= len(row.values):
-        return row.settled(row.values[int(answer) - 1])
-    return row
 
 
 def hints(

@@ -117,7 +117,7 @@ carry() {
     printf '%s\n' "== done" "== route" "$touched== get" "$resolved"
     return
   fi
-  if take_back "failed"; then echo "== undone"; else echo "== broken"; fi
+  if revert "failed"; then echo "== undone"; else echo "== broken"; fi
   printf '%s\n' "$words"
   return 1
 }

@@ -58,7 +58,7 @@ def drop(fleet: Fleet, facts: Mapping[str, Facts]) -> str:
     """Take back what waits; what is to be printed. Raises Stop where any of it is not gone."""
 
     def script(run: Run) -> str:
-        return recovery.take_back(run, "dropped")
+        return recovery.revert_pending(run, "dropped")
 
     with Interrupts():
         return _each(fleet, facts, script, "done", "dropped: all as before")

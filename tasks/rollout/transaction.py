@@ -137,7 +137,7 @@ class _Rollout:
         """Take back what was done, everywhere; what cannot be reached does it by itself."""
         self.leave()
         scripts = {
-            e.name: recovery.go_back(self._run, " ".join(why.split()))  # a line of its history
+            e.name: recovery.revert_run(self._run, " ".join(why.split()))  # a line of its history
             for e in self.endings
             if e.state in ("done", "unknown")
         }

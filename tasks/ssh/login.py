@@ -19,7 +19,7 @@ from fabric import Config
 
 from tasks.common.errors import Stop
 from tasks.common.files import private_key
-from tasks.common.terminal import somebody_there
+from tasks.common.terminal import is_interactive
 from tasks.inventory.model import Cluster, Machine
 
 from .connection import Bounded, Connection, JumpHost
@@ -132,7 +132,7 @@ class Login:
         except _Encrypted:
             if self._ssh.operators_own and paramiko.Agent().get_keys():
                 return None
-            if not somebody_there():
+            if not is_interactive():
                 raise Stop(
                     f"{file}: the key has a passphrase, and there is no terminal to ask for it:"
                     " load it into ssh-agent"

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from tasks.common import files, values
 from tasks.common.errors import Stop
-from tasks.common.terminal import somebody_there
+from tasks.common.terminal import is_interactive
 from tasks.inventory.model import Cluster
 
 from . import registry
@@ -108,7 +108,7 @@ class Twin:
         # This terminal belongs to another pid namespace, so the shell would have no job control.
         # script(1) makes a terminal inside the machine.
         terminal = ["script", "--quiet", "--return", "--command", "bash", "/dev/null"]
-        argv = terminal if somebody_there() else ["bash"]
+        argv = terminal if is_interactive() else ["bash"]
         environment = ENVIRONMENT | {"TERM": os.environ.get("TERM", "dumb"), "SHELL": "/bin/bash"}
         return subprocess.call([*self.inside(machine), *argv], env=environment)
 

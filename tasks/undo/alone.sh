@@ -1,4 +1,4 @@
-# main: do one thing as the only one who is at work here.
+# main: run one function with the lock held.
 #
-# does: the function that does it     patience: seconds to wait for the lock
+# does: the function     patience: seconds to wait for the lock
 main() { enter -w "$patience" && "$does"; }

@@ -1,13 +1,13 @@
-# A change that is confirmed.
+# Confirms a change.
 #
-# run: its id     forgets: records of displaced routes that are of no more use, a file's name each
+# run: its id     forgets: the records of displaced routes to remove, a file name a line
 
-# keep: confirm the change; put its files in place; say how that ended.
+# keep: confirm the change, put its files in place, and print the outcome.
 keep() {
-  is_of pending "$run" || { fired; return; }
+  is_of pending "$run" || { no_longer_pending; return; }
   if [ -e pending/changes ]; then place=last; else place=kept; fi
   [ ! -d $place ] || rm -rf $place
-  mv pending $place || { fired; return; }
+  mv pending $place || { no_longer_pending; return; }
   watchdog $place/pid && end_watchdog
   ending=kept how=kept
   # shellcheck source=/dev/null
@@ -21,7 +21,7 @@ keep() {
   printf '%s\n' "== $ending" "$words"
 }
 
-# forget: remove the records that are of no more use.
+# forget: remove the records named in $forgets.
 forget() {
   while read -r file; do
     [ ! "$file" ] || rm -f "displaced/$file.text" "displaced/$file.save" \

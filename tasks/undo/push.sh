@@ -1,7 +1,7 @@
-# push: set the deadline anew, if the change is still armed.
+# push: move the deadline, if the change is still armed.
 #
-# run: its id     timeout: seconds until it takes itself back
+# run: its id     timeout: seconds from now to the new deadline
 push() {
   if is_of pending "$run" && watchdog pending/pid && due_in "$timeout" >>pending/deadline
-  then echo "== armed"; else fired; fi
+  then echo "== armed"; else no_longer_pending; fi
 }

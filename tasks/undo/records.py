@@ -1,4 +1,4 @@
-"""What a machine keeps of changes: what it displaced, what waits, what the last run changed."""
+"""What a machine records of changes: displaced routes, the pending change, the last run."""
 
 import re
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ _DISPLACED = re.compile(r"[0-9T.]+_[46]_[0-9a-f.:-]{2,50}_[!-.0-~]{1,64}")
 
 @dataclass(frozen=True)
 class Displaced:
-    """Foreign routes that this tool took away and keeps, of one prefix and protocol."""
+    """Foreign routes that this tool displaced and recorded, of one prefix and protocol."""
 
     file: str  # "RUN FAMILY PREFIX PROTOCOL", joined by underscores, in STATE/displaced
     routes: tuple[Route, ...]
@@ -41,19 +41,19 @@ class Pending:
     who: str
     since: str  # HH:MM:SS by the clock of its operator
     what: str
-    seconds: int  # until it takes itself back; negative when it should have
+    seconds: int  # until it reverts; negative once it is overdue
     machines: tuple[str, ...] = ()  # all that its run changes
     failed: bool = False  # its undo did not lead back, or is at work
 
     @property
     def until(self) -> str:
-        """When it takes itself back, by the operator's clock."""
+        """When it reverts, as HH:MM:SS by the operator's clock."""
         return (datetime.now() + timedelta(seconds=self.seconds)).strftime("%H:%M:%S")
 
 
 @dataclass(frozen=True)
 class Last:
-    """What the last run that was kept has changed: what it put there, and ours that it took."""
+    """What the last confirmed run changed: the routes it added, and our routes it removed."""
 
     run: str
     puts: tuple[Route, ...] = ()
@@ -115,5 +115,5 @@ def read_last(lines: list[str]) -> Last | None:
 
 
 def last_lines(puts: Iterable[Route], takes: Iterable[Route]) -> list[str]:
-    """What a machine remembers of a run, a line a route, for `rollback --last`."""
+    """The record of a run for `rollback --last`: one line for each route."""
     return [*(f"put {r.words}" for r in puts), *(f"took {r.words}" for r in takes)]

@@ -1,8 +1,8 @@
-"""The change that waits on a machine, from another connection: kept, pushed or taken back.
+"""Scripts for a change that waits on a machine: confirm it, move its deadline, or revert it.
 
-In STATE/pending stand the undo, as a script of its own, and a deadline in seconds of uptime.
-Whoever wants to keep the change or undo it has to rename that directory first, and a rename
-happens once (rename(2)).
+STATE/pending holds the undo, as a script of its own, and the deadline in seconds of uptime.
+Whoever confirms or reverts the change renames that directory first. A rename succeeds once
+(rename(2)), so only one of them can win.
 """
 
 from collections.abc import Sequence
@@ -13,33 +13,33 @@ from .records import LOG, STATE, Displaced
 from .run import Run
 
 READY = "== ready"
-PATIENCE = 30  # seconds to wait for another command that is at work on the machine
+PATIENCE = 30  # seconds to wait for the lock on the machine
 
 
-def go_back(run: Run, why: str) -> Script:
-    """The script that leads back to before this run, however far it came on the machine."""
-    return _revert(run, why, dropping="")
+def revert_run(run: Run, why: str) -> Script:
+    """The script that reverts this run on a machine, however far the run came there."""
+    return _revert(run, why, pending_only="")
 
 
-def take_back(run: Run, why: str) -> Script:
-    """The script that drops the change of this run that waits for confirmation."""
-    return _revert(run, why, dropping="yes")
+def revert_pending(run: Run, why: str) -> Script:
+    """The script that reverts the change of this run, only while it waits for confirmation."""
+    return _revert(run, why, pending_only="yes")
 
 
 def push(run: Run) -> Script:
-    """The script that sets the deadline anew, and says whether the undo is still armed."""
+    """The script that moves the deadline, and says whether the undo is still armed."""
     pushed = script("undo/push.sh", run=run.id, timeout=run.timeout)
     return joined(functions(run), pushed, script("undo/alone.sh", does="push", patience=PATIENCE))
 
 
 def confirm(run: Run, forgets: Sequence[Displaced] = ()) -> Script:
-    """The script that keeps the change of this run; records of displaced routes may go with it."""
+    """The script that confirms the change of this run, and removes records no longer needed."""
     alone = script("undo/alone.sh", does="keep", patience=PATIENCE)
     return joined(functions(run), keep(run, forgets), alone)
 
 
 def settle(run: Run) -> Script:
-    """A shell function for `question`: whoever touches a machine undoes what is overdue."""
+    """The shell function `settle`, for facts/gather.py: it reverts a change that is overdue."""
     return joined(functions(run), script("undo/settle.sh"))
 
 
@@ -50,10 +50,10 @@ def functions(run: Run) -> Script:
 
 
 def keep(run: Run, forgets: Sequence[Displaced]) -> Script:
-    """The shell function that keeps the change of this run."""
+    """The shell function `keep`, which confirms the change of this run."""
     return script("undo/keep.sh", run=run.id, forgets=[d.file for d in forgets])
 
 
-def _revert(run: Run, why: str, dropping: str) -> Script:
-    values = {"run": run.id, "why": why, "dropping": dropping}
+def _revert(run: Run, why: str, pending_only: str) -> Script:
+    values = {"run": run.id, "why": why, "pending_only": pending_only}
     return joined(functions(run), script("undo/revert.sh", **values, patience=PATIENCE))

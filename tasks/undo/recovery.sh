@@ -1,7 +1,8 @@
-# The lock on a machine, and the change that waits there: recorded, and taken back where it is
-# overdue. Every script around a change has these functions; they run in $state.
+# The lock on a machine, and the change that is pending there. Every script around a change has
+# these functions. They run in $state.
 #
-# state, log: our directories     holder: who runs this, since when
+# state: our directory in /run     log: our directory on disk
+# holder: who runs this script, and since when
 
 trap '' HUP INT TERM PIPE
 umask 077
@@ -10,8 +11,8 @@ nl='
 tab='	'
 locked=
 
-# enter FLOCK_OPTION...: be the only one at work here; displaced routes are there again after a
-# reboot.
+# enter FLOCK_OPTION...: change to $state, take the lock, and restore the records of displaced
+# routes after a reboot.
 enter() {
   client=${SSH_CONNECTION%% *}
   [ -d "$state" ] || mkdir -p "$state"
@@ -21,10 +22,11 @@ enter() {
   printf '%s\n' "$holder" 2>/dev/null >lock || :
 }
 
-# unwritable: say that nothing can be armed here.
+# unwritable: print that nothing can be armed here.
 unwritable() { printf '== unarmed\n%s cannot be written\n' "$state"; }
 
-# lock_it FLOCK_OPTION...: take the lock, unless this script has it; or say who has it.
+# lock_it FLOCK_OPTION...: take the lock, unless this script holds it. Where that fails, print who
+# holds it.
 lock_it() {
   [ ! "$locked" ] || return 0
   exec 9>>lock
@@ -32,10 +34,10 @@ lock_it() {
   locked=yes
 }
 
-# unlock: let others work here.
+# unlock: release the lock.
 unlock() { exec 9>&-; locked=; }
 
-# recall: after a reboot, have the displaced routes that are kept on disk.
+# recall: after a reboot, copy the records of displaced routes from disk to $state.
 recall() {
   [ ! -d displaced ] || return 0
   [ -d "$log/displaced" ] || { mkdir displaced; return; }
@@ -44,13 +46,13 @@ recall() {
   mv recalled displaced
 }
 
-# due_in SECONDS: the uptime by then, in seconds.
+# due_in SECONDS: print the uptime, in seconds, so many seconds from now.
 due_in() { read -r up _ </proc/uptime; echo $((${up%.*} + $1)); }
 
-# is_of PLACE RUN: whether the change in a directory is of this run.
+# is_of PLACE RUN: whether the change in a directory belongs to this run.
 is_of() { read -r of <"$1/run" && [ "$of" = "$2" ]; } 2>/dev/null
 
-# record PLACE ENDING: a line for the history, once.
+# record PLACE ENDING: add a line to the history. A failed undo that is tried again gets one line.
 record() {
   [ -d "$log" ] || mkdir -p "$log"
   read -r id <"$1/run" && read -r who <"$1/who" && read -r what <"$1/what" || return
@@ -59,15 +61,15 @@ record() {
   printf '%s\t%s\n' "$(date -u '+%Y-%m-%dT%H:%M:%SZ')" "$line" >>"$log/history"
 } 2>/dev/null
 
-# remember: keep on disk which routes are ours, to tell later which are missing.
+# remember: record our routes on disk, so that a later run can tell which are missing.
 remember() {
   dd if=last/owned of="$log/owned.new" conv=fsync && mv "$log/owned.new" "$log/owned" && return
   rm -f "$log/owned" "$log/owned.new"
   return 1
 } 2>/dev/null
 
-# watchdog FILE: whether the watchdog whose number is in a file is alive, and no other process has
-# that number by now. Sets $pid.
+# watchdog FILE: whether the process whose ID is in a file is alive and still the watchdog: the
+# kernel reuses process IDs. Sets $pid.
 watchdog() {
   line=
   read -r pid <"$1" || return
@@ -75,18 +77,18 @@ watchdog() {
   case $line in *pending/watch*) ;; *) return 1 ;; esac
 } 2>/dev/null
 
-# end_watchdog: end the one that was found, with what it has started.
+# end_watchdog: end the watchdog that `watchdog` found, and all its children.
 end_watchdog() { kill -s TERM -- "-$pid" 2>/dev/null || :; }
 
-# take_back WHY: carry the undo out.
-take_back() {
+# revert WHY: run the undo.
+revert() {
   if [ -d pending ]; then rm -rf undoing; mv pending undoing || return; fi
   watchdog undoing/pid || pid=
   sh undoing/undo "$1" >/dev/null 2>&1 9>&- 3>&- || return
   [ ! "$pid" ] || end_watchdog
 }
 
-# recover: take back what is overdue, or was left half undone.
+# recover: revert a change that is overdue, or was left half reverted.
 recover() {
   if [ -d pending ]; then
     read_deadline pending
@@ -94,8 +96,8 @@ recover() {
   elif [ ! -d undoing ]; then
     return
   fi
-  take_back "overdue"
+  revert "overdue"
 }
 
-# fired: the change that was asked for waits no more; say how it has ended.
-fired() { echo "== fired"; tail -n 1 "$log/history" 2>/dev/null; }
+# no_longer_pending: print that the change is no longer pending, and the last line of the history.
+no_longer_pending() { echo "== fired"; tail -n 1 "$log/history" 2>/dev/null; }

@@ -1,7 +1,7 @@
-# The watchdog of an armed change: it carries the undo out when nobody has confirmed in time. It
-# belongs to no login session: systemd runs it as a unit, elsewhere it is a session of its own.
+# The watchdog of an armed change: it runs the undo when nobody confirmed before the deadline. It
+# belongs to no login session: systemd runs it as a unit; without systemd it is its own session.
 #
-# state: our directory     nap: seconds that it sleeps at most before it looks again
+# state: our directory in /run     nap: the longest sleep between two checks, in seconds
 
 trap '' HUP INT PIPE
 cd "$state" || exit
@@ -11,10 +11,10 @@ exec >/dev/null 2>&1
 id=$1
 tries=0
 
-# mine PLACE: whether the change in a directory is the one to watch.
+# mine PLACE: whether the change in a directory is the one that this watchdog watches.
 mine() { read -r run <"$1/run" && [ "$run" = "$id" ]; } 2>/dev/null
 
-# due: whether its time is up.
+# due: whether the deadline of the pending change has passed.
 due() {
   mine pending && read -r up _ </proc/uptime || return
   read_deadline pending
@@ -22,15 +22,15 @@ due() {
 } 2>/dev/null
 
 # stop_holder: end the script that armed the change. After the deadline nobody tells it to go on,
-# and it may have the lock.
+# and it may still hold the lock.
 stop_holder() {
   line=
   read -r pid <pending/holder && read -r line <"/proc/$pid/cmdline"
   case $line in sh-s*) kill -9 "$pid" ;; esac
 } 2>/dev/null
 
-# An undo that fails is tried again. Where nothing can be renamed, since /run is read-only by now,
-# it is carried out in place.
+# An undo that fails is tried again. Where /run has become read-only, nothing can be renamed: then
+# the undo runs in place.
 while { mine pending || mine undoing; } && [ $tries -lt 10 ]; do
   left=1
   if due || mine undoing; then

@@ -11,8 +11,8 @@ import pytest
 from tasks.discovery.gather import around, drafted, edit_of
 from tasks.discovery.merge import NO_NAME, Discovery, Row, Selection, combine, shared_names
 from tasks.discovery.model import Found, Value, internal_ips, pod_cidrs, public_ips
+from tasks.discovery.prompt import ask_about_open_rows
 from tasks.inventory.model import Cluster, Machine
-from tasks.reports.discovery import asked
 from tests.builders import cluster
 
 PATH = Path("hosts.toml")
@@ -317,7 +317,7 @@ def test_the_network_of_an_answer_is_taken_on_the_other_machines(
     terminal = StringIO("\n2\n")
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stdin", terminal)
-    after = asked(of)
+    after = ask_about_open_rows(of)
     assert [(r.machine, r.state) for r in after.rows] == [("a", "open"), ("b", "new"), ("c", "new")]
     assert texts(row(after, "c", "internal_ip")) == ["10.2.0.2"]
     assert "c: internal_ip 10.2.0.2, on the same network\n" in capsys.readouterr().err

@@ -9,7 +9,8 @@ from tasks.facts.model import Facts
 from tasks.facts.parse import read
 from tasks.facts.pod_cidrs import Claim
 from tasks.inventory.model import Cluster
-from tasks.persistence.backends import Manager, files_to
+from tasks.persistence.backends import files_to
+from tasks.persistence.managers import Manager
 from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 
 

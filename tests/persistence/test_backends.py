@@ -1,4 +1,4 @@
-"""The files that bring routes back: what they hold, for whom, and when they are due."""
+"""The boot files: what each network manager gets, and when a plan writes or removes them."""
 
 import shutil
 import subprocess
@@ -15,12 +15,11 @@ from tasks.persistence.backends import (
     UNIT,
     WANTED,
     File,
-    Manager,
     files_to,
-    read_managers,
     unmanaged,
     ways_in,
 )
+from tasks.persistence.managers import Manager
 from tasks.planning.model import Allowed, MachinePlan, Plan
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
@@ -100,39 +99,6 @@ def test_a_device_that_nobody_manages_or_of_a_strange_name_is_named() -> None:
     odd = route(f"{pods(2)} via {node(2)} dev e%s proto 214")
     assert unmanaged([*BOTH, odd], {"e%s": NETWORKD}) == [DEV, "e%s"]
     assert unmanaged(BOTH, {DEV: NETWORKD}) == []
-
-
-LINKS = "/run/systemd/netif/links"
-FILE = "/run/systemd/network/10-netplan-enp6s0.network"
-CONFIGURED = [f"{LINKS}/2:ADMIN_STATE=configured", f"{LINKS}/2:NETWORK_FILE={FILE}"]
-UNMANAGED = [f"{LINKS}/2:ADMIN_STATE=unmanaged", f"{LINKS}/2:NETWORK_FILE={FILE}"]
-SHARED = [*CONFIGURED, f"{LINKS}/3:ADMIN_STATE=configured", f"{LINKS}/3:NETWORK_FILE={FILE}"]
-MANAGED = ["/run/NetworkManager/devices/2:managed=true"]
-UP = ["lo=lo", f"{DEV}={DEV}"]
-
-
-@pytest.mark.parametrize(
-    ("networkd", "network_manager", "ifupdown", "systemd", "found"),
-    [
-        (CONFIGURED, [], [], True, NETWORKD),
-        (CONFIGURED, MANAGED, UP, False, NETWORKD),
-        (UNMANAGED, MANAGED, [], True, Manager("NetworkManager")),
-        (SHARED, [], [], True, Manager("systemd")),
-        (SHARED, [], [], False, None),
-        ([], ["/run/NetworkManager/devices/12:managed=true"], UP, True, IFUPDOWN),
-        ([], [], ["lo=lo"], True, Manager("systemd")),
-        (["nonsense", "a=b:c=d", ":"], ["", "/"], ["="], False, None),
-    ],
-)
-def test_what_manages_a_device(
-    networkd: list[str],
-    network_manager: list[str],
-    ifupdown: list[str],
-    systemd: bool,
-    found: Manager | None,
-) -> None:
-    managers = read_managers({"2": DEV}, networkd, network_manager, ifupdown, systemd)
-    assert managers.get(DEV) == found
 
 
 STAY = replace(cluster(3), persist="auto")

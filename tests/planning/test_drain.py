@@ -8,7 +8,8 @@ import pytest
 
 from tasks.common.values import Address
 from tasks.facts.model import Facts
-from tasks.persistence.backends import IF_UP, Manager, files_to, ways_in
+from tasks.persistence.backends import IF_UP, files_to, ways_in
+from tasks.persistence.managers import Manager
 from tasks.planning.drain import plan_drain
 from tasks.planning.model import Plan
 from tests.builders import DEV, cluster, facts, node, pods, route, wanted

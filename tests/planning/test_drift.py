@@ -2,7 +2,8 @@
 
 import pytest
 
-from tasks.persistence.backends import Manager, files_to
+from tasks.persistence.backends import files_to
+from tasks.persistence.managers import Manager
 from tasks.planning.drift import drift
 from tasks.planning.model import Allowed
 from tasks.planning.reconcile import plan_routes

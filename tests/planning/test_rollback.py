@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from tasks.persistence.backends import Manager, files_to, ways_in
+from tasks.persistence.backends import files_to, ways_in
+from tasks.persistence.managers import Manager
 from tasks.planning.rollback import plan_last, plan_rollback
 from tasks.rollout.steps import steps
 from tasks.undo.records import Displaced, Last

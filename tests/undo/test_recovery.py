@@ -51,7 +51,7 @@ def test_it_is_kept_once(shell: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_it_is_reverted_as_often_as_it_is_asked(shell: str, tmp_path: Path) -> None:
-    back = recovery.go_back(RUN, "another machine failed")
+    back = recovery.revert_run(RUN, "another machine failed")
     answers, left = ended(tmp_path, back, back, shell=shell)
     assert answers == "== done\n== done\n"
     assert "10.200.1.0/24" not in left
@@ -60,7 +60,7 @@ def test_it_is_reverted_as_often_as_it_is_asked(shell: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_what_was_kept_is_not_reverted(shell: str, tmp_path: Path) -> None:
-    scripts = recovery.confirm(RUN), recovery.go_back(RUN, "why")
+    scripts = recovery.confirm(RUN), recovery.revert_run(RUN, "why")
     answers, left = ended(tmp_path, *scripts, shell=shell)
     assert answers.split() == ["==", "kept", "==", "kept"]
     assert "10.200.1.0/24 via 10.240.0.7" in left
@@ -68,7 +68,7 @@ def test_what_was_kept_is_not_reverted(shell: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_only_what_waits_is_dropped(shell: str, tmp_path: Path) -> None:
-    scripts = recovery.take_back(OTHER, "dropped"), recovery.take_back(RUN, "dropped")
+    scripts = recovery.revert_pending(OTHER, "dropped"), recovery.revert_pending(RUN, "dropped")
     answers, left = ended(tmp_path, *scripts, shell=shell)
     assert answers == "== fired\n== done\n"
     assert "undone: dropped" in left

@@ -1,0 +1,66 @@
+"""Which network manager sets up each link of a machine. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Manager:
+    """The program that sets up a link, and adds its routes when the machine or the link starts."""
+
+    kind: Literal["networkd", "NetworkManager", "ifupdown", "systemd"]
+    network: str = ""  # networkd: the name of the link's .network file
+
+
+def read_managers(
+    devices: Mapping[str, str],
+    networkd: Iterable[str],
+    network_manager: Iterable[str],
+    ifupdown: Iterable[str],
+    systemd: bool,
+) -> dict[str, Manager]:
+    """The manager of each device. A device that no manager sets up is missing.
+
+    `devices` maps the index of a link to its name. The other arguments are lines of grep:
+    `networkd` and `network_manager` from the state files of both programs, which are named by
+    the index of the link (`networkctl status` and `nmcli` show the same); `ifupdown` from ifstate.
+    """
+    networks = _network_files(networkd)
+    links_of = Counter(networks.values())
+    network_manager_links = {_file_name(line.partition(":")[0]) for line in network_manager}
+    ifupdown_devices = {line.partition("=")[0] for line in ifupdown}
+    found = {}
+    for index, device in devices.items():
+        network = networks.get(index, "")
+        # With a .network file that several links share, networkd would wait for the routes on
+        # links where it cannot set them.
+        if network and links_of[network] == 1:
+            found[device] = Manager("networkd", network)
+        elif index in network_manager_links and not network:
+            found[device] = Manager("NetworkManager")
+        elif device in ifupdown_devices and not network:
+            found[device] = Manager("ifupdown")
+        elif systemd:
+            found[device] = Manager("systemd")
+    return found
+
+
+def _network_files(lines: Iterable[str]) -> dict[str, str]:
+    """The name of the .network file of each link that networkd manages, by the link's index."""
+    settings: dict[str, dict[str, str]] = {}
+    for line in lines:
+        file, _, setting = line.partition(":")
+        key, _, value = setting.partition("=")
+        settings.setdefault(_file_name(file), {})[key] = _file_name(value)
+    return {
+        index: of_link["NETWORK_FILE"]
+        for index, of_link in settings.items()
+        if of_link.get("NETWORK_FILE", "").endswith(".network")
+        and of_link.get("ADMIN_STATE") != "unmanaged"
+    }
+
+
+def _file_name(path: str) -> str:
+    return path.rpartition("/")[2]
