@@ -15,8 +15,7 @@ from tasks import (
     verify,
     watch,
 )
-from tasks.cli.command import CommandLine
-from tasks.cli.startup import say_plainly
+from tasks.cli import startup
 
 namespace = Collection(
     discover.discover,
@@ -33,6 +32,6 @@ namespace = Collection(
     Collection("lab", lab.up, lab.status, lab.shell, lab.down),
 )
 namespace.configure(
-    {"inventory": "hosts.toml", "parallel": "32", "command_line": CommandLine()},
+    {"inventory": "hosts.toml", "parallel": "32"},
 )
-say_plainly()
+startup.prepare()

@@ -2,21 +2,22 @@
 
 from invoke import Context, task
 
-from tasks.cli.command import Command, fleet, help_for, report
+from tasks.cli.command import Command
+from tasks.cli.session import session
 from tasks.common.errors import Status, Stop
 
 
-@task(klass=Command, help=help_for("inventory", "skip-unreachable"))
+@task(klass=Command)
 def confirm(c: Context, inventory: str = "", skip_unreachable: bool = False) -> None:
     """Keep the change that `apply-routes --hold` left armed."""
     from tasks.facts.survey import ask
     from tasks.rollout.history import ending_of_the_last
     from tasks.rollout.pending import keep
 
-    machines = fleet(c, inventory)
+    machines = session.fleet(c, inventory)
     facts, skipped = ask(machines, skip_unreachable=skip_unreachable)
     if not any(found.pending for found in facts.values()):
         raise Stop(f"there is nothing to confirm: {ending_of_the_last(machines)}")
-    report(c, keep(machines, facts, skipped))
+    session.report(keep(machines, facts, skipped))
     if skipped:
         raise Stop(status=Status.NOT_WHOLE)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from invoke import Context, task
 
-from tasks.cli.command import Command, CommandLine, fleet, help_for, report
+from tasks.cli.command import Command
+from tasks.cli.session import session
 from tasks.common.errors import Status, Stop
 
 _HELP = {
@@ -23,7 +24,7 @@ _HELP = {
 }
 
 
-@task(klass=Command, help={**help_for("inventory", "skip-unreachable"), **_HELP})
+@task(klass=Command, help=_HELP)
 def discover(
     c: Context,
     inventory: str = "",
@@ -49,7 +50,6 @@ def discover(
     from tasks.reports.discovery import discovery_report, hints
     from tasks.ssh.fleet import Fleet
 
-    command_line: CommandLine = c.config.command_line
     names = sources.chosen(from_)
     alone = names == [SSH]
     listing = [name for name in sources.names() if name != SSH]
@@ -57,13 +57,13 @@ def discover(
     _check_use(names, choices, listing)
     _check_use(names, {"--context": context}, ["kubectl"])
     _check_use(names, {"--file": file}, ["machines"])
-    if command_line.rehearsing and (write or not alone):
+    if session.rehearsing and (write or not alone):
         raise Stop("a rehearsal asks its own machines only, and writes nothing of them anywhere")
     path = Path(inventory or c.config.inventory)
     before = current(path)
     cluster = None
-    if alone and (before is not None or command_line.rehearsing):
-        cluster = fleet(c, inventory).cluster
+    if alone and (before is not None or session.rehearsing):
+        cluster = session.fleet(c, inventory).cluster
         path = cluster.path
     elif alone:
         raise Stop(f"{path}: there is none yet; --from another source finds machines for a new one")
@@ -78,11 +78,11 @@ def discover(
         cluster,
         Selection(cluster, _listed(match), tag),
         _listed(controllers),
-        lambda draft: fleet(c, inventory) if alone else Fleet(draft, c.config),
+        lambda draft: session.fleet(c, inventory) if alone else Fleet(draft, c.config),
     )
     gathered = replace(gathered, discovery=ask_about_open_rows(gathered.discovery))
     edit = edit_of(gathered.discovery, cluster, prune)
-    report(c, discovery_report(gathered, cluster, edit, path))
+    session.report(discovery_report(gathered, cluster, edit, path))
     guess = [] if cluster or pod_networks else around(gathered.discovery.rows)
     for line in hints(gathered, edit, path, write, guess):
         print(line, file=sys.stderr)
@@ -92,8 +92,8 @@ def discover(
         text = before or new_text(_listed(pod_networks) or guess, path)
         after = edited(text, edit)
         put_in_place(path, before, after, with_key=SSH in names)
-        command_line.forget(path)
-        report(c, f"written: {path}")
+        session.forget(path)
+        session.report(f"written: {path}")
     if gathered.skipped:
         raise Stop(status=Status.NOT_WHOLE)
 

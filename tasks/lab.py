@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from invoke import Context, Exit, task
 
-from tasks.cli.command import Command, help_for
+from tasks.cli.command import Command
 from tasks.common.errors import Stop
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _table(twin: "Twin") -> str:
     return tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
 
 
-@task(klass=Command, help=help_for("inventory"))
+@task(klass=Command)
 def up(c: Context, inventory: str = "") -> None:
     """Build a twin of the cluster on this machine, and keep it up until lab.down."""
     from tasks.inventory.read import read
@@ -80,13 +80,13 @@ def up(c: Context, inventory: str = "") -> None:
     print(_table(built))
 
 
-@task(klass=Command, help=help_for("inventory"))
+@task(klass=Command)
 def status(c: Context, inventory: str = "") -> None:
     """Show the machines of the twin that is up."""
     print(_table(_find(_inventory(c, inventory, "lab.status"))))
 
 
-@task(klass=Command, help={**help_for("inventory"), "machine": "name of the machine in hosts.toml"})
+@task(klass=Command, help={"machine": "name of the machine in hosts.toml"})
 def shell(c: Context, machine: str, inventory: str = "") -> None:
     """Open a root shell on a machine of the twin; it also takes commands from stdin."""
     twin = _find(_inventory(c, inventory, f"lab.shell {machine}"))
@@ -98,7 +98,7 @@ def shell(c: Context, machine: str, inventory: str = "") -> None:
         raise Exit(code=code)
 
 
-@task(klass=Command, help=help_for("inventory"))
+@task(klass=Command)
 def down(c: Context, inventory: str = "") -> None:
     """Stop the twin and remove all of it."""
     from tasks.twin import registry

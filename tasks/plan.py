@@ -1,20 +1,13 @@
-"""`fab plan`: show what apply-routes would change, and change nothing."""
+"""`fab plan`: show what apply-routes would change, without changing it."""
 
 from invoke import Context, task
 
-from tasks.cli.command import Command, fleet, help_for, report
+from tasks.cli.command import Command
+from tasks.cli.session import session
 from tasks.common.errors import Status, Stop
 
 
-@task(
-    klass=Command,
-    help={
-        **help_for("inventory", "adopt", "replace", "prune", "force"),
-        **help_for("only", "limit", "skip-unreachable", "persist", "parallel"),
-        "check": "exit with 2 if there is something to do",
-        "format": "table, or json for programs",
-    },
-)
+@task(klass=Command, help={"format": "table, or json for programs"})
 def plan(
     c: Context,
     inventory: str = "",
@@ -39,7 +32,7 @@ def plan(
     if format not in ("table", "json"):
         raise Stop(f"--format {format}: choose table or json")
     planned, found = plan_cluster(
-        fleet(c, inventory, parallel),
+        session.fleet(c, inventory, parallel),
         Allowed(adopt, replace, prune, force),
         only=only,
         limit=limit,
@@ -48,9 +41,9 @@ def plan(
     )
     notes = machine_notes(found.facts, found.cluster.pod_networks)
     if format == "json":
-        report(c, plan_json(planned, found.cluster, notes))
+        session.report(plan_json(planned, found.cluster, notes))
     else:
-        report(c, plan_report(planned, notes))
+        session.report(plan_report(planned, notes))
     if planned.refused:
         raise Stop(status=Status.ERROR)
     if planned.skipped:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from invoke import Context, task
 
-from tasks.cli import command
-from tasks.cli.command import Command, fleet, help_for
+from tasks.cli.command import Command
+from tasks.cli.session import session
 from tasks.common.errors import Status, Stop
 
 if TYPE_CHECKING:
@@ -16,19 +16,8 @@ if TYPE_CHECKING:
     from tasks.diagnosis.verify import Wish
     from tasks.ssh.fleet import Fleet
 
-_HELP = {
-    "report": "write a page for the browser to this file: the pairs as a picture",
-    "format": "table, json for programs, or junit for CI",
-    "tcp": "connect to this TCP port instead of pinging, where ICMP is closed",
-    "sample": "so many peers for each machine (default: all, past 64 machines 8)",
-    "seed": "which sample: the same number chooses the same pairs",
-    "pods": "ping the pods that run there as well, and say as what they arrive elsewhere",
-    "watch": "look again every so many seconds, and print only what has changed",
-    "full": "all pairs, however many machines there are",
-}
 
-
-@task(klass=Command, help={**help_for("inventory", "skip-unreachable", "parallel"), **_HELP})
+@task(klass=Command)
 def verify(
     c: Context,
     inventory: str = "",
@@ -50,16 +39,13 @@ def verify(
     from tasks.diagnosis.verify import Wish, look
     from tasks.reports.publish import Publication
 
-    for name, number in {"tcp": tcp, "sample": sample, "watch": watch}.items():
-        if not 0 <= number < 65536:
-            raise Stop(f"--{name} {number}: must be from 0 to 65535")
     if watch and format != "table":
         raise Stop("--watch prints what has changed, a line each: not with --format")
-    machines = fleet(c, inventory, parallel)
+    machines = session.fleet(c, inventory, parallel)
     skip = skip_unreachable or watch > 0
     wish = Wish(skip, tcp, sample, seed or datetime.now().microsecond, full, pods)
-    begun = beginning(machines.cluster, rehearsal=c.config.command_line.rehearsing)
-    with Publication(begun, format, report, partial(command.report, c)) as published:
+    begun = beginning(machines.cluster, rehearsal=session.rehearsing)
+    with Publication(begun, format, report, session.report) as published:
         published.follow(look(machines, wish, begun))
     if watch:
         _watch(machines, wish, published.known, report, watch)

@@ -1,26 +1,22 @@
-"""`fab watch`: keep the cluster true; what was lost comes back."""
+"""`fab watch`: put back the routes that machines lose, as long as it runs."""
 
 import sys
 from datetime import datetime
 
 from invoke import Context, task
 
-from tasks.cli.command import Command, fleet, help_for
-from tasks.common.errors import Stop
+from tasks.cli.command import Command
+from tasks.cli.options import EVERY
+from tasks.cli.session import session
 
 
-@task(
-    klass=Command,
-    help={**help_for("inventory"), "every": "seconds between two looks at a machine (10)"},
-)
-def watch(c: Context, inventory: str = "", every: int = 10) -> None:
-    """Put back what machines lose of their routes, until a signal comes; a line an event."""
+@task(klass=Command)
+def watch(c: Context, inventory: str = "", every: int = EVERY) -> None:
+    """Put back our routes that machines lose, until a signal comes; prints a line an event."""
     from tasks.common.text import counted
     from tasks.rollout.watch import watch as watch_all
 
-    if not 1 <= every <= 3600:
-        raise Stop(f"--every {every}: choose from 1 to 3600 seconds")
-    machines = fleet(c, inventory)
+    machines = session.fleet(c, inventory)
     number = counted(len(machines.cluster.machines), "machine")
     print(f"watching {number}, every {every} s", file=sys.stderr)
 
@@ -30,7 +26,7 @@ def watch(c: Context, inventory: str = "", every: int = 10) -> None:
             print(f"{now} {name} {what}", flush=True)
         except BrokenPipeError:
             raise
-        except OSError as error:  # a full disk under a log keeps no route from coming back
+        except OSError as error:  # a log on a full disk must not stop the repairs
             print(f"stdout cannot be written: {error.strerror}", file=sys.stderr)
 
     watch_all(machines, every, say)

@@ -1,15 +1,37 @@
-"""From the machines to a plan: ask them, complete the cluster, plan. One way for every verb."""
+"""The one way from the machines to a change: ask, plan, show, confirm, roll out, report."""
 
-from dataclasses import replace
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import get_args
 
-from tasks.common.errors import Stop
+from tasks.cli.session import session
+from tasks.common.errors import Status, Stop
+from tasks.common.terminal import confirm_prompt
+from tasks.connectivity.sample import Pairs
 from tasks.facts.survey import Survey, survey
 from tasks.inventory.model import Persist
 from tasks.planning.model import Allowed, Plan, limited
 from tasks.planning.reconcile import plan_routes
+from tasks.reports.plan import dry_run_report, plan_report
+from tasks.reports.rollout import rollout_report
+from tasks.rollout.ping_check import PairCheck
+from tasks.rollout.transaction import roll_out
 from tasks.ssh.fleet import Fleet
+from tasks.undo.run import new_run
+
+
+@dataclass(frozen=True)
+class ChangeOptions:
+    """The flags that every task that changes machines has."""
+
+    dry_run: bool
+    yes: bool
+    confirm_timeout: int  # seconds
+    no_ping: bool
+    parallel: int  # machines changed at a time; 0: one
+    hold: bool = False
 
 
 def plan_cluster(
@@ -37,14 +59,51 @@ def plan_cluster(
     return (limited(plan, limit) if limit else plan), found
 
 
-def check_timeout(seconds: int) -> None:
-    """Stop where a confirm timeout leaves no time to confirm, or a change armed for long."""
-    if not 5 <= seconds <= 3600:
-        raise Stop(f"--confirm-timeout {seconds}: choose from 5 to 3600 seconds")
+def carry_out(
+    fleet: Fleet,
+    plan: Plan,
+    found: Survey,
+    options: ChangeOptions,
+    *,
+    show: bool,
+    question: str = "",
+    hints: Iterable[str] = (),
+) -> Pairs:
+    """Roll out a plan and report it; returns the pairs of workers whose pods are still silent.
+
+    With `show`, the plan is printed first, and the `question` asked, if there is one. The `hints`
+    are printed on stderr after a rollout that succeeded everywhere. A dry run prints the commands
+    and changes nothing. Raises Stop if the plan must not be carried out, if the answer is no, and
+    where the exit status is not 0: a failed rollout, or skipped machines.
+    """
+    if plan.blocked:
+        session.report(plan_report(plan))
+        raise Stop("refused: nothing was changed anywhere")
+    if options.dry_run:
+        session.report(dry_run_report(plan))
+        return frozenset()
+    if show:
+        session.report(plan_report(plan))
+        if question:
+            confirm_prompt(question, options.yes)
+    check = None if options.no_ping or plan.empty else PairCheck(fleet, found, plan)
+    run = new_run(fleet.cluster.pod_networks, options.confirm_timeout)
+    at_once = options.parallel or 1
+    rollout = roll_out(fleet, plan, found.facts, run, check, options.hold, at_once)
+    silent = check.silent if check else frozenset()
+    if rollout.whole:
+        for hint in hints:
+            print(hint, file=sys.stderr)
+    session.report(rollout_report(plan, rollout, silent))
+    if not rollout.whole:
+        raise Stop(status=rollout.status)
+    if plan.skipped:
+        raise Stop(status=Status.NOT_WHOLE)
+    return silent
 
 
 def check_name(fleet: Fleet, flag: str, name: str) -> None:
-    """Stop where a flag, or else an argument, names a machine that is not in hosts.toml."""
+    """Raise Stop if hosts.toml has no machine of this name; without a flag it is an argument."""
     names = [machine.name for machine in fleet.cluster.machines]
     if name and name not in names:
         near = get_close_matches(name, names, 1)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from tasks.common.text import MANY, counted, listed, table, wrapped
 from tasks.planning.model import Plan
-from tasks.rollout.result import Rollout
+from tasks.rollout.result import MachineState, Rollout
 
 from .plan import VERBS, file_counts, restored
 
@@ -17,13 +17,13 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
     `silent` are pairs of workers whose pods have routes now and do not answer all the same.
     """
     plans = {m.name: m for m in plan.machines}
-    many = len(rollout.endings) > MANY
+    many = len(rollout.results) > MANY
     rows = [
-        [e.name, *(plans[e.name].count(verb) for verb in VERBS), e.state]
-        for e in rollout.endings
-        if not (many and e.state == "done")
+        [r.name, *(plans[r.name].count(verb) for verb in VERBS), r.state.value]
+        for r in rollout.results
+        if not (many and r.state == MachineState.DONE)
     ]
-    whys = "\n".join(f"{e.name}: {e.why}" for e in rollout.endings if e.why)
+    whys = "\n".join(f"{r.name}: {r.why}" for r in rollout.results if r.why)
     quiet = [f"{one} to {other}" for one, other in sorted(silent)]
     why = f"; `fab verify` says why {counted(len(quiet), 'pair')} of workers fail" if quiet else ""
     parts = [
@@ -36,11 +36,11 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
 
 
 def _last_line(plan: Plan, rollout: Rollout) -> str:
-    if any(map(rollout.named, ("unconfirmed", "in doubt", "files not changed"))):
-        return _committed(rollout)
+    if committed := _committed(rollout):
+        return committed
     if unclear := _unclear(rollout):
         return f"{unclear}; the others are as before"
-    if rollout.named("held"):
+    if rollout.named(MachineState.HELD):
         return f"held until {rollout.until}: `fab confirm` keeps it, `fab rollback --last` drops it"
     if not rollout.whole:
         return "all as before" if rollout.touched else "nothing was changed"
@@ -56,13 +56,14 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
     files = [f"{counted(number, 'file')} {done}" for number, _, done in file_counts(plan)]
     did = ", ".join([*(f"{number} {done}" for number, done in past if number), *files])
     return (
-        f"done: {did or 'records removed'} on {counted(len(rollout.endings), 'machine')}{skipped}"
+        f"done: {did or 'records removed'} on {counted(len(rollout.results), 'machine')}{skipped}"
     )
 
 
 def _unclear(rollout: Rollout) -> str:
-    """Which machines of a run that goes back are not known to be as before, or known not to be."""
-    stuck, unknown = (", ".join(rollout.named(state)) for state in ("not as before", "unknown"))
+    """Which machines of a reverted run are not as before, or not known to be; empty: none."""
+    stuck = ", ".join(rollout.named(MachineState.NOT_AS_BEFORE))
+    unknown = ", ".join(rollout.named(MachineState.UNKNOWN))
     parts = [
         f"NOT as before: {stuck}" if stuck else "",
         f"unknown: {unknown}, as before by {rollout.until}" if unknown else "",
@@ -71,9 +72,12 @@ def _unclear(rollout: Rollout) -> str:
 
 
 def _committed(rollout: Rollout) -> str:
-    """The last line of a run that not every machine is known to have kept."""
-    states = ("in doubt", "unconfirmed", "files not changed")
-    doubtful, back, lacking = (", ".join(rollout.named(state)) for state in states)
+    """The last line of a run that not every machine has kept as planned; empty for other runs."""
+    doubtful = ", ".join(rollout.named(MachineState.IN_DOUBT))
+    back = ", ".join(rollout.named(MachineState.UNCONFIRMED))
+    lacking = ", ".join(rollout.named(MachineState.FILES_NOT_CHANGED))
+    if not (doubtful or back or lacking):
+        return ""
     if not (doubtful or back):
         return f"committed, but {lacking} could not change its files: run the same again"
     if not doubtful:

@@ -6,15 +6,13 @@ from tasks.common.errors import Status, Stop
 from tasks.common.signals import Interrupts
 from tasks.common.text import counted, listed
 from tasks.facts.model import Facts
-from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
 from tasks.undo import recovery
 from tasks.undo.run import Run, new_run
 
-from .outcome import read_outcome
-from .result import NO_STEPS, state_of
+from .outcome import ScriptState, outcome_of
 
-LEAST = 30  # seconds that a confirmation has to get through to all machines
+MIN_CONFIRM_TIME = 30  # seconds for a confirmation to get through to all machines
 
 
 def keep(fleet: Fleet, facts: Mapping[str, Facts], skipped: Collection[str]) -> str:
@@ -31,7 +29,7 @@ def keep(fleet: Fleet, facts: Mapping[str, Facts], skipped: Collection[str]) -> 
                     " now"
                 )
             raise Stop("\n".join([*lines, "`fab history` says how it has ended"]))
-        return _each(fleet, facts, recovery.confirm, "kept", "kept")
+        return _each(fleet, facts, recovery.confirm, ScriptState.KEPT, "kept")
 
 
 def _gone(facts: Mapping[str, Facts], skipped: Collection[str]) -> list[str]:
@@ -47,11 +45,15 @@ def _gone(facts: Mapping[str, Facts], skipped: Collection[str]) -> list[str]:
 def _unarmed(fleet: Fleet, facts: Mapping[str, Facts]) -> list[str]:
     """Machines whose undo is not armed any more; all others have time for the confirmation now."""
     scripts = {
-        name: recovery.push(Run(p.run, "", max(LEAST, p.seconds), fleet.cluster.pod_networks))
+        name: recovery.push(
+            Run(p.run, "", max(MIN_CONFIRM_TIME, p.seconds), fleet.cluster.pod_networks)
+        )
         for name, f in facts.items()
         if (p := f.pending)
     }
-    return [name for name, a in fleet.ask(scripts).items() if state_of(a) != "armed"]
+    return [
+        name for name, a in fleet.ask(scripts).items() if outcome_of(a).state != ScriptState.ARMED
+    ]
 
 
 def drop(fleet: Fleet, facts: Mapping[str, Facts]) -> str:
@@ -61,14 +63,14 @@ def drop(fleet: Fleet, facts: Mapping[str, Facts]) -> str:
         return recovery.revert_pending(run, "dropped")
 
     with Interrupts():
-        return _each(fleet, facts, script, "done", "dropped: all as before")
+        return _each(fleet, facts, script, ScriptState.DONE, "dropped: all as before")
 
 
 def _each(
     fleet: Fleet,
     facts: Mapping[str, Facts],
     script: Callable[[Run], str],
-    wanted: str,
+    wanted: ScriptState,
     done: str,
 ) -> str:
     waiting = {name: found.pending for name, found in facts.items() if found.pending}
@@ -77,24 +79,8 @@ def _each(
         name: script(Run(pending.run, ours.who, 0, ours.pod_networks))
         for name, pending in waiting.items()
     }
-    failed = []
-    for name, answer in fleet.ask(scripts).items():
-        try:
-            if isinstance(answer, MachineError):
-                raise answer
-            outcome = read_outcome(answer, NO_STEPS)
-            if outcome.state == "fired":
-                failed.append(f"  {name}: too late, it has ended: {outcome.words}")
-            elif outcome.state == "unpersisted":
-                failed.append(
-                    f"  {name}: kept, but its files could not be changed: {outcome.words}"
-                )
-            elif outcome.state == "broken":
-                failed.append(f"  {name}: its undo does not lead back; `fab plan` says more")
-            elif outcome.state != wanted:
-                failed.append(f"  {name}: {outcome.state} {outcome.words}")
-        except (MachineError, ValueError) as error:
-            failed.append(f"  {name}: {error}")
+    outcomes = {name: outcome_of(answer) for name, answer in fleet.ask(scripts).items()}
+    failed = [f"  {name}: {o.why}" for name, o in outcomes.items() if o.state != wanted]
     if failed:
         head = f"{done.partition(':')[0]} on {len(scripts) - len(failed)} machines, but not on"
         raise Stop("\n".join([head, *failed]), Status.NOT_WHOLE)

@@ -1,7 +1,8 @@
-"""How a machine ended, by what its script reports of a change; and all machines together. Pure."""
+"""How each machine of a rollout ended, by what its script reports. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from tasks.common.errors import Status
 from tasks.common.values import Address
@@ -9,28 +10,40 @@ from tasks.iproute.route import Route
 from tasks.planning.model import MachinePlan
 from tasks.ssh.errors import MachineError
 
-from .outcome import Outcome, read_outcome
+from .outcome import Outcome, ScriptState, outcome_of
 from .readback import first_address
 from .steps import Steps
 
-NO_STEPS = Steps((), ())
-UNSETTLED = ("unknown", "unconfirmed", "in doubt", "files not changed", "not as before")
+
+class MachineState(Enum):
+    """How one machine ended; the value is what users read."""
+
+    DONE = "done"  # the change is kept
+    HELD = "held"  # armed, and waits for `fab confirm`
+    AS_BEFORE = "as before"  # changed, and reverted
+    UNTOUCHED = "untouched"  # never changed
+    UNCONFIRMED = "unconfirmed"  # changed, and reverts itself at the deadline, or has reverted
+    IN_DOUBT = "in doubt"  # told to keep the change; its answer did not come: kept or unconfirmed
+    FILES_NOT_CHANGED = "files not changed"  # kept, but a reboot brings back something else
+    UNKNOWN = "unknown"  # no answer: reverts itself at the deadline, unless it was confirmed before
+    NOT_AS_BEFORE = "not as before"  # told to revert, and its routes are not as before
+
+
+UNSETTLED = (
+    MachineState.UNKNOWN,
+    MachineState.UNCONFIRMED,
+    MachineState.IN_DOUBT,
+    MachineState.FILES_NOT_CHANGED,
+    MachineState.NOT_AS_BEFORE,
+)
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How one machine ended, and why.
-
-    done: kept. held: armed, and waiting for `fab confirm`. as before: changed, and taken back.
-    untouched: never changed. unconfirmed: changed, and taking itself back. in doubt: told to keep
-    it, and the answer did not come: kept, or taking itself back. files not changed: kept,
-    but a reboot would bring back something else. unknown: it cannot be asked; armed or not, it
-    is as before once the timeout has passed, or the plan is kept. not as before: it was asked to
-    go back, and is neither.
-    """
+class MachineResult:
+    """How one machine ended, and why."""
 
     name: str
-    state: str
+    state: MachineState
     why: str = ""
 
 
@@ -38,23 +51,23 @@ class Ending:
 class Rollout:
     """How all machines ended, in the order they were reached."""
 
-    endings: tuple[Ending, ...]
-    whole: bool  # the plan was carried out, all of it
+    results: tuple[MachineResult, ...]
+    whole: bool  # all of the plan was carried out
     interrupted: bool = False
-    until: str = ""  # HH:MM:SS by which what is not confirmed has taken itself back
+    until: str = ""  # HH:MM:SS by which every change that is not confirmed has reverted itself
 
     @property
     def touched(self) -> bool:
         """Whether any table was changed, even if it is as before now."""
-        return any(ending.state != "untouched" for ending in self.endings)
+        return any(result.state != MachineState.UNTOUCHED for result in self.results)
 
-    def named(self, state: str) -> list[str]:
+    def named(self, state: MachineState) -> list[str]:
         """The machines that ended in one state."""
-        return [ending.name for ending in self.endings if ending.state == state]
+        return [result.name for result in self.results if result.state == state]
 
     @property
     def status(self) -> Status:
-        """The exit status that says so."""
+        """The exit status of the task."""
         if self.whole:
             return Status.DONE
         if any(map(self.named, UNSETTLED)):
@@ -64,78 +77,71 @@ class Rollout:
         return Status.UNDONE if self.touched else Status.ERROR
 
 
-def explained(endings: Iterable[Ending], why: str) -> tuple[Ending, ...]:
-    """Endings of which at least one says why they are what they are."""
-    found = tuple(endings)
-    if not found or any(e.why for e in found):
+def with_reason(results: Iterable[MachineResult], why: str) -> tuple[MachineResult, ...]:
+    """The results; the last one gets the reason if none has any."""
+    found = tuple(results)
+    if not found or any(r.why for r in found):
         return found
     return (*found[:-1], replace(found[-1], why=why))
 
 
-def state_of(answer: str | MachineError) -> str:
-    """The state that an answer names; empty where there is none."""
-    if isinstance(answer, MachineError):
-        return ""
-    try:
-        return read_outcome(answer, NO_STEPS).state
-    except ValueError:
-        return ""
+def machine_result(machine: MachinePlan, steps: Steps, answer: str | MachineError) -> MachineResult:
+    """How a machine ended that was told to change; any state but DONE reverts the whole run."""
+    outcome = outcome_of(answer, steps)
+    match outcome.state:
+        case ScriptState.DONE:
+            wrong = _not_as_planned(machine, outcome)
+            state = MachineState.UNKNOWN if wrong else MachineState.DONE
+            return MachineResult(machine.name, state, wrong)
+        case ScriptState.UNDONE:
+            return MachineResult(machine.name, MachineState.AS_BEFORE, outcome.failure)
+        case ScriptState.LOCKED | ScriptState.PENDING | ScriptState.CHANGED | ScriptState.UNARMED:
+            return MachineResult(machine.name, MachineState.UNTOUCHED, outcome.why)
+    return MachineResult(machine.name, MachineState.UNKNOWN, outcome.failure)
 
 
-def not_kept(ending: Ending, answer: str | MachineError) -> Ending:
-    """A confirmation that was refused, or of which nobody knows whether it came in time.
-
-    Or one that was kept, without its files.
-    """
-    if isinstance(answer, str) and state_of(answer) == "unpersisted":
-        return Ending(ending.name, "files not changed", read_outcome(answer, NO_STEPS).words)
-    if state_of(answer) == "fired":
-        return Ending(ending.name, "unconfirmed", "not confirmed: its undo was carried out before")
-    if state_of(answer):
-        return Ending(ending.name, "unconfirmed", "not confirmed: another run is at work there")
-    why = str(answer) if isinstance(answer, MachineError) else "the answer breaks off"
-    return Ending(ending.name, "in doubt", f"confirmed or not: {why}")
+def unready_result(machine: MachinePlan, steps: Steps, answer: str | MachineError) -> MachineResult:
+    """Why a machine could not be armed; it was not told to change, so its table is as it was."""
+    return replace(machine_result(machine, steps, answer), state=MachineState.UNTOUCHED)
 
 
-def not_ready(machine: MachinePlan, lines: Steps, answer: str | MachineError) -> Ending:
-    """Why a machine could not be made ready; it was not told to go, so its table is as it was."""
-    return replace(ending_of(machine, lines, answer), state="untouched")
+def kept_result(result: MachineResult, answer: str | MachineError) -> MachineResult:
+    """How a machine ended that was told to keep its change."""
+    outcome = outcome_of(answer)
+    match outcome.state:
+        case ScriptState.KEPT:
+            return result
+        case ScriptState.UNPERSISTED:
+            return MachineResult(result.name, MachineState.FILES_NOT_CHANGED, outcome.words)
+        case ScriptState.NO_ANSWER:
+            why = f"confirmed or not: {outcome.words}"
+            return MachineResult(result.name, MachineState.IN_DOUBT, why)
+    why = f"not confirmed: {outcome.state.text}"
+    return MachineResult(result.name, MachineState.UNCONFIRMED, why)
 
 
-def ending_of(machine: MachinePlan, lines: Steps, answer: str | MachineError) -> Ending:
-    """What a machine's report means; what is not as planned has to go back."""
-    if isinstance(answer, MachineError):
-        return Ending(machine.name, "unknown", str(answer))
-    try:
-        outcome = read_outcome(answer, lines)
-    except ValueError as error:
-        return Ending(machine.name, "unknown", str(error))
-    failed = f"{outcome.line}: " if outcome.line else ""
-    untouched = {
-        "locked": f"another run is at work there: {outcome.words}",
-        "pending": f"a change waits for confirmation there: {outcome.words}",
-        "changed": "its routes have changed since the plan",
-        "unarmed": f"no undo could be armed: {outcome.words}",
-    }
-    if outcome.state in untouched:
-        return Ending(machine.name, "untouched", untouched[outcome.state])
-    if outcome.state == "undone":
-        return Ending(machine.name, "as before", f"{failed}{outcome.words}")
-    if outcome.state == "done":
-        wrong = _not_as_planned(machine, outcome)
-        return Ending(machine.name, "unknown" if wrong else "done", wrong)
-    return Ending(machine.name, "unknown", f"{failed}{outcome.words}")
+def reverted_result(result: MachineResult, answer: str | MachineError) -> MachineResult:
+    """How a machine ended that was told to revert its change."""
+    outcome = outcome_of(answer)
+    match outcome.state:
+        case ScriptState.DONE:
+            return replace(result, state=MachineState.AS_BEFORE)
+        case ScriptState.BROKEN | ScriptState.KEPT:
+            state, why = MachineState.NOT_AS_BEFORE, outcome.state.text
+        case _:
+            state, why = MachineState.UNKNOWN, f"going back: {outcome.why}"
+    return replace(result, state=state, why="; ".join(filter(None, (result.why, why))))
 
 
 def _not_as_planned(machine: MachinePlan, outcome: Outcome) -> str:
-    """What the table, read back, does not have or still has, or where packets go instead."""
+    """What differs from the plan, in the table that was read back or in where packets go."""
     puts = [change.put for change in machine.changes if change.put is not None]
     there = {(r.key, r.hops, r.protocol) for r in outcome.routes}
     texts = {_in_main(r) for r in outcome.routes}
     missing: list[Route] = [r for r in puts if (r.key, r.hops, r.protocol) not in there]
     missing += [r for d in machine.restores for r in d.routes if _in_main(r) not in texts]
-    left = [r for change in machine.changes for r in change.take if _in_main(r) in texts]
-    words = [f"{r} is not there" for r in missing] + [f"{r} is still there" for r in left]
+    remaining = [r for change in machine.changes for r in change.take if _in_main(r) in texts]
+    words = [f"{r} is not there" for r in missing] + [f"{r} is still there" for r in remaining]
     ways: dict[Address, object] = dict(outcome.ways)
     for put in puts:
         if ways.get(first_address(put.prefix), put) != put.next_hop:
@@ -144,22 +150,5 @@ def _not_as_planned(machine: MachinePlan, outcome: Outcome) -> str:
 
 
 def _in_main(route: Route) -> str:
-    """A route's line, which names its table only where several are shown."""
+    """The text of a route without its table, which `ip` names only if it shows several."""
     return route.text.replace(" table main", "")
-
-
-def gone_back(ending: Ending, answer: str | MachineError | None) -> Ending:
-    """How a machine ended that was sent back, or one that was not."""
-    if answer is None:
-        return ending
-    if state_of(answer) == "done":
-        return replace(ending, state="as before")
-    state = "unknown"
-    why = f"going back: {answer}" if isinstance(answer, MachineError) else "going back failed"
-    if state_of(answer) in ("broken", "kept"):
-        state = "not as before"
-        why = {
-            "broken": "its undo does not lead back: has another hand changed its routes?",
-            "kept": "somebody has confirmed it meanwhile: `fab rollback --last` takes it back",
-        }[state_of(answer)]
-    return replace(ending, state=state, why="; ".join(filter(None, (ending.why, why))))

@@ -19,7 +19,17 @@ from tasks.undo.records import RUNS, last_lines
 from tasks.undo.run import Run
 
 from .carry_out import carry_out
-from .result import Ending, Rollout, ending_of, explained, gone_back, not_kept, not_ready, state_of
+from .outcome import ScriptState, outcome_of
+from .result import (
+    MachineResult,
+    MachineState,
+    Rollout,
+    kept_result,
+    machine_result,
+    reverted_result,
+    unready_result,
+    with_reason,
+)
 from .steps import steps
 
 Check = Callable[[], str]  # why everything has to go back; empty if all is well
@@ -36,12 +46,12 @@ class _Rollout:
         self._pushed = monotonic()  # no deadline was set before
         self._armed = monotonic()  # none was set after
         self._talks: dict[str, Talk] = {}  # with the machines that are armed
-        self.endings: list[Ending] = []
+        self.results: list[MachineResult] = []
 
     @property
     def complete(self) -> bool:
         """Whether every machine is changed and armed."""
-        return [e.state for e in self.endings] == ["done"] * len(self._todo)
+        return [r.state for r in self.results] == [MachineState.DONE] * len(self._todo)
 
     def arm(self) -> None:
         """Have every machine arm its undo, and wait; where one cannot, none is changed."""
@@ -62,7 +72,7 @@ class _Rollout:
             )
         for name, talk in self._fleet.talks(scripts, recovery.READY, "arming").items():
             if isinstance(talk, (str, MachineError)):
-                self.endings.append(not_ready(*self._todo[name], talk))
+                self.results.append(unready_result(*self._todo[name], talk))
             else:
                 self._talks[name] = talk
         self._armed = monotonic()
@@ -72,13 +82,13 @@ class _Rollout:
         names = [self._fleet.name_of(connection) for connection in self._fleet.group(self._talks)]
         with progress("changing", len(names)) as step:
             for at in range(0, len(names), at_once):
-                if any(e.state != "done" for e in self.endings) or not self._in_time():
+                if any(r.state != MachineState.DONE for r in self.results) or not self._in_time():
                     return
                 if interrupts.seen:
                     return
                 wave = {name: self._talks[name] for name in names[at : at + at_once]}
                 for name, answer in self._fleet.tell(wave, "go", recovery.READY).items():
-                    self.endings.append(ending_of(*self._todo[name], answer))
+                    self.results.append(machine_result(*self._todo[name], answer))
                     step()
 
     def _in_time(self) -> bool:
@@ -86,9 +96,10 @@ class _Rollout:
         if monotonic() - self._pushed <= self._run.timeout / 3:
             return True
         lost = self._push()
-        changed = {ending.name for ending in self.endings}
+        changed = {result.name for result in self.results}
         why = "its time was up before its turn came: give more, with --confirm-timeout"
-        self.endings += [Ending(n, "untouched", why) for n in lost if n not in changed]
+        untouched = MachineState.UNTOUCHED
+        self.results += [MachineResult(n, untouched, why) for n in lost if n not in changed]
         return not lost
 
     def push(self) -> str:
@@ -101,7 +112,11 @@ class _Rollout:
         self._pushed = monotonic()
         answers = self._fleet.tell(self._talks, "push", recovery.READY)
         self._armed = monotonic()
-        return [name for name, answer in answers.items() if state_of(answer) != "armed"]
+        return [
+            name
+            for name, answer in answers.items()
+            if outcome_of(answer).state != ScriptState.ARMED
+        ]
 
     def checked(self, check: Check) -> str:
         """What a check says; it may take longer than the timeout, so deadlines are set anew."""
@@ -122,10 +137,7 @@ class _Rollout:
     def keep(self) -> None:
         """Confirm every change; what cannot be confirmed takes itself back."""
         answers = self._fleet.tell(self._talks, "keep", recovery.READY)
-        self.endings = [
-            e if state_of(answers[e.name]) == "kept" else not_kept(e, answers[e.name])
-            for e in self.endings
-        ]
+        self.results = [kept_result(r, answers[r.name]) for r in self.results]
         self.leave()
 
     def leave(self) -> None:
@@ -137,12 +149,14 @@ class _Rollout:
         """Take back what was done, everywhere; what cannot be reached does it by itself."""
         self.leave()
         scripts = {
-            e.name: recovery.revert_run(self._run, " ".join(why.split()))  # a line of its history
-            for e in self.endings
-            if e.state in ("done", "unknown")
+            r.name: recovery.revert_run(self._run, " ".join(why.split()))  # a line of its history
+            for r in self.results
+            if r.state in (MachineState.DONE, MachineState.UNKNOWN)
         }
         answers = self._fleet.ask(scripts)
-        self.endings = [gone_back(e, answers.get(e.name)) for e in self.endings]
+        self.results = [
+            reverted_result(r, answers[r.name]) if r.name in answers else r for r in self.results
+        ]
 
     @property
     def until(self) -> str:
@@ -186,15 +200,15 @@ def roll_out(
         if not under_way.complete or why or interrupts.seen:
             why = why or ("interrupted" if interrupts.seen else "another machine failed")
             under_way.back(why)
-            endings = explained(under_way.endings, why)
-            return Rollout(endings, False, interrupts.seen, under_way.until)
+            results = with_reason(under_way.results, why)
+            return Rollout(results, False, interrupts.seen, under_way.until)
         if hold:
             under_way.leave()
-            held = tuple(replace(e, state="held") for e in under_way.endings)
+            held = tuple(replace(r, state=MachineState.HELD) for r in under_way.results)
             return Rollout(held, True, interrupts.seen, under_way.held)
         under_way.keep()
-        endings = tuple(under_way.endings)
-        return Rollout(endings, under_way.complete, interrupts.seen, under_way.until)
+        results = tuple(under_way.results)
+        return Rollout(results, under_way.complete, interrupts.seen, under_way.until)
 
 
 def _changes(machine: MachinePlan) -> list[str] | None:

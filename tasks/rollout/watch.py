@@ -160,7 +160,7 @@ class _Watch:
         run = new_run(self._fleet.cluster.pod_networks, TIMEOUT)
         name = made.name
         ended = roll_out(self._fleet, Plan((made,), {}), facts, run)
-        why = ended.endings[0].why if ended.endings else "a signal came first"
+        why = ended.results[0].why if ended.results else "a signal came first"
         what = "put back" if ended.whole else f"not put back: {why}"
         lines = [f"{what}: {lost}" for lost in few([str(c.put) for c in made.changes])]
         if ended.whole:

@@ -1,4 +1,4 @@
-"""What there is before a task begins: bytecode, which a run leaves, and Fabric's own reading."""
+"""What happens before a task begins: bytecode is kept, and bad ssh files end in a plain line."""
 
 import os
 import shutil
@@ -32,7 +32,8 @@ def test_bytecode_is_kept_in_a_project_of_ones_own(
     shutil.copytree(
         PROJECT / "tasks", tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__")
     )
-    os.chown(tmp_path / "tasks/__init__.py", owner, -1)
+    for path in [tmp_path / "tasks", *(tmp_path / "tasks").rglob("*")]:
+        os.chown(path, owner, -1)
     subprocess.run(
         [FAB, "--list"],
         cwd=tmp_path,

@@ -58,8 +58,7 @@ from tasks.reports.status import history_report, status_report
 from tasks.reports.verify_formats import verify_json, verify_junit
 from tasks.reports.verify_table import verify_report
 from tasks.rollout.history import Histories, histories
-from tasks.rollout.outcome import Outcome, read_outcome
-from tasks.rollout.result import NO_STEPS
+from tasks.rollout.outcome import NO_STEPS, Outcome, read_outcome
 from tasks.rollout.steps import steps
 from tasks.rollout.transaction import roll_out
 from tasks.rollout.watch import Losses, lasting, repair

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.planning.model import Change, MachinePlan
-from tasks.rollout.outcome import ENDS, Outcome, read_outcome
-from tasks.rollout.result import ending_of
+from tasks.rollout.outcome import Outcome, ScriptState, read_outcome
+from tasks.rollout.result import MachineState, machine_result
 from tasks.rollout.steps import Steps
 from tasks.undo.records import Displaced
 from tests.builders import route
@@ -52,12 +52,12 @@ def test_what_was_displaced_while_its_link_was_down_is_there_once_it_is_up(passi
     record = route(f"unicast 10.200.1.0/24 via 10.240.0.9 dev e0 proto static{passing}")
     machine = MachinePlan("worker-0", (), restores=(Displaced("file", (record,)),))
     said = "== done\n== route\nunicast 10.200.1.0/24 via 10.240.0.9 dev e0 proto static\n== get\n"
-    assert ending_of(machine, Steps((), ()), said).state == "done"
+    assert machine_result(machine, Steps((), ()), said).state == MachineState.DONE
     taken = replace(machine, restores=(), changes=(Change(None, (record,)),))
-    assert "is still there" in ending_of(taken, Steps((), ()), said).why
+    assert "is still there" in machine_result(taken, Steps((), ()), said).why
 
 
-SECTIONS = st.sampled_from([*ENDS, "get", "route"])
+SECTIONS = st.sampled_from([*(state.value for state in ScriptState), "get", "route"])
 WORDS = st.sampled_from("unicast via inet6 dev e0 10.1.0.0/24 fd00::1 nexthop metric".split())
 LINES = st.lists(st.lists(WORDS | st.text(max_size=8), max_size=6).map(" ".join), max_size=4)
 

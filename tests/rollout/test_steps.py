@@ -14,7 +14,7 @@ from tasks.facts.gather import question
 from tasks.persistence.backends import File, Files
 from tasks.planning.model import Change, MachinePlan
 from tasks.rollout.carry_out import _undo, carry_out
-from tasks.rollout.outcome import read_outcome
+from tasks.rollout.outcome import ScriptState, read_outcome
 from tasks.rollout.steps import Steps, steps
 from tasks.undo import recovery
 from tasks.undo.records import Displaced
@@ -117,7 +117,7 @@ def test_what_failed_is_named_with_the_kernels_words() -> None:
     made = steps(MachinePlan("worker-0", (Change(OURS), Change(route(wanted(2))))), "run")
     said = "== undone\nRTNETLINK answers: File exists\nCommand failed -:2\n"
     outcome = read_outcome(said, made)
-    assert outcome.state == "undone"
+    assert outcome.state == ScriptState.UNDONE
     assert outcome.line == f"ip {made.do[1]}"
     assert outcome.words == "RTNETLINK answers: File exists"
 

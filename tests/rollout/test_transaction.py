@@ -13,6 +13,7 @@ from tasks.common.values import Network
 from tasks.facts.model import Facts
 from tasks.planning.model import Change, MachinePlan, Plan
 from tasks.rollout import transaction
+from tasks.rollout.result import MachineState
 from tasks.ssh.errors import MachineError
 from tasks.undo.run import Run, new_run
 from tests.builders import POD_NETWORKS, facts, route, wanted
@@ -96,7 +97,7 @@ def test_one_after_the_other_until_one_fails(monkeypatch: pytest.MonkeyPatch) ->
     machines = Machines()
     run = under_way(machines, monkeypatch)
     run.forward(Interrupts(), 1)
-    assert [e.state for e in run.endings] == ["done", "unknown"]
+    assert [r.state for r in run.results] == [MachineState.DONE, MachineState.UNKNOWN]
     assert [told for told in machines.told if "go" in told] == ["worker-0 go", "worker-1 go"]
 
 
@@ -112,7 +113,7 @@ def test_none_is_changed_unless_all_are_armed(monkeypatch: pytest.MonkeyPatch) -
     run = under_way(machines, monkeypatch)
     run.forward(Interrupts(), 1)
     assert machines.told == []
-    assert [(e.name, e.state) for e in run.endings] == [("worker-2", "untouched")]
+    assert [(r.name, r.state) for r in run.results] == [("worker-2", MachineState.UNTOUCHED)]
 
 
 def test_a_machine_whose_time_was_up_before_its_turn_is_not_told_to_go(
@@ -123,7 +124,7 @@ def test_a_machine_whose_time_was_up_before_its_turn_is_not_told_to_go(
     machines.now += 30
     run.forward(Interrupts(), 1)
     assert [told for told in machines.told if "go" in told] == []
-    assert [(e.name, e.state) for e in run.endings] == [("worker-2", "untouched")]
+    assert [(r.name, r.state) for r in run.results] == [("worker-2", MachineState.UNTOUCHED)]
 
 
 def test_the_time_that_is_told_is_that_of_the_last_deadline(

@@ -13,7 +13,7 @@ from tasks.facts.pod_cidrs import Claim
 from tasks.planning.model import Allowed, MachinePlan
 from tasks.planning.reconcile import plan_routes
 from tasks.rollout import watch as watching
-from tasks.rollout.result import Ending, Rollout
+from tasks.rollout.result import MachineResult, MachineState, Rollout
 from tasks.rollout.watch import Losses, lasting, repair
 from tasks.undo.records import Pending
 from tests.builders import DEV, cluster, facts, node, pods, route, wanted
@@ -90,7 +90,9 @@ def test_what_cannot_be_put_back_is_said_once_and_tried_again(
     monkeypatch.setattr(
         watching,
         "roll_out",
-        lambda *_: Rollout((Ending("worker-0", "untouched", "no disk"),), ends.pop(0)),
+        lambda *_: Rollout(
+            (MachineResult("worker-0", MachineState.UNTOUCHED, "no disk"),), ends.pop(0)
+        ),
     )
     watch = watching._Watch(NoFleet(), lambda _name, what: said.append(what))  # type: ignore[arg-type]
     for _ in range(3):
