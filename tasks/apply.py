@@ -19,7 +19,7 @@ def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:
     if persist == "none":
         yield "these routes do not survive a reboot; --persist auto makes them stay"
         return
-    by_hand = sum(not route.owned for machine in plan.machines for route in machine.right)
+    by_hand = sum(not route.owned for machine in plan.machines for route in machine.in_sync)
     if by_hand:
         yield f"not ours, and in no file of ours: {by_hand} of the routes; --adopt makes them ours"
     if always == "none":

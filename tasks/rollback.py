@@ -34,7 +34,7 @@ def rollback(
     from tasks.facts.complete import complete
     from tasks.facts.run_order import last_run
     from tasks.facts.survey import Survey, ask
-    from tasks.planning.rollback import of_the_last, plan_last, plan_rollback
+    from tasks.planning.rollback import describe_last_run, plan_last, plan_rollback
     from tasks.reports.plan import dry_run_report, plan_report
     from tasks.reports.rollout import rollout_report
     from tasks.reports.status import status_report
@@ -66,7 +66,7 @@ def rollback(
         report(c, plan_report(plan))
         raise Stop("refused: nothing was changed anywhere")
     if last and not plan.empty:
-        print(of_the_last(latest, skipped), file=sys.stderr)
+        print(describe_last_run(latest, skipped), file=sys.stderr)
     if dry_run:
         report(c, dry_run_report(plan))
         return
