@@ -296,7 +296,7 @@ def test_a_worker_missing_from_the_file_costs_nobody_a_route(lab: Lab) -> None:
     lab.cluster.path.write_text(text[: text.rindex("[[workers]]")])
     shown = lab.fab("apply-routes")
     assert "nothing to do" in ok(shown)
-    assert "left" in ok(lab.fab("plan"))
+    assert "stale: " in ok(lab.fab("plan"))
     assert lab.tables() == after
     refused = lab.fab("apply-routes", "--prune", "--yes")
     assert "still answers" in ok(refused, status=1)
