@@ -23,9 +23,9 @@ def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:
     if persist == "none":
         yield "these routes do not survive a reboot; --persist auto makes them stay"
         return
-    foreign = sum(not route.owned for machine in plan.machines for route in machine.right)
-    if foreign:
-        yield f"not ours, and in no file of ours: {foreign} of the routes; --adopt makes them ours"
+    by_hand = sum(not route.owned for machine in plan.machines for route in machine.in_sync)
+    if by_hand:
+        yield f"not ours, and in no file of ours: {by_hand} of the routes; --adopt makes them ours"
     if always == "none":
         yield 'set persist = "auto" in hosts.toml, [cluster]: else the next run removes the files'
 

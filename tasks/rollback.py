@@ -28,7 +28,7 @@ def rollback(
     from tasks.facts.complete import complete
     from tasks.facts.run_order import last_run
     from tasks.facts.survey import Survey, ask
-    from tasks.planning.rollback import of_the_last, plan_last, plan_rollback
+    from tasks.planning.rollback import describe_last_run, plan_last, plan_rollback
     from tasks.reports.status import status_report
     from tasks.rollout.pending import drop
 
@@ -49,7 +49,7 @@ def rollback(
         latest = last_run(chosen)
         plan = plan_last(machines.cluster, chosen, latest, skipped)
         if not (plan.empty or plan.blocked):
-            print(of_the_last(latest, skipped), file=sys.stderr)
+            print(describe_last_run(latest, skipped), file=sys.stderr)
     else:
         plan = plan_rollback(machines.cluster, chosen, skipped)
     cluster, mistakes = complete(machines.cluster, facts)

@@ -1,4 +1,4 @@
-"""Guards: what stands in the way of a wanted route, and what must never be done. Pure."""
+"""Conflicts of wanted routes with what a machine has, and the refusals that protect it. Pure."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -14,62 +14,69 @@ from tasks.undo.records import STATE
 
 
 @dataclass(frozen=True)
-class Obstacle:
-    """What stands in the way of a wanted route, and what the operator can do about it."""
+class Conflict:
+    """A route or policy rule that conflicts with a wanted route, and what to do about it."""
 
-    prefix: Network
+    prefix: Network  # of the wanted route
     what: str
     remedy: str
 
 
-def says(found: Route, wanted: Route) -> bool:
-    """Whether a route leads where the wanted one does; ours by the very device, too."""
+def same_next_hop(found: Route, wanted: Route) -> bool:
+    """Whether a route leads to the wanted next hop; one of ours must have its device too."""
     if found.owned and found.hops != wanted.hops:
         return False
     return found.type == "unicast" and found.next_hop == wanted.next_hop
 
 
 def is_ours(found: Route, via: Address, dev: str) -> bool:
-    """Whether a route at the wanted prefix is the one this tool puts there."""
-    there = found.hops == ((via, dev),)
-    return there and found.owned and found.type == "unicast" and found.tos == "0"
+    """Whether a route at the wanted prefix is exactly the one that this tool puts there."""
+    same_hop = found.hops == ((via, dev),)
+    return same_hop and found.owned and found.type == "unicast" and found.tos == "0"
 
 
-def route_in_the_way(wanted: Route, route: Route) -> Obstacle:
-    """A foreign route in the way of a wanted one."""
-    remedy = "--replace takes it away and keeps it for rollback"
+def route_conflict(wanted: Route, route: Route) -> Conflict:
+    """The conflict with a foreign route that would win, or that shares the wanted prefix."""
+    remedy = "--replace removes it, and rollback puts it back"
     if route.protocol == "kernel":
         dev = route.hops[0].dev if route.hops else "a device"
-        remedy = f"it belongs to an address of {dev}: take that address away, or rename the range"
-    return Obstacle(wanted.prefix, str(route), remedy)
+        remedy = f"it belongs to an address of {dev}: remove that address, or change the pod CIDR"
+    return Conflict(wanted.prefix, str(route), remedy)
 
 
-def twin_in_the_way(wanted: Route, route: Route) -> Obstacle:
-    """A foreign route that shares its key with another one, as `ip route append` makes them.
+def order_conflict(wanted: Route, route: Route) -> Conflict:
+    """The conflict with a foreign route whose key another foreign route has too.
 
-    `ip route restore` would put them back in another order, and the first one counts.
+    `ip route append` makes such routes. The kernel uses the first, and `ip route restore` would
+    put them back in another order.
     """
-    remedy = "several routes have its metric, and their order cannot be kept: leave one of them"
-    return Obstacle(wanted.prefix, str(route), remedy)
+    remedy = (
+        "another foreign route has the same prefix and metric, and rollback could not restore"
+        " their order: remove all of them but one"
+    )
+    return Conflict(wanted.prefix, str(route), remedy)
 
 
-def cannot_come_back(prefix: Network, route: Route) -> Obstacle:
-    """A foreign route that a rollback could not put back as it was."""
-    remedy = f"{route.unsaved}, so rollback could not put it back: take it away where it is set"
-    return Obstacle(prefix, str(route), remedy)
+def restore_conflict(prefix: Network, route: Route) -> Conflict:
+    """The conflict with a foreign route that rollback could not put back unchanged."""
+    remedy = f"rollback could not restore it, because {route.unsaved}: remove it where it is set"
+    return Conflict(prefix, str(route), remedy)
 
 
-def rule_in_the_way(wanted: Route, rule: Rule) -> Obstacle:
-    """A policy rule in the way of a wanted route."""
-    return Obstacle(
-        wanted.prefix, f"policy rule {rule.text}", "see `ip rule`: whoever set it must exempt this"
+def rule_conflict(wanted: Route, rule: Rule) -> Conflict:
+    """The conflict with a policy rule that diverts packets from the wanted route."""
+    return Conflict(
+        wanted.prefix,
+        f"policy rule {rule.text}",
+        "it diverts packets from the main table: add an exception for this prefix where the rule"
+        " is set (`ip rule` lists the rules)",
     )
 
 
-class Policy:
-    """The policy rules of one machine, held against the routes that are wanted there.
+class PolicyRules:
+    """The policy rules of one machine, to find those that divert packets from a wanted route.
 
-    `pods` is an index of the pod CIDRs that these routes lead to.
+    `pods` is an index of the pod CIDRs that wanted routes lead to.
     """
 
     def __init__(self, facts: Facts, cluster: Cluster, pods: Prefixes) -> None:
@@ -79,10 +86,10 @@ class Policy:
         for route in facts.routes if facts.rules else ():
             self._routes[route.table].append(route)
         self._tables: dict[str, tuple[Lookup, dict[Network, list[Route]]]] = {}
-        self._rules = {v: [r for r in facts.rules if self._meant(r, v)] for v in (4, 6)}
+        self._rules = {v: [r for r in facts.rules if self._concerns_pods(r, v)] for v in (4, 6)}
 
-    def _meant(self, rule: Rule, version: int) -> bool:
-        """Whether a rule is about what pods send: about any of it, or for an exemption all."""
+    def _concerns_pods(self, rule: Rule, version: int) -> bool:
+        """Whether a rule selects packets from pods: any of them; an exemption must select all."""
         if rule.family != version:
             return False
         pods = [n for n in self._cluster.pod_networks if n.version == version]
@@ -92,36 +99,39 @@ class Policy:
             return all(within(n, (rule.source,)) for n in pods)
         return any(_overlap(rule.source, n) for n in pods)
 
-    def over(self, wanted: Route) -> list[Rule]:
-        """The rules that would send packets from pods for a wanted route elsewhere."""
+    def diverting(self, wanted: Route) -> list[Rule]:
+        """The rules that send packets from pods elsewhere than the wanted route does."""
         prefix = wanted.prefix
-        away: dict[str, bool] = {"": True}  # by table; without one the lookup ends
-        over = []
+        diverts: dict[str, bool] = {"": True}  # by table; a rule without one ends the lookup
+        found = []
         for rule in self._rules[prefix.version]:
             if rule.exempts:
                 if rule.destination is None or within(prefix, (rule.destination,)):
                     break
             elif rule.destination is None or _overlap(rule.destination, prefix):
-                if rule.table not in away:
-                    away[rule.table] = self._leads_away(wanted, rule.table)
-                over += [rule] if away[rule.table] else []
-        return over
+                if rule.table not in diverts:
+                    diverts[rule.table] = self._diverts(wanted, rule.table)
+                found += [rule] if diverts[rule.table] else []
+        return found
 
-    def _leads_away(self, wanted: Route, table: str) -> bool:
-        """Whether another table has a way for some of a prefix; `throw` goes back to the rules."""
+    def _diverts(self, wanted: Route, table: str) -> bool:
+        """Whether a table routes a part of the wanted prefix elsewhere.
+
+        A `throw` route does not: the kernel goes on with the next rule.
+        """
         if table not in self._tables:
             lookup = Lookup(self._routes[table], table)
             self._tables[table] = lookup, lookup.inside(self._pods)
         lookup, inside = self._tables[table]
-        ways = [*lookup.over(wanted.place)[:1], *inside.get(wanted.prefix, [])]
-        return any(r.type != "throw" and not says(r, wanted) for r in ways)
+        routes = [*lookup.over(wanted.place)[:1], *inside.get(wanted.prefix, [])]
+        return any(r.type != "throw" and not same_next_hop(r, wanted) for r in routes)
 
 
 def _overlap(one: Network, other: Network) -> bool:
     return within(one, (other,)) or within(other, (one,))
 
 
-def refusal(
+def route_refusal(
     worker: Machine,
     prefix: Network,
     via: Address | None,
@@ -129,7 +139,7 @@ def refusal(
     lookup: Lookup,
     cluster: Cluster,
 ) -> str:
-    """Why there can be no route to a worker's pod CIDR."""
+    """Why a machine can have no route to a worker's pod CIDR via its internal IP."""
     if not within(prefix, cluster.pod_networks):
         networks = ", ".join(map(str, cluster.pod_networks))
         return f"{worker.name}'s pod CIDR {prefix} is outside pod_networks ({networks})"
@@ -138,64 +148,65 @@ def refusal(
     if any(a.ip == via for _, a in facts.addresses):
         return (
             f"{worker.name}'s internal IP {via} is an address of this machine itself: correct"
-            f" internal_ip, or take that address away here"
+            " internal_ip in hosts.toml, or remove the address from this machine"
         )
     route = lookup.route_to(via)
-    way = f"goes by {route}" if route else "has no route"
+    way = f"its route to it is {route}" if route else "it has no route to it"
     on_link = next((dev for dev, a in facts.addresses if via in a.network), "")
     if on_link:
         return (
-            f"{worker.name}'s internal IP {via} is on the network of {on_link} here, but {way}: is"
-            f" {on_link} up? `ip link` and `ip route` there, or `fab verify`, say more"
+            f"{worker.name}'s internal IP {via} is in the network of {on_link} on this machine,"
+            f" but {way}: check with `ip link` and `ip route` there that {on_link} is up, or run"
+            " `fab verify`"
         )
     return (
-        f"{worker.name}'s internal IP {via} is not on a link of this machine ({way});"
-        " a network that routes (Hetzner Cloud, GCP) wants a route in the provider's network"
-        " or by its gateway instead"
+        f"{worker.name}'s internal IP {via} is not on a link of this machine ({way}): in a routed"
+        " network (Hetzner Cloud, GCP) set the route in the provider's network or via its gateway"
     )
 
 
-def shadows(puts: Collection[Network], facts: Facts, cluster: Cluster) -> list[str]:
-    """Why routes to these prefixes would cut this machine off."""
+def lockout_refusals(puts: Collection[Network], facts: Facts, cluster: Cluster) -> list[str]:
+    """Why routes to these prefixes would cut the machine off, one line for each reason."""
     index = Prefixes(puts)
     gateways = [(via, "its default gateway") for via in facts.gateways]
     nodes = [(ip, f"{m.name}'s internal IP") for m in cluster.machines for ip in m.internal_ips]
     internal = {ip for ip, _ in nodes}
     devices = {a.network: dev for dev, a in facts.addresses if a.ip in internal}
     networks = Prefixes(devices)
-    client = [(facts.client, "your own ssh")] if facts.client else []
+    client = [(facts.client, "the address that you are logged in from")] if facts.client else []
     return [
-        f"a route to {prefix} would take away {what}, {address}"
+        f"a route to {prefix} would divert packets to {what}, {address}"
         for address, what in [*client, *gateways, *nodes]
         if (prefix := index.over(address)) is not None
     ] + [
-        f"a route to {prefix} would take away a part of its internal network {network} on"
+        f"a route to {prefix} would divert a part of its internal network {network} from"
         f" {devices[network]}"
         for prefix in puts
         for network in networks.around(prefix)
     ]
 
 
-def no_manager(dev: str) -> str:
-    """Why the routes by a device cannot be made to stay."""
+def persist_refusal(dev: str) -> str:
+    """Why the routes via a device cannot be made to survive a reboot."""
     return (
-        f"nothing is known there that would bring the routes by {dev} back after a reboot: neither"
-        " systemd, NetworkManager nor ifupdown; --persist none does without"
+        f"no network manager (systemd, NetworkManager, ifupdown) is known there that would bring"
+        f" the routes via {dev} back after a reboot; --persist none goes without"
     )
 
 
-def waiting(facts: Facts) -> list[str]:
-    """Why a machine must be left alone until a change on it is confirmed or gone."""
+def pending_refusals(facts: Facts) -> list[str]:
+    """Why a machine must not be changed while a change on it is not confirmed or undone yet."""
     pending = facts.pending
     if pending is None:
         return []
     if pending.failed:
         return [
-            f"a change of {pending.who} from {pending.since} is being taken back, or could not be:"
-            " if another hand has changed its routes since, put those right there, then"
-            f" `fab rollback --last`; to leave them as they are, remove {STATE}/undoing there"
+            f"a change by {pending.who} at {pending.since} is being undone, or its undo failed:"
+            " if something else has changed the machine's routes since, correct them there, then"
+            f" run `fab rollback --last`; to keep the routes as they are, remove {STATE}/undoing"
+            " there"
         ]
     return [
-        f"a change of {pending.who} from {pending.since} waits for confirmation until"
+        f"a change by {pending.who} at {pending.since} waits for confirmation until"
         f" {pending.until}: `fab confirm` keeps it, `fab rollback --last` drops it"
     ]

@@ -1,4 +1,4 @@
-"""A worker about to leave: the plan that takes away the routes to it and on it. Pure."""
+"""The plan to drain a worker: delete the routes to it on the others, and those on it. Pure."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,10 @@ from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 from tasks.persistence.backends import files_to
 
-from .conflicts import waiting
-from .drift import vanished
+from .conflicts import pending_refusals
+from .drift import missing_routes
 from .model import Change, MachinePlan, Plan
-from .reconcile import besides, staying
+from .reconcile import boot_routes, out_of_scope
 
 
 def plan_drain(
@@ -22,7 +22,8 @@ def plan_drain(
 ) -> Plan:
     """Plan to delete our routes to a worker's pod CIDRs on the others, and all of ours on it.
 
-    Where it answers us, or a ping of one of the others, that is refused, unless with `force`.
+    The plan has a refusal if the worker still answers ssh, or the pings of another machine. With
+    `force` it has none.
     """
     leaving = cluster.machine(name)
     plans = []
@@ -30,33 +31,33 @@ def plan_drain(
         if machine.name not in facts:
             continue
         found = facts[machine.name]
-        gone = [
+        doomed = [
             r
             for r in found.owned
             if within(r.prefix, cluster.pod_networks)
             and (machine.name == name or r.prefix in leaving.pod_cidrs)
         ]
-        changes = tuple(Change(None, (r,)) for r in gone)
-        refusals = waiting(found)
+        changes = tuple(Change(None, (r,)) for r in doomed)
+        refusals = pending_refusals(found)
         if name not in facts:
-            answers = sorted(str(ip) for ip in {r.next_hop for r in gone} & found.answering)
-        else:  # said once, of the worker itself
+            answers = sorted(str(ip) for ip in {r.next_hop for r in doomed} & found.answering)
+        else:  # it answers ssh: say so once, at the worker itself
             answers = [leaving.public_ip] if machine.name == name else []
         if answers and not force:
             refusals.append(
                 f"{name} still answers at {', '.join(answers)}: move its pods away first"
-                " (kubectl drain), then say --force"
+                " (kubectl drain), then repeat this with --force"
             )
-        others = set() if machine.name == name else besides(found, leaving.pod_cidrs)
-        there = staying(found, changes, cluster, others) if found.files else []
+        others = set() if machine.name == name else out_of_scope(found, leaving.pod_cidrs)
+        at_boot = boot_routes(found, changes, cluster, others) if found.files else []
         plans.append(
             MachinePlan(
                 machine.name,
                 changes,
                 refusals=tuple(refusals),
-                files=files_to(there, found.managers, found.files),
-                noted=tuple(r for r in vanished(found) if r.prefix in others),
-                forget=any(r.prefix not in others for r in found.kept),
+                files=files_to(at_boot, found.managers, found.files),
+                still_missing=tuple(r for r in missing_routes(found) if r.prefix in others),
+                record_outdated=any(r.prefix not in others for r in found.kept),
             )
         )
     return Plan(tuple(plans), skipped or {})

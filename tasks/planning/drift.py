@@ -1,58 +1,65 @@
-"""Drift: how a machine's routes differ from those it was left with. Pure."""
+"""Drift: how a machine differs from what the last confirmed run left on it. Pure."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from enum import Enum
 
 from tasks.common.text import listed
 from tasks.common.values import Network
 from tasks.facts.model import Facts
-from tasks.iproute.route import Route
+from tasks.iproute.route import Place, Route
 from tasks.iproute.table import Lookup
 from tasks.persistence.backends import ways_in
 
-Kind = Literal["lost", "changed by another hand", "not in the file", "only in the file"]
+
+class DriftKind(Enum):
+    """The kinds of drift: `json` is the word for programs, `text` the one for people."""
+
+    MISSING = "lost", "missing"  # recorded as confirmed, and no longer in the kernel
+    CHANGED = "changed by another hand", "changed by someone else"  # another route has its prefix
+    NOT_IN_FILE = "not in the file", "not in the file"  # a reboot would lose it
+    ONLY_IN_FILE = "only in the file", "only in the file"  # a reboot would add it
+
+    def __init__(self, json: str, text: str) -> None:
+        self.json = json
+        self.text = text
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One route that is not as it was left.
+    """One route that differs from what the last confirmed run left."""
 
-    lost: put here and confirmed, and gone. changed by another hand: another route has its prefix.
-    not in the file, only in the file: what the kernel has now, and what a reboot would bring.
-    """
-
-    kind: Kind
+    kind: DriftKind
     prefix: Network
     what: str
 
 
-def drift(facts: Facts, wanted: Collection[Network], stay: bool) -> tuple[Drift, ...]:
-    """What is not as it was left: of the wanted prefixes in the kernel, of all in the files.
+def drift(facts: Facts, wanted: Collection[Place], stay: bool) -> tuple[Drift, ...]:
+    """The drift of a machine: of wanted prefixes in the kernel, and of all prefixes in its files.
 
-    `stay` says that routes are meant to outlive a reboot, even where there is no file. None while a
-    change waits for confirmation: then it is not known yet what is to be.
+    `stay`: routes must survive a reboot, so that a file that does not exist is drift too. Empty
+    while a change waits for confirmation: until then nobody knows what the machine should have.
     """
     return () if facts.pending else (*_in_the_kernel(facts, wanted), *_in_the_files(facts, stay))
 
 
-def vanished(facts: Facts) -> list[Route]:
-    """The routes of ours that the last confirmed run left, and that are not there any more."""
-    here = {id(r) for r in facts.owned}  # the same line is read as the same object
-    missed = [r for r in facts.kept if id(r) not in here]
-    there = {(r.key, r.hops) for r in facts.owned} if missed else set()
-    return [r for r in missed if (r.key, r.hops) not in there]
+def missing_routes(facts: Facts) -> list[Route]:
+    """The routes that the last confirmed run recorded as ours and the kernel no longer has."""
+    if facts.kept == facts.owned:
+        return []  # the usual case, and fast: equal lines are parsed into the same object
+    there = {(r.key, r.hops) for r in facts.owned}
+    return [r for r in facts.kept if (r.key, r.hops) not in there]
 
 
-def _in_the_kernel(facts: Facts, wanted: Collection[Network]) -> Iterator[Drift]:
-    gone = [route for route in vanished(facts) if route.prefix in wanted]
-    lookup = Lookup(facts.routes if gone else ())
-    now = {place: listed(map(str, lookup.at(place))) for place in {r.place for r in gone}}
-    for route in gone:
+def _in_the_kernel(facts: Facts, wanted: Collection[Place]) -> Iterator[Drift]:
+    missing = [route for route in missing_routes(facts) if route.place in wanted]
+    lookup = Lookup(facts.routes if missing else ())
+    now = {place: listed(map(str, lookup.at(place))) for place in {r.place for r in missing}}
+    for route in missing:
         if others := now[route.place]:
-            yield Drift("changed by another hand", route.prefix, f"{route} is now {others}")
+            yield Drift(DriftKind.CHANGED, route.prefix, f"{route} is now {others}")
         else:
-            yield Drift("lost", route.prefix, f"{route} was put here and is gone")
+            yield Drift(DriftKind.MISSING, route.prefix, f"{route} was put here and is gone")
 
 
 def _in_the_files(facts: Facts, stay: bool) -> Iterator[Drift]:
@@ -60,9 +67,11 @@ def _in_the_files(facts: Facts, stay: bool) -> Iterator[Drift]:
         return
     held = ways_in(facts.files)
     there = {(r.prefix, r.next_hop): r for r in facts.owned}
-    known = {(r.prefix, r.next_hop) for r in facts.kept}
+    recorded = {(r.prefix, r.next_hop) for r in facts.kept}
     for way, route in there.items():
         if way not in held:
-            yield Drift("not in the file", route.prefix, f"{route} would not survive a reboot")
-    for prefix, via in sorted(held - set(there) - known, key=str):
-        yield Drift("only in the file", prefix, f"{prefix} via {via} would come with a reboot")
+            what = f"{route} would not survive a reboot"
+            yield Drift(DriftKind.NOT_IN_FILE, route.prefix, what)
+    for prefix, via in sorted(held - set(there) - recorded, key=str):
+        what = f"{prefix} via {via} would come with a reboot"
+        yield Drift(DriftKind.ONLY_IN_FILE, prefix, what)

@@ -1,109 +1,118 @@
-"""A plan, as values: what is to be done on each machine, and what stands in its way."""
+"""A plan as values: the changes on each machine, and what speaks against them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from tasks.common.values import Network
 from tasks.iproute.route import Route
 from tasks.persistence.backends import NO_FILES, Files
 from tasks.undo.records import Displaced
 
-from .conflicts import Obstacle
+from .conflicts import Conflict
 from .drift import Drift
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """What the operator said may be done in this run."""
+    """What the operator allows this run to do."""
 
-    adopt: bool = False  # make routes ours that are right but foreign
-    replace: bool = False  # take away foreign routes that are in the way
-    prune: bool = False  # delete ours to workers that are not in hosts.toml
-    force: bool = False  # prune even where the next hop still answers
+    adopt: bool = False  # make foreign routes ours if they have the wanted next hop
+    replace: bool = False  # delete foreign routes that conflict, and record them for rollback
+    prune: bool = False  # delete our routes to workers that are not in hosts.toml
+    force: bool = False  # prune even if the next hop still answers
+
+
+class Verb(StrEnum):
+    """What a change does; the value is for people and for JSON."""
+
+    ADD = "add"
+    REPLACE = "replace"
+    DELETE = "delete"
 
 
 @dataclass(frozen=True)
 class Change:
-    """One prefix: the route put there, and the routes taken away for it."""
+    """One change: the route that is put in place, and the routes that are deleted for it."""
 
     put: Route | None
     take: tuple[Route, ...] = ()
 
     @property
-    def verb(self) -> str:
-        """Whether it is an add, a replace or a delete."""
+    def verb(self) -> Verb:
+        """Whether this change adds, replaces or deletes."""
         if self.put is None:
-            return "delete"
-        return "replace" if self.take else "add"
+            return Verb.DELETE
+        return Verb.REPLACE if self.take else Verb.ADD
 
     @property
     def prefix(self) -> Network:
-        """The prefix it is about."""
+        """The prefix of the new route, or of the first deleted one."""
         return (self.put or self.take[0]).prefix
 
 
 @dataclass(frozen=True)
 class MachinePlan:
-    """What is to be done on one machine."""
+    """The plan for one machine."""
 
     name: str
     changes: tuple[Change, ...] = ()
-    restores: tuple[Displaced, ...] = ()  # rollback: foreign routes that come back
-    forgets: tuple[Displaced, ...] = ()  # rollback: records that are of no more use
-    right: tuple[Route, ...] = ()  # as wanted, ours or foreign
-    obstacles: tuple[Obstacle, ...] = ()
-    left: tuple[Route, ...] = ()  # ours, to workers that are not in hosts.toml
-    outside: tuple[Route, ...] = ()  # ours, outside pod_networks: for rollback only
-    refusals: tuple[str, ...] = ()  # why this must not be done
-    way_back: bool = False  # itself a rollback
-    repair: bool = False  # puts back what was lost: no run of which anything is to be remembered
-    files: Files = NO_FILES  # those that bring routes back at boot
-    noted: tuple[Route, ...] = ()  # ours, lost, and not what this is about: to be lost afterwards
-    forget: bool = False  # the machine's note of its routes names some that are meant no longer
-    drift: tuple[Drift, ...] = ()  # what is not as the last confirmed run left it
+    restores: tuple[Displaced, ...] = ()  # rollback: displaced routes that are put back
+    forgets: tuple[Displaced, ...] = ()  # rollback: records of displaced routes to delete
+    in_sync: tuple[Route, ...] = ()  # the routes that are as wanted, ours or foreign
+    conflicts: tuple[Conflict, ...] = ()
+    stale: tuple[Route, ...] = ()  # ours, to workers that are not in hosts.toml
+    outside: tuple[Route, ...] = ()  # ours, outside pod_networks: only rollback deletes them
+    refusals: tuple[str, ...] = ()  # reasons why this plan must not be applied
+    is_rollback: bool = False
+    repair: bool = False  # puts back missing routes; not recorded for `rollback --last`
+    files: Files = NO_FILES  # the changes of the files that bring routes back at boot
+    still_missing: tuple[Route, ...] = ()  # ours, out of scope: they stay recorded as missing
+    record_outdated: bool = False  # the machine's record lists routes that are no longer wanted
+    drift: tuple[Drift, ...] = ()  # differences from what the last confirmed run left
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        records = self.forgets or self.forget
+        records = self.forgets or self.record_outdated
         return not (self.changes or self.restores or records) and self.files.empty
 
-    def count(self, verb: str) -> int:
-        """How many changes of one kind there are."""
-        return sum(change.verb == verb for change in self.changes)
+    def count(self, verb: Verb) -> int:
+        """The number of changes with this verb."""
+        return sum(change.verb is verb for change in self.changes)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done on the machines of a cluster, in their order."""
+    """The plans for the machines of a cluster, in the order of hosts.toml."""
 
     machines: tuple[MachinePlan, ...]
-    skipped: Mapping[str, str]  # machines that could not be asked, and why
+    skipped: Mapping[str, str]  # machines that could not be reached, and why
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do anywhere."""
+        """Whether there is nothing to do on any machine."""
         return all(machine.empty for machine in self.machines)
 
     @property
     def blocked(self) -> bool:
-        """Whether something stands in the way or must not be done."""
-        return any(machine.obstacles or machine.refusals for machine in self.machines)
+        """Whether a conflict or a refusal on any machine forbids to apply the plan."""
+        return any(machine.conflicts or machine.refusals for machine in self.machines)
 
     @property
     def refused(self) -> bool:
-        """Whether it must not be done, whatever the operator says."""
+        """Whether a machine has a refusal; --replace does not lift one."""
         return any(machine.refusals for machine in self.machines)
 
     @property
     def only_adds(self) -> bool:
-        """Whether it takes nothing away."""
+        """Whether the plan deletes and replaces nothing."""
         return not any(machine.files.forget for machine in self.machines) and all(
-            change.verb == "add" for machine in self.machines for change in machine.changes
+            change.verb is Verb.ADD for machine in self.machines for change in machine.changes
         )
 
-    def count(self, verb: str) -> int:
-        """How many changes of one kind there are."""
+    def count(self, verb: Verb) -> int:
+        """The number of changes with this verb on all machines."""
         return sum(machine.count(verb) for machine in self.machines)
 
 

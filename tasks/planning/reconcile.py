@@ -1,4 +1,4 @@
-"""The plan, from the routes each machine has to those it should have. Pure; no network here."""
+"""The plan that takes each machine from the routes it has to those it should have. Pure."""
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from tasks.iproute.table import Lookup, Prefixes
 from tasks.persistence.backends import files_to, unmanaged, ways_in
 
 from .conflicts import (
-    Obstacle,
-    Policy,
+    Conflict,
+    PolicyRules,
     is_ours,
-    no_manager,
-    refusal,
-    rule_in_the_way,
-    shadows,
-    waiting,
+    lockout_refusals,
+    pending_refusals,
+    persist_refusal,
+    route_refusal,
+    rule_conflict,
 )
-from .drift import drift, vanished
+from .drift import drift, missing_routes
 from .model import Allowed, Change, MachinePlan, Plan
-from .prefix import settle, settle_own
+from .prefix import plan_own_prefix, plan_prefix
 
 
 def plan_routes(
@@ -34,10 +34,11 @@ def plan_routes(
     only: str = "",
     skipped: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Plan a route to every other worker's pod CIDR on every machine there are facts of.
+    """Plan a route to every other worker's pod CIDR on each machine that `facts` has.
 
-    `cluster` is complete: each worker that could be asked has its pod CIDRs and internal IPs.
-    With `only`, nothing but the routes to that worker, and those on it.
+    `cluster` must be complete: each worker that was reached has its pod CIDRs and internal IPs.
+    `only`: the name of one worker; then the plan has only the routes to it, and those on it.
+    `skipped`: by machine, why it could not be reached.
     """
     skipped = skipped or {}
     everyone = _Everyone(
@@ -62,7 +63,7 @@ class Target(NamedTuple):
     place: Place
     via: Address | None
     number: Number | None  # of the next hop
-    inside: bool  # pod_networks
+    in_networks: bool  # whether the prefix is inside pod_networks
 
 
 def _target(worker: Machine, prefix: Network, cluster: Cluster) -> Target:
@@ -79,27 +80,27 @@ def _target(worker: Machine, prefix: Network, cluster: Cluster) -> Target:
 
 @dataclass(frozen=True)
 class _Everyone:
-    """What is the same for all machines."""
+    """What the plans of all machines share."""
 
     cluster: Cluster
     targets: tuple[Target, ...]  # of all workers
-    only: str  # empty: all workers
+    only: str  # plan only the routes to and on this worker; empty: all workers
     skipped: Mapping[str, str]
 
     @cached_property
     def index(self) -> Prefixes:
-        """All pod CIDRs."""
+        """An index of all pod CIDRs."""
         return Prefixes(target.prefix for target in self.targets)
 
     @cached_property
     def absent(self) -> set[Network]:
-        """The pod CIDRs of machines that cannot be asked."""
+        """The pod CIDRs of machines that could not be reached."""
         return {t.prefix for t in self.targets if t.worker.name in self.skipped}
 
 
 @dataclass(frozen=True)
 class _Scope:
-    """What one machine is planned within."""
+    """The scope of one machine's plan: the prefixes that it is about."""
 
     everyone: _Everyone
     machine: Machine
@@ -111,12 +112,12 @@ class _Scope:
 
     @property
     def only(self) -> str:
-        """The one worker whose routes are meant; empty: all. On itself that is all of them."""
+        """The worker that the plan is limited to; empty: no limit, as on that worker itself."""
         return "" if self.everyone.only == self.machine.name else self.everyone.only
 
     @cached_property
     def targets(self) -> list[Target]:
-        """The other workers' pod CIDRs, as far as they are meant and can be asked for."""
+        """The pod CIDRs of the other workers that are in scope and were reached."""
         own, only, skipped = self.machine.name, self.only, self.everyone.skipped
         return [
             t
@@ -127,13 +128,13 @@ class _Scope:
         ]
 
     @cached_property
-    def prefixes(self) -> frozenset[Network]:
-        """The prefixes of the targets."""
-        return frozenset(target.prefix for target in self.targets)
+    def places(self) -> frozenset[Place]:
+        """The places of the targets: hashed faster than their prefixes."""
+        return frozenset(target.place for target in self.targets)
 
     @cached_property
     def hidden(self) -> set[Network]:
-        """Pod CIDRs that are not touched here: of machines that cannot be asked, or not meant."""
+        """The pod CIDRs out of scope: of workers that were not reached, or excluded by `only`."""
         if not self.only:
             return self.everyone.absent
         others = {t.prefix for t in self.everyone.targets if t.worker.name != self.only}
@@ -141,112 +142,107 @@ class _Scope:
 
 
 def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
-    machine, targets = scope.machine, scope.targets
+    cluster, hidden = scope.cluster, scope.hidden
     lookup = Lookup(facts.routes)
     inside = lookup.inside(scope.everyone.index)
     itself = {number_of(a.ip) for _, a in facts.addresses}
-    policy = Policy(facts, scope.cluster, scope.everyone.index)
+    policy_rules = PolicyRules(facts, cluster, scope.everyone.index)
 
     changes: list[Change] = []
-    right: list[Route] = []
-    obstacles: list[Obstacle] = []
-    refusals = waiting(facts)
-    for worker, prefix, place, via, number, within_ours in targets:
+    in_sync: list[Route] = []
+    conflicts: list[Conflict] = []
+    refusals = pending_refusals(facts)
+    for worker, prefix, place, via, number, in_networks in scope.targets:
         there = lookup.at(place)
         dev = lookup.link_to(number) if number is not None and number not in itself else None
-        if via is None or dev is None or not within_ours:
-            refusals.append(refusal(worker, prefix, via, facts, lookup, scope.cluster))
+        if via is None or dev is None or not in_networks:
+            refusals.append(route_refusal(worker, prefix, via, facts, lookup, cluster))
             continue
         if not inside and not facts.rules and len(there) == 1 and is_ours(there[0], via, dev):
-            right += there  # the usual case, by the shortest way
+            in_sync += there  # a shortcut for the usual case
             continue
         there = [*there, *inside.get(prefix, [])]
         wanted = own_route(prefix, via, dev)
-        change, kept, blocks = settle(wanted, there, allowed)
-        blocks += [rule_in_the_way(wanted, r) for r in policy.over(wanted)]
-        right += kept
-        obstacles += blocks
-        if change is not None and not blocks:
+        change, kept, found = plan_prefix(wanted, there, allowed)
+        found += [rule_conflict(wanted, rule) for rule in policy_rules.diverting(wanted)]
+        in_sync += kept
+        conflicts += found
+        if change is not None and not found:
             changes.append(change)
     puts = [change.prefix for change in changes if change.put is not None]
     if puts:
-        refusals += shadows(puts, facts, scope.cluster)
-    for prefix in machine.pod_cidrs:
-        if scope.only or not within(prefix, scope.cluster.pod_networks):
+        refusals += lockout_refusals(puts, facts, cluster)
+    for prefix in scope.machine.pod_cidrs:
+        if scope.only or not within(prefix, cluster.pod_networks):
             continue
         there = [*lookup.at(place_of(prefix)), *inside.get(prefix, [])]
-        own, blocks = settle_own(prefix, there, allowed)
-        changes += own
-        obstacles += blocks
+        deletions, found = plan_own_prefix(prefix, there, allowed)
+        changes += deletions
+        conflicts += found
 
-    strays = _strays(facts.owned, scope, right, changes)
-    networks, hidden = scope.cluster.pod_networks, scope.hidden
-    outside = [r for r in strays if not within(r.prefix, networks)]
+    no_target = _without_target(facts.owned, scope, changes)
+    outside = [r for r in no_target if not within(r.prefix, cluster.pod_networks)]
     stale = [
         r
-        for r in ([] if scope.only else strays)
-        if within(r.prefix, networks) and r.prefix not in hidden
+        for r in ([] if scope.only else no_target)
+        if within(r.prefix, cluster.pod_networks) and r.prefix not in hidden
     ]
     if allowed.prune:
         refusals += _prune_refusals(stale, scope, facts, allowed)
         changes += [Change(None, (r,)) for r in stale]
-    stay = []
-    if scope.cluster.persist != "none":
-        stay = staying(facts, changes, scope.cluster, hidden)
-    refusals += [no_manager(dev) for dev in unmanaged(stay, facts.managers)]
-    gone = vanished(facts)
-    wanted_at = scope.prefixes if gone else frozenset()
+    at_boot = []
+    if cluster.persist != "none":
+        at_boot = boot_routes(facts, changes, cluster, hidden)
+    refusals += [persist_refusal(dev) for dev in unmanaged(at_boot, facts.managers)]
     return MachinePlan(
-        name=machine.name,
+        name=scope.machine.name,
         changes=tuple(changes),
-        right=tuple(right),
-        obstacles=tuple(obstacles),
-        left=() if allowed.prune else tuple(stale),
+        in_sync=tuple(in_sync),
+        conflicts=tuple(conflicts),
+        stale=() if allowed.prune else tuple(stale),
         outside=tuple(outside),
         refusals=tuple(refusals),
-        files=files_to(stay, facts.managers, facts.files),
-        noted=tuple(r for r in gone if r.prefix in hidden),
-        drift=drift(facts, wanted_at, scope.cluster.persist == "auto"),
+        files=files_to(at_boot, facts.managers, facts.files),
+        still_missing=tuple(r for r in missing_routes(facts) if r.prefix in hidden),
+        drift=drift(facts, scope.places, cluster.persist == "auto"),
     )
 
 
-def besides(facts: Facts, about: Container[Network]) -> set[Network]:
-    """The prefixes of ours on a machine, there or lost, that a run is not about."""
+def out_of_scope(facts: Facts, about: Container[Network]) -> set[Network]:
+    """The prefixes of our routes, in a machine's files or recorded, that are not in `about`."""
     prefixes = {prefix for prefix, _ in ways_in(facts.files)} | {r.prefix for r in facts.kept}
     return {prefix for prefix in prefixes if prefix not in about}
 
 
-def staying(
+def boot_routes(
     facts: Facts, changes: Iterable[Change], cluster: Cluster, hidden: Container[Network]
 ) -> list[Route]:
-    """The routes for a machine's files: those of ours that there will be, in pod_networks.
+    """The routes for a machine's boot files: ours inside pod_networks, after the changes.
 
-    To prefixes that are hidden from this plan also those that stand in the files now: a route
-    that happens to be lost today is to come back all the same.
+    For `hidden` prefixes, which are out of scope, the files keep the routes that they have, even
+    if the kernel lost them.
     """
     lookup = Lookup(facts.routes)
-    asleep = [
+    in_files = [
         own_route(prefix, via, dev)
         for prefix, via in ways_in(facts.files)
         if prefix in hidden and (dev := lookup.link_to(number_of(via))) is not None
     ]
     taken = {r.key for change in changes for r in change.take}
-    there = {r.key: r for r in (*asleep, *facts.owned) if r.key not in taken}
+    there = {r.key: r for r in (*in_files, *facts.owned) if r.key not in taken}
     there.update((c.put.key, c.put) for c in changes if c.put is not None)
     return [r for r in there.values() if within(r.prefix, cluster.pod_networks)]
 
 
-def _strays(
-    owned: Iterable[Route], scope: _Scope, right: list[Route], changes: list[Change]
-) -> list[Route]:
-    """The routes of ours that are no target's, nor taken away for one."""
-    kept = {id(route) for route in right}
-    rest = [r for r in owned if id(r) not in kept and r.prefix not in scope.prefixes]
+def _without_target(owned: Iterable[Route], scope: _Scope, changes: list[Change]) -> list[Route]:
+    """Our routes whose prefix is no target's, unless a change deletes them already."""
+    rest = [r for r in owned if r.place not in scope.places]
     taken = {route for change in changes for route in change.take} if rest else set()
     return [r for r in rest if r not in taken]
 
 
 def _prune_refusals(stale: list[Route], scope: _Scope, facts: Facts, allowed: Allowed) -> list[str]:
+    """Why the stale routes must not be deleted, one line for each reason."""
     unknown = [
         w.name
         for w in scope.cluster.workers
@@ -254,14 +250,14 @@ def _prune_refusals(stale: list[Route], scope: _Scope, facts: Facts, allowed: Al
     ]
     if stale and unknown:
         return [
-            f"cannot prune: {', '.join(unknown)} cannot be asked for its pod CIDR;"
-            " write pod_cidr in hosts.toml"
+            f"cannot prune: the pod CIDR of {', '.join(unknown)} is not known, because it could not"
+            " be reached: write its pod_cidr into hosts.toml"
         ]
     if allowed.force:
         return []
     return [
-        f"cannot prune {r.prefix}: its next hop {r.next_hop} still answers, so that worker is up."
-        " Does it belong to the cluster? Then write it into hosts.toml; if not, --prune --force"
+        f"cannot prune {r.prefix}: its next hop {r.next_hop} still answers, so a worker is up:"
+        " if it belongs to the cluster, add it to hosts.toml; else use --prune --force"
         for r in stale
         if r.next_hop in facts.answering
     ]

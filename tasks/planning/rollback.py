@@ -1,4 +1,4 @@
-"""The way back, planned: to before the first apply, or to before the last run. Pure."""
+"""The plan of a rollback: to before the first apply, or to before the last run. Pure."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -11,16 +11,16 @@ from tasks.persistence.backends import files_to
 from tasks.undo.records import Displaced
 from tasks.undo.run import when
 
-from .conflicts import waiting
-from .drift import vanished
+from .conflicts import pending_refusals
+from .drift import missing_routes
 from .model import Change, MachinePlan, Plan
-from .reconcile import besides, staying
+from .reconcile import boot_routes, out_of_scope
 
 
 def plan_rollback(
     cluster: Cluster, facts: Mapping[str, Facts], skipped: Mapping[str, str] | None = None
 ) -> Plan:
-    """Plan the way back to before this tool first touched each machine."""
+    """Plan to delete all our routes, and to put back the routes that they first displaced."""
     plans = []
     for machine in cluster.machines:
         if machine.name not in facts:
@@ -28,20 +28,20 @@ def plan_rollback(
         found = facts[machine.name]
         order = {line[0]: place for place, line in enumerate(found.runs)}
         first: dict[str, Displaced] = {}
-        for kept in sorted(found.displaced, key=lambda d: (order.get(d.run, -1), d.file)):
-            first.setdefault(kept.file.partition("_")[2], kept)
+        for displaced in sorted(found.displaced, key=lambda d: (order.get(d.run, -1), d.file)):
+            first.setdefault(displaced.file.partition("_")[2], displaced)
         here = set(found.routes)
-        restores = tuple(_gone(k, here) for k in first.values() if not here.issuperset(k.routes))
+        restores = tuple(_gone(d, here) for d in first.values() if not here.issuperset(d.routes))
         plans.append(
             MachinePlan(
                 name=machine.name,
                 changes=tuple(Change(None, (r,)) for r in found.owned),
                 restores=restores,
                 forgets=found.displaced,
-                refusals=tuple(waiting(found)),
-                way_back=True,
+                refusals=tuple(pending_refusals(found)),
+                is_rollback=True,
                 files=files_to((), found.managers, found.files),
-                forget=bool(found.kept),
+                record_outdated=bool(found.kept),
             )
         )
     return Plan(tuple(plans), skipped or {})
@@ -53,17 +53,16 @@ def plan_last(
     latest: str,
     skipped: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Plan the way back to before the latest run, wherever it changed something and was kept.
+    """Plan to revert the run `latest` on each machine that it changed and that recorded it.
 
-    Files that bring routes back hold those that there are afterwards.
+    The files that bring routes back at boot then hold the routes that there are afterwards.
     """
-    kept = {name: found.last for name, found in facts.items() if found.last is not None}
     plans = []
     for machine in cluster.machines:
-        last = kept.get(machine.name)
-        if last is None or last.run != latest:
+        found = facts.get(machine.name)
+        last = found.last if found else None
+        if found is None or last is None or last.run != latest:
             continue
-        found = facts[machine.name]
         displaced = tuple(d for d in found.displaced if d.run == latest)
         here = set(found.routes)
         keys = {r.key for r in found.routes}
@@ -76,32 +75,32 @@ def plan_last(
         ]
         changes += [Change(route) for route in back.values() if route.key not in keys]
         about = {r.prefix for r in (*last.puts, *last.takes)}
-        others = besides(found, about)
+        others = out_of_scope(found, about)
         plans.append(
             MachinePlan(
                 machine.name,
                 tuple(changes),
                 restores=tuple(_gone(d, here) for d in displaced),
                 forgets=displaced,
-                way_back=True,
+                is_rollback=True,
                 files=files_to(
-                    staying(found, changes, cluster, others) if found.files else (),
+                    boot_routes(found, changes, cluster, others) if found.files else (),
                     found.managers,
                     found.files,
                 ),
-                noted=tuple(r for r in vanished(found) if r.prefix in others),
-                forget=any(r.prefix in about for r in found.kept),
+                still_missing=tuple(r for r in missing_routes(found) if r.prefix in others),
+                record_outdated=any(r.prefix in about for r in found.kept),
             )
         )
     return Plan(tuple(plans), skipped or {})
 
 
-def of_the_last(latest: str, skipped: Collection[str]) -> str:
-    """Which run it is that is taken back, in a line."""
-    doubt = f"; a later one on {listed(skipped)} would not be known" if skipped else ""
-    return f"the last run that changed something, of {when(latest)}, is taken back{doubt}"
+def describe_last_run(latest: str, skipped: Collection[str]) -> str:
+    """One line that tells the operator which run the rollback reverts."""
+    doubt = f"; a later run on {listed(skipped)} would not be known" if skipped else ""
+    return f"reverting the last run that changed something, of {when(latest)}{doubt}"
 
 
-def _gone(kept: Displaced, here: set[Route]) -> Displaced:
-    """A record with those of its routes that are not there: what an undo may take away again."""
-    return replace(kept, routes=tuple(r for r in kept.routes if r not in here))
+def _gone(displaced: Displaced, here: set[Route]) -> Displaced:
+    """A record with only those of its routes that are not there: an undo may delete these again."""
+    return replace(displaced, routes=tuple(r for r in displaced.routes if r not in here))

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from tasks.common.text import MANY, counted, listed, table, wrapped
-from tasks.planning.model import Plan
+from tasks.planning.model import Plan, Verb
 from tasks.rollout.result import MachineState, Rollout
 
-from .plan import VERBS, file_counts, restored
+from .plan import file_counts, restored
 
 DONE = ("added", "replaced", "deleted")
 
@@ -19,7 +19,7 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
     plans = {m.name: m for m in plan.machines}
     many = len(rollout.results) > MANY
     rows = [
-        [r.name, *(plans[r.name].count(verb) for verb in VERBS), r.state.value]
+        [r.name, *(plans[r.name].count(verb) for verb in Verb), r.state.value]
         for r in rollout.results
         if not (many and r.state == MachineState.DONE)
     ]
@@ -27,7 +27,7 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
     quiet = [f"{one} to {other}" for one, other in sorted(silent)]
     why = f"; `fab verify` says why {counted(len(quiet), 'pair')} of workers fail" if quiet else ""
     parts = [
-        table(["machine", *VERBS, "now"], rows) if rows else "",
+        table(["machine", *Verb, "now"], rows) if rows else "",
         whys,
         *(wrapped([f"pods are silent all the same: {listed(quiet)}"]) if quiet else ()),
         f"{_last_line(plan, rollout)}{why}",
@@ -47,11 +47,11 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
     skipped = f"; skipped {', '.join(plan.skipped)}" if plan.skipped else ""
     if plan.empty:
         no_run = ": no machine remembers a run"  # for `rollback --last`
-        right = sum(len(m.right) for m in plan.machines)
-        routes = f": {counted(right, 'route')} right" if right else ""
+        in_sync = sum(len(m.in_sync) for m in plan.machines)
+        routes = f": {counted(in_sync, 'route')} in sync" if in_sync else ""
         where = f" on {counted(len(plan.machines), 'machine')}" if plan.machines else no_run
         return f"nothing to do{where}{routes}{skipped}"
-    past = [(plan.count(verb), done) for verb, done in zip(VERBS, DONE, strict=True)]
+    past = [(plan.count(verb), done) for verb, done in zip(Verb, DONE, strict=True)]
     past.append((restored(plan), "restored"))
     files = [f"{counted(number, 'file')} {done}" for number, _, done in file_counts(plan)]
     did = ", ".join([*(f"{number} {done}" for number, done in past if number), *files])

@@ -61,7 +61,7 @@ def steps(plan: MachinePlan, run: str) -> Steps:
         tuple(keeps.values()),
         plan.restores,
         plan.files,
-        plan.noted,
+        plan.still_missing,
         prefixes=tuple(dict.fromkeys(r.prefix for r in routes)),
         puts=tuple(c.prefix for c in plan.changes if c.put is not None),
     )

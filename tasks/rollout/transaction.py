@@ -10,7 +10,7 @@ from tasks.common.progress import progress
 from tasks.common.signals import Interrupts
 from tasks.facts.model import Facts
 from tasks.facts.run_order import earlier, last_runs
-from tasks.planning.model import MachinePlan, Plan
+from tasks.planning.model import MachinePlan, Plan, Verb
 from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import Talk
@@ -215,7 +215,7 @@ def _changes(machine: MachinePlan) -> list[str] | None:
     """What `rollback --last` will need to know; nothing of what is itself a way back."""
     if machine.repair:
         return None
-    if machine.way_back:
+    if machine.is_rollback:
         return []
     puts = [c.put for c in machine.changes if c.put is not None]
     return last_lines(puts, [r for c in machine.changes for r in c.take if r.owned])
@@ -223,7 +223,7 @@ def _changes(machine: MachinePlan) -> list[str] | None:
 
 def _what(machine: MachinePlan) -> str:
     """A machine's changes in a few words, for its history."""
-    counts = [(machine.count(verb), verb) for verb in ("add", "replace", "delete")]
+    counts = [(machine.count(verb), str(verb)) for verb in Verb]
     counts.append((len(machine.restores), "restore"))
     counts.append((len(machine.files.write) + len(machine.files.remove), "file"))
     return ", ".join(f"{number} {verb}" for number, verb in counts if number) or "records only"

@@ -20,7 +20,8 @@ from tasks.facts.gather import question
 from tasks.facts.model import Facts
 from tasks.facts.parse import read
 from tasks.persistence.backends import Files
-from tasks.planning.model import Allowed, MachinePlan, Plan
+from tasks.planning.drift import DriftKind
+from tasks.planning.model import Allowed, MachinePlan, Plan, Verb
 from tasks.planning.reconcile import plan_routes
 from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
@@ -61,11 +62,11 @@ def repair(plan: MachinePlan, facts: Facts, losses: Losses) -> MachinePlan:
 
     `losses` has seen what the plan says is lost.
     """
-    lost = {d.prefix for d in plan.drift if d.kind == "lost"}
+    lost = {d.prefix for d in plan.drift if d.kind is DriftKind.MISSING}
     changes = tuple(
         c
         for c in plan.changes
-        if c.verb == "add" and c.prefix in lost and not losses.hopeless(c.prefix)
+        if c.verb is Verb.ADD and c.prefix in lost and not losses.hopeless(c.prefix)
     )
     files = Files(stay=bool(facts.files))
     return MachinePlan(plan.name, () if plan.refusals else changes, repair=True, files=files)
@@ -76,9 +77,13 @@ def lasting(plan: MachinePlan, made: MachinePlan, losses: Losses) -> list[str]:
     putting = {c.prefix for c in made.changes}
     kinds: dict[str, list[str]] = {}
     for d in plan.drift:
-        if d.prefix not in putting or d.kind != "lost":
-            again = "lost again, " if d.kind == "lost" and losses.hopeless(d.prefix) else ""
-            kinds.setdefault(f"{again}left alone: {d.kind}", []).append(d.what)
+        if d.prefix not in putting or d.kind is not DriftKind.MISSING:
+            again = (
+                "missing again, "
+                if d.kind is DriftKind.MISSING and losses.hopeless(d.prefix)
+                else ""
+            )
+            kinds.setdefault(f"{again}left alone: {d.kind.text}", []).append(d.what)
     told = [f"{kind}: {what}" for kind, whats in kinds.items() for what in few(whats)]
     return [*told, *(plan.refusals if plan.drift else ())]
 
@@ -147,7 +152,7 @@ class _Watch:
         asked = {name: found}
         (plan,) = plan_routes(cluster, asked, Allowed(), skipped=unknown).machines
         losses = self._losses[name]
-        losses.seen({d.prefix for d in plan.drift if d.kind == "lost"})
+        losses.seen({d.prefix for d in plan.drift if d.kind is DriftKind.MISSING})
         made = repair(plan, found, losses)
         stays = frozenset(lasting(plan, made, losses))
         if made.changes:

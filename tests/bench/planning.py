@@ -131,7 +131,7 @@ def measure(workers: int) -> Cost:
     plan = planned(found, said)
     seconds = time.process_time() - started
     assert plan.empty
-    assert sum(len(m.right) for m in plan.machines) == workers * (workers - 1)
+    assert sum(len(m.in_sync) for m in plan.machines) == workers * (workers - 1)
     return Cost(workers, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tasks.planning.model import Verb
 from tests.bench import planning
 
 WORKERS = (10, 100)
@@ -26,14 +27,14 @@ def test_all_is_right(benchmark: Any, workers: int) -> None:
     said = dict(planning.answers(workers, shown(workers)))
     plan = benchmark(planning.planned, planning.cluster(workers), said)
     assert plan.empty
-    assert [len(machine.right) for machine in plan.machines] == [workers - 1] * workers
+    assert [len(machine.in_sync) for machine in plan.machines] == [workers - 1] * workers
 
 
 @pytest.mark.parametrize("workers", WORKERS)
 def test_all_is_to_be_added(benchmark: Any, workers: int) -> None:
     said = dict(planning.answers(workers, []))
     plan = benchmark(planning.planned, planning.cluster(workers), said)
-    assert [machine.count("add") for machine in plan.machines] == [workers - 1] * workers
+    assert [machine.count(Verb.ADD) for machine in plan.machines] == [workers - 1] * workers
     assert not plan.blocked
 
 
@@ -42,4 +43,4 @@ def test_all_leads_elsewhere(benchmark: Any, workers: int) -> None:
     lines = [line.replace("via 172.16.0.", "via 172.16.9.") for line in shown(workers)]
     said = dict(planning.answers(workers, lines))
     plan = benchmark(planning.planned, planning.cluster(workers), said)
-    assert [machine.count("replace") for machine in plan.machines] == [workers - 1] * workers
+    assert [machine.count(Verb.REPLACE) for machine in plan.machines] == [workers - 1] * workers

@@ -110,7 +110,7 @@ def test_dry_run_prints_lines_that_do_the_same(lab: Lab, make_lab: MakeLab) -> N
 def test_routes_typed_from_the_page_are_right_and_left_alone(lab: Lab) -> None:
     type_the_page(lab)
     typed = lab.tables()
-    assert "6 routes right" in ok(lab.fab("apply-routes"))
+    assert "6 routes in sync" in ok(lab.fab("apply-routes"))
     ok(lab.fab("rollback"))
     assert lab.tables() == typed
 
@@ -150,7 +150,7 @@ def test_what_is_foreign_and_in_the_way(lab: Lab, command: str) -> None:
     on(lab, "worker-0", command)
     before = lab.tables()
     refused = lab.fab("apply-routes", "--yes")
-    assert "in the way" in ok(refused, status=1)
+    assert "conflict at" in ok(refused, status=1)
     assert "worker-0" in refused.stdout
     assert lab.tables() == before
 
@@ -174,7 +174,7 @@ def test_two_routes_of_one_key_are_never_taken(lab: Lab) -> None:
     )
     before = on(lab, "worker-0", "ip route")
     refused = lab.fab("apply-routes", "--replace", "--yes")
-    assert "their order cannot be kept" in ok(refused, status=1)
+    assert "could not restore their order" in ok(refused, status=1)
     assert on(lab, "worker-0", "ip route") == before
 
 
@@ -245,7 +245,7 @@ def test_what_is_foreign_and_in_the_way_in_ipv6(make_lab: MakeLab, command: str)
     lab = make_lab(dual_stack())
     on(lab, "worker-0", command)
     before = lab.tables()
-    assert "in the way" in ok(lab.fab("apply-routes", "--yes"), status=1)
+    assert "conflict at" in ok(lab.fab("apply-routes", "--yes"), status=1)
     assert lab.tables() == before
     ok(lab.fab("apply-routes", "--replace", "--yes"))
     assert not [line for line in lab.tables()["worker-0"] if "fd00:240::9" in line]
@@ -296,7 +296,7 @@ def test_a_worker_missing_from_the_file_costs_nobody_a_route(lab: Lab) -> None:
     lab.cluster.path.write_text(text[: text.rindex("[[workers]]")])
     shown = lab.fab("apply-routes")
     assert "nothing to do" in ok(shown)
-    assert "left" in ok(lab.fab("plan"))
+    assert "stale: " in ok(lab.fab("plan"))
     assert lab.tables() == after
     refused = lab.fab("apply-routes", "--prune", "--yes")
     assert "still answers" in ok(refused, status=1)

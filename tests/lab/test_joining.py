@@ -57,7 +57,7 @@ def test_a_worker_joins_is_replaced_and_leaves(make_lab: MakeLab) -> None:
     assert "now take worker-2 out of" in done_draining.stderr
     assert [ours(lab, name) for name in ("worker-0", "worker-2")] == [[], []]
     write(lab, replace(everyone, machines=everyone.machines[:2]))
-    lost = "worker-0: lost: 10.200.1.0/24 via 10.240.0.7 dev enp6s0 was put here and is gone"
+    lost = "worker-0: missing: 10.200.1.0/24 via 10.240.0.7 dev enp6s0 was put here and is gone"
     assert lost in ok(lab.fab("plan"))
 
 

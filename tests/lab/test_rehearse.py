@@ -140,7 +140,7 @@ def test_the_keeper_of_a_lab_is_used(directory: Path) -> None:
     try:
         ok(fab(directory, "lab.up"))
         assert "6 added" in ok(fab(directory, "rehearse", "apply-routes"))
-        assert "6 routes right" in ok(fab(directory, "rehearse", "apply-routes"))
+        assert "6 routes in sync" in ok(fab(directory, "rehearse", "apply-routes"))
     finally:
         ok(fab(directory, "lab.down"))
 

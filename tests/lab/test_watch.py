@@ -62,7 +62,7 @@ def test_what_is_lost_comes_back_and_what_others_did_stays(lab: Lab) -> None:
 
         on(lab, "worker-1", "ip route replace 10.200.0.0/24 via 10.240.0.99 dev enp6s0")
         hijacked = lab.tables()
-        watching.until("worker-1", "left alone: changed by another hand", "10.240.0.99")
+        watching.until("worker-1", "left alone: changed by someone else", "10.240.0.99")
         on(lab, "worker-2", "ip link set eth0 down")
         watching.until("worker-2", "cannot be asked")
         on(lab, "worker-1", "ip route del 10.200.2.0/24")
@@ -84,7 +84,7 @@ def test_a_link_that_flaps_and_a_route_that_goes_on_being_lost(lab: Lab) -> None
         watching.until("worker-0", "put back: 10.200.2.0/24")
 
         on(lab, "worker-1", "ip link set enp6s0 down")
-        watching.until("worker-1", "left alone: lost")
+        watching.until("worker-1", "left alone: missing")
         on(lab, "worker-1", "ip link set enp6s0 up")
         watching.until("worker-1", "put back")
         watching.until("worker-1", "put back")
@@ -92,7 +92,7 @@ def test_a_link_that_flaps_and_a_route_that_goes_on_being_lost(lab: Lab) -> None
         busy = "[ -d /run/pod-routes/pending ]"
         hand = f"while sleep 0.02; do {busy} || ip route del 10.200.1.0/24 2>/dev/null; done"
         on(lab, "worker-0", f"setsid sh -c '{hand}' >/dev/null 2>&1 & echo $! >/run/hand")
-        watching.until("worker-0", "left alone", "lost again", "10.200.1.0/24")
+        watching.until("worker-0", "left alone", "missing again", "10.200.1.0/24")
         assert sum("worker-0 put back" in line for line in watching.said) >= 2
         on(lab, "worker-0", "kill $(cat /run/hand)")
         assert ours(lab, "worker-0") == 1

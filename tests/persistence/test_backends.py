@@ -152,9 +152,9 @@ def test_what_a_run_is_not_about_and_is_lost_stays_noted_as_ours() -> None:
         {"worker-0": replace(found["worker-0"], kept=BOTH[:1])}
         for found in (asked(wanted(1)), asked())
     )
-    assert of(plan_routes(STAY, there, Allowed(), "worker-2")).noted == ()
-    assert of(plan_routes(STAY, lost, Allowed(), "worker-2")).noted == BOTH[:1]
-    assert of(plan_routes(STAY, lost, Allowed())).noted == ()  # it is put back
+    assert of(plan_routes(STAY, there, Allowed(), "worker-2")).still_missing == ()
+    assert of(plan_routes(STAY, lost, Allowed(), "worker-2")).still_missing == BOTH[:1]
+    assert of(plan_routes(STAY, lost, Allowed())).still_missing == ()  # it is put back
 
 
 def test_a_foreign_route_that_is_right_is_in_no_file() -> None:
@@ -164,7 +164,7 @@ def test_a_foreign_route_that_is_right_is_in_no_file() -> None:
 
 def test_with_no_manager_it_is_refused_and_without_persist_it_is_not() -> None:
     alone = {"worker-0": facts(0)}
-    assert "nothing is known there" in " ".join(of(plan_routes(STAY, alone, Allowed())).refusals)
+    assert "no network manager" in " ".join(of(plan_routes(STAY, alone, Allowed())).refusals)
     assert not of(plan_routes(cluster(3), alone, Allowed())).refusals
 
 

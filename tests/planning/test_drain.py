@@ -71,14 +71,14 @@ def test_a_route_to_another_worker_that_is_lost_that_day_comes_back_all_the_same
     assert ways_in({f.path: f.text for f in plan.files.write}) == {
         (there[0].prefix, there[0].next_hop)
     }
-    assert plan.noted == (there[0],)
+    assert plan.still_missing == (there[0],)
 
 
 def test_a_lost_route_to_it_is_not_put_back_by_the_watch_afterwards() -> None:
     lost = facts(0, kept=(route(wanted(2)),))
     (plan,) = plan_drain(cluster(3), {"worker-0": lost}, "worker-2", force=False).machines
     assert not plan.empty
-    assert plan.noted == ()
+    assert plan.still_missing == ()
 
 
 def test_one_that_cannot_be_asked_leaves_the_others_all_the_same() -> None:

@@ -14,7 +14,7 @@ from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 KEPT = (route(wanted(1)), route(wanted(2)))
 HIJACKED = f"{pods(1)} via {node(9)} dev {DEV} proto static"
 MOVED = f"{pods(1)} via {node(9)} dev {DEV} proto 214"
-WANTED = [r.prefix for r in KEPT]
+WANTED = [r.place for r in KEPT]
 
 
 def on_disk(*numbers: int) -> dict[str, str]:
@@ -28,14 +28,14 @@ def on_disk(*numbers: int) -> dict[str, str]:
     [
         ((wanted(1), wanted(2)), {}, []),
         ((wanted(1), wanted(2)), on_disk(1, 2), []),
-        ((wanted(2),), {}, ["lost 1"]),
-        ((wanted(2),), on_disk(1, 2), ["lost 1"]),
-        ((HIJACKED, wanted(2)), {}, ["changed by another hand 1"]),
-        ((MOVED, wanted(2)), {}, ["changed by another hand 1"]),
+        ((wanted(2),), {}, ["missing 1"]),
+        ((wanted(2),), on_disk(1, 2), ["missing 1"]),
+        ((HIJACKED, wanted(2)), {}, ["changed by someone else 1"]),
+        ((MOVED, wanted(2)), {}, ["changed by someone else 1"]),
         ((wanted(1), HIJACKED + " metric 50", wanted(2)), {}, []),
         ((wanted(1), wanted(2)), on_disk(1), ["not in the file 2"]),
         ((wanted(1), wanted(2)), on_disk(1, 2, 3), ["only in the file 3"]),
-        ((), on_disk(3), ["lost 1", "lost 2", "only in the file 3"]),
+        ((), on_disk(3), ["missing 1", "missing 2", "only in the file 3"]),
     ],
 )
 def test_each_is_told_as_what_it_is(
@@ -43,12 +43,12 @@ def test_each_is_told_as_what_it_is(
 ) -> None:
     numbers = {pods(n): n for n in range(4)}
     found = drift(facts(0, *lines, kept=KEPT, files=files), WANTED, stay=False)
-    assert [f"{d.kind} {numbers[str(d.prefix)]}" for d in found] == told
+    assert [f"{d.kind.text} {numbers[str(d.prefix)]}" for d in found] == told
 
 
 def test_where_routes_are_to_stay_a_file_that_is_gone_is_told() -> None:
     found = facts(0, wanted(1), wanted(2), kept=KEPT)
-    assert [d.kind for d in drift(found, WANTED, stay=True)] == ["not in the file"] * 2
+    assert [d.kind.text for d in drift(found, WANTED, stay=True)] == ["not in the file"] * 2
 
 
 def test_nothing_is_told_of_what_nobody_wants_any_more_or_while_a_change_waits() -> None:
@@ -60,8 +60,8 @@ def test_nothing_is_told_of_what_nobody_wants_any_more_or_while_a_change_waits()
 def test_the_plan_tells_it_and_counts_where_it_is_much() -> None:
     asked = {"worker-0": facts(0, wanted(2), kept=KEPT)}
     report = plan_report(plan_routes(cluster(3), asked, Allowed()))
-    assert f"worker-0: lost: {KEPT[0]} was put here and is gone" in report
+    assert f"worker-0: missing: {KEPT[0]} was put here and is gone" in report
     many = {"worker-0": facts(0, kept=tuple(route(wanted(n)) for n in range(1, 10)))}
     report = plan_report(plan_routes(cluster(10), many, Allowed()))
-    assert "worker-0: lost: 9 routes: " in report
-    assert report.count("lost") == 1
+    assert "worker-0: missing: 9 routes: " in report
+    assert report.count("missing") == 1

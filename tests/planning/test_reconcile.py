@@ -11,7 +11,7 @@ from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
 from tasks.iproute.rule import Rule
-from tasks.planning.model import Allowed, Change, MachinePlan, Plan, limited
+from tasks.planning.model import Allowed, Change, MachinePlan, Plan, Verb, limited
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_rollback
 from tasks.rollout.steps import steps
@@ -30,9 +30,9 @@ class Case:
     allowed: Allowed = NONE
     put: tuple[str, ...] = ()
     take: tuple[str, ...] = ()
-    right: int = 0
-    obstacles: int = 0
-    left: int = 0
+    in_sync: int = 0
+    conflicts: int = 0
+    stale: int = 0
     outside: int = 0
     refusals: int = 0
     families: tuple[int, ...] = (4,)
@@ -68,10 +68,10 @@ ALL_TO_100 = rule("100: from all lookup 100", "100")
 
 CASES = [
     Case("nothing there", put=PUT),
-    Case("ours", (OURS,), right=1),
-    Case("ours, other flags and metrics", (f"{OURS} mtu lock 1400 linkdown",), right=1),
-    Case("right but foreign", (TYPED,), right=1),
-    Case("right but foreign, at another metric", (f"{TYPED} metric 50",), right=1),
+    Case("ours", (OURS,), in_sync=1),
+    Case("ours, other flags and metrics", (f"{OURS} mtu lock 1400 linkdown",), in_sync=1),
+    Case("right but foreign", (TYPED,), in_sync=1),
+    Case("right but foreign, at another metric", (f"{TYPED} metric 50",), in_sync=1),
     Case("adopted", (TYPED,), ADOPT, put=PUT, take=(TYPED,)),
     Case(
         "adopted from another metric",
@@ -80,7 +80,7 @@ CASES = [
         put=PUT,
         take=(f"{TYPED} metric 50",),
     ),
-    Case("ours is not adopted again", (OURS,), ADOPT, right=1),
+    Case("ours is not adopted again", (OURS,), ADOPT, in_sync=1),
     Case("ours with an old next hop", (f"{OLD} proto 214",), put=PUT, take=(f"{OLD} proto 214",)),
     Case(
         "ours by a device that is no longer the link",
@@ -88,9 +88,9 @@ CASES = [
         put=PUT,
         take=(f"{pods(1)} via {node(1)} dev old0 proto 214",),
     ),
-    Case("foreign at the same metric", (OLD,), obstacles=1),
+    Case("foreign at the same metric", (OLD,), conflicts=1),
     Case("foreign at the same metric, replaced", (OLD,), REPLACE, put=PUT, take=(OLD,)),
-    Case("foreign at a worse metric", (f"{OLD} metric 50",), obstacles=1),
+    Case("foreign at a worse metric", (f"{OLD} metric 50",), conflicts=1),
     Case(
         "foreign at a worse metric, replaced",
         (f"{OLD} metric 50",),
@@ -98,39 +98,39 @@ CASES = [
         put=PUT,
         take=(f"{OLD} metric 50",),
     ),
-    Case("foreign at a metric that loses to ours", (OURS, f"{OLD} metric 50"), right=1),
+    Case("foreign at a metric that loses to ours", (OURS, f"{OLD} metric 50"), in_sync=1),
     Case(
         "foreign of another TOS",
         (OURS, f"{pods(1)} tos 0x10 via {node(9)} dev {DEV}"),
-        right=1,
-        obstacles=1,
+        in_sync=1,
+        conflicts=1,
     ),
     Case(
         "foreign and more specific",
         (OURS, f"10.200.1.128/25 via {node(9)} dev {DEV}"),
-        right=1,
-        obstacles=1,
+        in_sync=1,
+        conflicts=1,
     ),
     Case(
         "foreign and more specific, replaced",
         (OURS, f"10.200.1.128/25 via {node(9)} dev {DEV}"),
         REPLACE,
         take=(f"10.200.1.128/25 via {node(9)} dev {DEV}",),
-        right=1,
+        in_sync=1,
     ),
     Case(
         "foreign and more specific, the same way",
         (OURS, f"10.200.1.5 via {node(1)} dev {DEV}"),
-        right=1,
+        in_sync=1,
     ),
     Case("foreign and less specific", (f"10.200.0.0/16 via {node(9)} dev {DEV}",), put=PUT),
     Case(
         "ours and more specific",
         (OURS, f"10.200.1.128/25 via {node(9)} dev {DEV} proto 214"),
         take=(f"10.200.1.128/25 via {node(9)} dev {DEV} proto 214",),
-        right=1,
+        in_sync=1,
     ),
-    Case("blackhole", (f"blackhole {pods(1)} proto bird",), obstacles=1),
+    Case("blackhole", (f"blackhole {pods(1)} proto bird",), conflicts=1),
     Case(
         "blackhole, replaced",
         (f"blackhole {pods(1)} proto bird",),
@@ -139,32 +139,34 @@ CASES = [
         take=(f"blackhole {pods(1)} proto bird",),
     ),
     Case(
-        "unreachable at a worse metric", (OURS, f"unreachable {pods(1)} metric 4278198272"), right=1
+        "unreachable at a worse metric",
+        (OURS, f"unreachable {pods(1)} metric 4278198272"),
+        in_sync=1,
     ),
     Case(
         "multipath, one of the ways right",
         (f"{pods(1)} proto bgp nexthop via {node(1)} dev {DEV} nexthop via {node(9)} dev {DEV}",),
-        obstacles=1,
+        conflicts=1,
     ),
     Case(
         "of an address, never displaced",
         (f"{pods(1)} dev docker0 proto kernel",),
         REPLACE,
-        obstacles=1,
+        conflicts=1,
     ),
     Case(
         "of an address inside, never displaced",
         ("10.200.1.64/26 dev docker0 proto kernel",),
         REPLACE,
-        obstacles=1,
+        conflicts=1,
     ),
-    Case("stale", (OURS, STALE), right=1, left=1),
-    Case("stale, pruned", (OURS, STALE), PRUNE, right=1, take=(STALE,)),
+    Case("stale", (OURS, STALE), in_sync=1, stale=1),
+    Case("stale, pruned", (OURS, STALE), PRUNE, in_sync=1, take=(STALE,)),
     Case(
         "stale, its next hop answering",
         (OURS, STALE),
         PRUNE,
-        right=1,
+        in_sync=1,
         take=(STALE,),
         refusals=1,
         answering=(node(7),),
@@ -173,36 +175,39 @@ CASES = [
         "stale, its next hop answering, forced",
         (OURS, STALE),
         Allowed(prune=True, force=True),
-        right=1,
+        in_sync=1,
         take=(STALE,),
         answering=(node(7),),
     ),
-    Case("stale but foreign", (OURS, STALE.replace("214", "static")), PRUNE, right=1),
-    Case("moved pod CIDR", (f"{pods(5)} via {node(1)} dev {DEV} proto 214",), put=PUT, left=1),
+    Case("stale but foreign", (OURS, STALE.replace("214", "static")), PRUNE, in_sync=1),
+    Case("moved pod CIDR", (f"{pods(5)} via {node(1)} dev {DEV} proto 214",), put=PUT, stale=1),
     Case(
         "ours outside pod_networks",
         (OURS, f"10.99.0.0/24 via {node(1)} dev {DEV} proto 214"),
         PRUNE,
-        right=1,
+        in_sync=1,
         outside=1,
     ),
-    Case("ours of another table", (OURS, f"{STALE} table 100"), PRUNE, right=1),
-    Case("foreign to the own pod CIDR", (OURS, OWN), right=1, obstacles=1),
-    Case("foreign to the own pod CIDR, replaced", (OURS, OWN), REPLACE, right=1, take=(OWN,)),
+    Case("ours of another table", (OURS, f"{STALE} table 100"), PRUNE, in_sync=1),
+    Case("foreign to the own pod CIDR", (OURS, OWN), in_sync=1, conflicts=1),
+    Case("foreign to the own pod CIDR, replaced", (OURS, OWN), REPLACE, in_sync=1, take=(OWN,)),
     Case(
-        "ours to the own pod CIDR", (OURS, f"{OWN} proto 214"), right=1, take=(f"{OWN} proto 214",)
+        "ours to the own pod CIDR",
+        (OURS, f"{OWN} proto 214"),
+        in_sync=1,
+        take=(f"{OWN} proto 214",),
     ),
     Case(
         "ours inside the own pod CIDR",
         (OURS, f"10.200.0.64/26 via {node(1)} dev {DEV} proto 214"),
-        right=1,
+        in_sync=1,
         take=(f"10.200.0.64/26 via {node(1)} dev {DEV} proto 214",),
     ),
     Case(
         "the own bridge",
         (OURS, f"{pods(0)} dev cnio0 proto kernel src 10.200.0.1"),
         REPLACE,
-        right=1,
+        in_sync=1,
     ),
     Case(
         "a link that the next hop is not on", (f"{node(1)} via 10.240.0.1 dev {DEV}",), refusals=1
@@ -216,71 +221,71 @@ CASES = [
         (OURS,),
         rules=(ALL_TO_100,),
         others=(f"default via {node(9)} dev {DEV} table 100",),
-        right=1,
-        obstacles=1,
+        in_sync=1,
+        conflicts=1,
     ),
     Case(
         "a rule to a table that leads there too",
         (OURS,),
         rules=(ALL_TO_100,),
         others=(f"{pods(1)} via {node(1)} dev {DEV} table 100",),
-        right=1,
+        in_sync=1,
     ),
     Case(
         "a rule to a table of other prefixes",
         (OURS,),
         rules=(ALL_TO_100,),
         others=(f"10.99.0.0/16 via {node(9)} dev {DEV} table 100",),
-        right=1,
+        in_sync=1,
     ),
     Case(
         "a rule to a table that exempts the prefix",
         (OURS,),
         rules=(ALL_TO_100,),
         others=(f"default via {node(9)} dev {DEV} table 100", "throw 10.200.0.0/16 table 100"),
-        right=1,
+        in_sync=1,
     ),
     Case(
         "a rule to a table that exempts part of it",
         (OURS,),
         rules=(ALL_TO_100,),
         others=(f"default via {node(9)} dev {DEV} table 100", "throw 10.200.1.0/25 table 100"),
-        right=1,
-        obstacles=1,
+        in_sync=1,
+        conflicts=1,
     ),
-    Case("a rule to a table of no routes", (OURS,), rules=(ALL_TO_100,), right=1),
+    Case("a rule to a table of no routes", (OURS,), rules=(ALL_TO_100,), in_sync=1),
     Case(
         "a rule for the pods' own source",
         (OURS,),
-        right=1,
-        obstacles=1,
+        in_sync=1,
+        conflicts=1,
         rules=(rule("9: from 10.200.0.0/24 lookup 100", "100", source="10.200.0.0/24"),),
         others=(f"default via {node(9)} dev {DEV} table 100",),
     ),
     Case(
         "a rule for another source",
         (OURS,),
-        right=1,
+        in_sync=1,
         rules=(rule("9: from 10.99.0.0/24 lookup 100", "100", source="10.99.0.0/24"),),
         others=(f"default via {node(9)} dev {DEV} table 100",),
     ),
     Case(
         "a rule to another destination",
         (OURS,),
-        right=1,
+        in_sync=1,
         rules=(rule("9: from all to 10.99.0.0/24 unreachable", "", destination="10.99.0.0/24"),),
     ),
     Case(
         "a rule that ends the lookup",
         (OURS,),
-        right=1,
-        obstacles=1,
+        in_sync=1,
+        conflicts=1,
         rules=(rule("9: from all to 10.200.0.0/16 prohibit", "", destination="10.200.0.0/16"),),
     ),
     Case(
         "a rule that exempts the pods before it",
         (OURS,),
-        right=1,
+        in_sync=1,
         rules=(
             rule("8: from all to 10.200.0.0/16 lookup main", "main", destination="10.200.0.0/16"),
             ALL_TO_100,
@@ -290,7 +295,7 @@ CASES = [
     Case(
         "a rule that exempts what comes from pods",
         (OURS,),
-        right=1,
+        in_sync=1,
         rules=(
             rule("8: from 10.200.0.0/16 lookup main", "main", source="10.200.0.0/16"),
             ALL_TO_100,
@@ -300,8 +305,8 @@ CASES = [
     Case(
         "rules that exempt some of it only",
         (OURS,),
-        right=1,
-        obstacles=1,
+        in_sync=1,
+        conflicts=1,
         rules=(
             rule("7: from all to 10.200.1.0/25 lookup main", "main", destination="10.200.1.0/25"),
             rule("8: from 10.200.0.0/24 lookup main", "main", source="10.200.0.0/24"),
@@ -310,8 +315,8 @@ CASES = [
         others=(f"default via {node(9)} dev {DEV} table 100",),
     ),
     Case("both families, nothing there", families=(4, 6), put=(OURS, wanted(1, 6))),
-    Case("both families, ours", (OURS, wanted(1, 6)), families=(4, 6), right=2),
-    Case("IPv6 foreign at the usual metric", (f"{SIX} metric 1024",), families=(6,), obstacles=1),
+    Case("both families, ours", (OURS, wanted(1, 6)), families=(4, 6), in_sync=2),
+    Case("IPv6 foreign at the usual metric", (f"{SIX} metric 1024",), families=(6,), conflicts=1),
     Case(
         "IPv6 foreign, replaced",
         (f"{SIX} metric 1024",),
@@ -324,7 +329,7 @@ CASES = [
         "IPv6 foreign at a better metric, ours there",
         (wanted(1, 6), f"{SIX} metric 50"),
         families=(6,),
-        obstacles=1,
+        conflicts=1,
     ),
 ]
 
@@ -350,9 +355,9 @@ def test_plan_of_one_machine(case: Case) -> None:
     assert [str(r) for r in puts] == [str(route(line)) for line in case.put]
     assert takes == [route(line) for line in case.take]
     counts = {
-        "right": case.right,
-        "obstacles": case.obstacles,
-        "left": case.left,
+        "in_sync": case.in_sync,
+        "conflicts": case.conflicts,
+        "stale": case.stale,
         "outside": case.outside,
         "refusals": case.refusals,
     }
@@ -371,7 +376,7 @@ def test_a_change_has_a_verb_and_a_prefix(change: Change, verb: str) -> None:
     plan = Plan((MachinePlan("worker-0", (change,)),), {})
     assert change.verb == verb
     assert str(change.prefix) == pods(1)
-    assert [v for v in ("add", "replace", "delete") if plan.count(v)] == [verb]
+    assert [v for v in Verb if plan.count(v)] == [verb]
     assert plan.only_adds == (verb == "add")
     assert not plan.empty
 
@@ -413,7 +418,7 @@ def test_only_one_worker_leaves_alone_what_is_not_about_it() -> None:
     plan = plan_routes(of, asked, PRUNE, only="worker-1")
     first = plan.machines[0]
     assert [str(change.prefix) for change in first.changes] == [pods(1)]
-    assert not first.left
+    assert not first.stale
 
 
 def test_a_skipped_machine_is_named_and_its_routes_on_others_untouched() -> None:
@@ -423,7 +428,7 @@ def test_a_skipped_machine_is_named_and_its_routes_on_others_untouched() -> None
     plan = plan_routes(of, asked, PRUNE, skipped={"worker-2": "timed out"})
     assert plan.skipped == {"worker-2": "timed out"}
     assert puts(plan) == {"worker-0": [pods(1)], "worker-1": [pods(0)]}
-    assert plan.count("delete") == 0
+    assert plan.count(Verb.DELETE) == 0
 
 
 def test_pruning_is_refused_where_a_skipped_worker_may_own_what_is_pruned() -> None:
@@ -484,7 +489,7 @@ def test_a_rule_of_the_other_family_is_not_in_the_way() -> None:
     )
     six = replace(six, rules=read(answer).rules)
     (plan,) = plan_routes(cluster(2), {"worker-0": six}, Allowed()).machines
-    assert plan.obstacles == ()
+    assert plan.conflicts == ()
 
 
 # Rollback
@@ -676,7 +681,7 @@ def test_a_plan_carried_out_gives_what_was_wanted_and_planning_again_nothing(
         found = world.facts[machine.name]
         kernel = carried_out(found, machine)
         after[machine.name] = replace(found, routes=tuple(kernel.table))
-        if machine.obstacles or machine.refusals:
+        if machine.conflicts or machine.refusals:
             continue
         for worker in world.cluster.workers:
             for prefix in worker.pod_cidrs if worker.name != machine.name else ():

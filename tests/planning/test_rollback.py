@@ -50,7 +50,7 @@ def test_what_was_lost_is_noted_as_ours_no_longer() -> None:
     lost = facts(0, kept=(route(wanted(1)),))
     (plan,) = plan_rollback(cluster(2), {"worker-0": lost}).machines
     assert not plan.empty
-    assert plan.noted == ()
+    assert plan.still_missing == ()
     assert plan_rollback(cluster(2), {"worker-0": facts(0)}).empty
 
 
@@ -63,8 +63,8 @@ def test_half_the_way_back_leaves_what_the_last_run_was_not_about() -> None:
         cluster(3), {"worker-0": replace(found, last=Last("run", (two,)))}, "run"
     ).machines
     assert ways_in({f.path: f.text for f in plan.files.write}) == {(one.prefix, one.next_hop)}
-    assert plan.noted == (one,)
+    assert plan.still_missing == (one,)
     lost = replace(found, last=Last("run", (one,)))
     (plan,) = plan_last(cluster(3), {"worker-0": lost}, "run").machines
     assert ways_in({f.path: f.text for f in plan.files.write}) == {(two.prefix, two.next_hop)}
-    assert plan.noted == ()
+    assert plan.still_missing == ()

@@ -42,7 +42,7 @@ def test_a_plan_lists_every_change_within_80_columns_and_ends_in_totals() -> Non
     assert ["worker-0", "replace", pods(1), "via", node(1), "dev", DEV] in listed
     assert ["worker-0", "delete", pods(7), "via", node(7), "dev", DEV] in listed
     assert ["worker-2", "add", pods(0), "via", node(0), "dev", DEV] in listed
-    assert lines[-1] == "3 machines: 5 to add, 1 to replace, 1 to delete, 0 right, 0 in the way"
+    assert lines[-1] == "3 machines: 5 to add, 1 to replace, 1 to delete, 0 in sync, 0 conflicts"
 
 
 def test_a_replaced_route_is_shown_with_who_put_it_there_once() -> None:
@@ -50,14 +50,14 @@ def test_a_replaced_route_is_shown_with_who_put_it_there_once() -> None:
     assert line.split("instead of")[1].split() == FOREIGN.split()
 
 
-def test_what_is_in_the_way_is_shown_with_who_put_it_there_once_and_what_to_do() -> None:
+def test_a_conflict_is_shown_with_who_put_it_there_once_and_what_to_do() -> None:
     report = plan_report(planned(2, FOREIGN, STALE, allowed=Allowed()))
-    (line,) = [line for line in report.splitlines() if "in the way of" in line]
+    (line,) = [line for line in report.splitlines() if "conflict at" in line]
     assert "worker-0" in line
     assert line.count("static") == 1
     assert "--replace" in report
     assert "--prune" in report
-    assert report.splitlines()[-1].endswith("0 right, 1 in the way")
+    assert report.splitlines()[-1].endswith("0 in sync, 1 conflict")
 
 
 def test_many_adds_are_counted_and_what_takes_away_is_listed() -> None:
@@ -104,18 +104,18 @@ def test_a_dry_run_prints_the_very_lines() -> None:
     assert lines.index("# worker-0") < lines.index("# worker-1")
 
 
-def test_much_in_the_way_of_one_machine_is_said_in_a_few_lines_and_listed_for_programs() -> None:
+def test_many_conflicts_of_one_machine_take_a_few_lines_and_listed_for_programs() -> None:
     inside = [f"10.200.1.{n} via {node(9)} dev {DEV} proto static metric {n}" for n in range(200)]
     stale = [f"10.200.77.{n} via {node(9)} dev {DEV} proto 214" for n in range(50)]
     plan = planned(2, *inside, *stale, allowed=Allowed())
     lines = [line for line in plan_report(plan).splitlines() if "worker-0:" in line]
     assert lines == [
-        f"worker-0: in the way of {pods(1)}: 200 such:"
-        f" 10.200.1.0/32 via {node(9)} dev {DEV} proto static, …",
-        f"worker-0: left: 50 routes: 10.200.77.0/32 via {node(9)} dev {DEV}, …,"
-        " to no worker in hosts.toml: forgotten there? --prune deletes it",
+        f"worker-0: conflict at {pods(1)}: 200 conflicts, the first:"
+        f" 10.200.1.0/32 via {node(9)} dev {DEV} proto static",
+        f"worker-0: stale: 50 routes: 10.200.77.0/32 via {node(9)} dev {DEV}, …:"
+        " no worker in hosts.toml has this pod CIDR; --prune deletes it",
     ]
-    assert plan_report(plan).splitlines()[-1].endswith("200 in the way")
+    assert plan_report(plan).splitlines()[-1].endswith("200 conflicts")
     document = json.loads(plan_json(plan, cluster(2)))
     assert len(document["machines"][0]["in_the_way"]) == 200
     assert len(document["machines"][0]["left"]) == 50

@@ -36,7 +36,7 @@ def test_only_what_was_lost_is_put_back() -> None:
     assert [str(c.put) for c in made.changes] == [str(KEPT[0])]
     assert made.repair
     (told,) = lasting(planned(found), made, Losses())
-    assert told.startswith("left alone: changed by another hand")
+    assert told.startswith("left alone: changed by someone else")
 
 
 def test_nothing_is_put_back_where_a_run_waits_or_the_link_is_gone() -> None:
@@ -48,7 +48,7 @@ def test_nothing_is_put_back_where_a_run_waits_or_the_link_is_gone() -> None:
     made = repair(planned(down), down, Losses())
     assert made.empty
     told = lasting(planned(down), made, Losses())
-    assert sum(line.startswith("left alone: lost") for line in told) == 2
+    assert sum(line.startswith("left alone: missing") for line in told) == 2
     assert any("not on a link" in line for line in told)
 
 
@@ -63,7 +63,7 @@ def test_a_route_is_given_up_when_it_is_lost_the_third_time_in_a_row() -> None:
     losses.seen({prefix})
     made = repair(planned(found), found, losses)
     assert made.empty
-    assert lasting(planned(found), made, losses)[0].startswith("lost again, left alone: lost")
+    assert lasting(planned(found), made, losses)[0].startswith("missing again, left alone: missing")
     losses.seen(set())
     assert not repair(planned(found), found, losses).empty
 
