@@ -13,18 +13,18 @@ from tasks.common.errors import Status, Stop
 
 if TYPE_CHECKING:
     from tasks.diagnosis.result import Verification
-    from tasks.diagnosis.verify import Wish
+    from tasks.diagnosis.verify import VerifyOptions
     from tasks.ssh.fleet import Fleet
 
 _HELP = {
     "report": "write a page for the browser to this file: the pairs as a picture",
     "format": "table, json for programs, or junit for CI",
-    "tcp": "connect to this TCP port instead of pinging, where ICMP is closed",
-    "sample": "so many peers for each machine (default: all, past 64 machines 8)",
+    "tcp": "connect to this TCP port instead of pinging, where ICMP is blocked",
+    "sample": "how many peers each machine pings (default: all; 8 from 65 machines on)",
     "seed": "which sample: the same number chooses the same pairs",
-    "pods": "ping the pods that run there as well, and say as what they arrive elsewhere",
-    "watch": "look again every so many seconds, and print only what has changed",
-    "full": "all pairs, however many machines there are",
+    "pods": "also ping the pods that run there, and show their source address seen by others",
+    "watch": "run again every this many seconds, and print only what has changed",
+    "full": "ping all pairs, however many machines there are",
 }
 
 
@@ -46,54 +46,53 @@ def verify(
     """Prove with pings between pod subnets that the routes work, both ways."""
     from datetime import datetime
 
-    from tasks.diagnosis.result import beginning
-    from tasks.diagnosis.verify import Wish, look
-    from tasks.reports.publish import Publication
+    from tasks.diagnosis.result import start
+    from tasks.diagnosis.verify import VerifyOptions, run_verify
+    from tasks.reports.publish import Output, publish
 
     for name, number in {"tcp": tcp, "sample": sample, "watch": watch}.items():
         if not 0 <= number < 65536:
             raise Stop(f"--{name} {number}: must be from 0 to 65535")
     if watch and format != "table":
-        raise Stop("--watch prints what has changed, a line each: not with --format")
+        raise Stop("--watch prints changes, a line each: it cannot be combined with --format")
     machines = fleet(c, inventory, parallel)
     skip = skip_unreachable or watch > 0
-    wish = Wish(skip, tcp, sample, seed or datetime.now().microsecond, full, pods)
-    begun = beginning(machines.cluster, rehearsal=c.config.command_line.rehearsing)
-    with Publication(begun, format, report, partial(command.report, c)) as published:
-        published.follow(look(machines, wish, begun))
+    options = VerifyOptions(skip, tcp, sample, seed or datetime.now().microsecond, full, pods)
+    begun = start(machines.cluster, rehearsal=c.config.command_line.rehearsing)
+    output = Output(format, report, partial(command.report, c))
+    known = publish(run_verify(machines, options, begun), output)
     if watch:
-        _watch(machines, wish, published.known, report, watch)
-    if not published.known.ok:
+        _watch(machines, options, known, report, watch)
+    if not known.ok:
         raise Stop(status=Status.SILENT)
-    if published.known.skipped:
+    if known.skipped:
         raise Stop(status=Status.NOT_WHOLE)
 
 
 def _watch(
-    machines: "Fleet", wish: "Wish", known: "Verification", page: str, every: int
+    machines: "Fleet", options: "VerifyOptions", known: "Verification", page: str, every: int
 ) -> NoReturn:
-    """Look again every so many seconds, and print what has changed; until it is interrupted.
+    """Run again every so many seconds, and print what has changed, until interrupted.
 
-    A machine that cannot be asked is a change as well, and ends nothing.
+    A run that ends early is reported once, and the next one is tried.
     """
     from datetime import datetime
     from time import sleep
 
-    from tasks.diagnosis.result import beginning
-    from tasks.diagnosis.verify import look
-    from tasks.reports.publish import Publication
+    from tasks.diagnosis.result import start
+    from tasks.diagnosis.verify import run_verify
+    from tasks.reports.publish import Output, publish
 
-    wish = replace(wish, skip_unreachable=True)
-    trouble = ""
+    options = replace(options, skip_unreachable=True)
+    last_error = ""
     while True:
         sleep(every)
-        begun = beginning(machines.cluster, rehearsal=known.rehearsal)
-        published = Publication(begun, "table", page, partial(print, flush=True), known)
+        begun = start(machines.cluster, rehearsal=known.rehearsal)
+        output = Output("table", page, partial(print, flush=True), known)
         try:
-            with published:
-                published.follow(look(machines, wish, begun))
-            known, trouble = published.known, ""
+            known = publish(run_verify(machines, options, begun), output)
+            last_error = ""
         except Stop as stop:
-            if stop.message != trouble:
-                trouble = str(stop.message)
-                print(f"{datetime.now():%H:%M:%S}  {trouble}", file=sys.stderr)
+            if stop.message != last_error:
+                last_error = str(stop.message)
+                print(f"{datetime.now():%H:%M:%S}  {last_error}", file=sys.stderr)

@@ -5,6 +5,7 @@ answers that do not come. The table of them is docs/diagnosis.md.
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tasks.common.text import commands_in
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import own_route
 from tests.paths import PROJECT
@@ -53,15 +53,15 @@ add chain bridge f c { type filter hook forward priority 0; }
 add rule bridge f c %s drop'"""
 PODS = "10.200.0.0/16"
 DROPS = "worker-1's firewall drops packets for pods:"
-KEEP = "netfilter-persistent save  # of the package iptables-persistent"
+KEEP = "netfilter-persistent save  # from the package iptables-persistent"
 ACCEPT = (
     f"on worker-1: iptables -I FORWARD -s {PODS} -j ACCEPT;"
     f" iptables -I FORWARD -d {PODS} -j ACCEPT; {KEEP}"
 )
-NETWORK = f"let {PODS} through there: security groups, anti-spoofing, port security"
+NETWORK = f"allow {PODS} on that network: security groups, anti-spoofing, port security"
 SYSCTLS = "/etc/sysctl.d/99-pod-routes.conf"
 SMALLER = (
-    '"mtu": 1400 in the CNI config of every worker, or a larger MTU on that way;'
+    'set "mtu": 1400 in the CNI config of every worker, or a larger MTU on that path;'
     " then restart the pods"
 )
 
@@ -106,9 +106,9 @@ FAULTS = (
         "a policy rule that takes packets away",
         "worker-1",
         "ip rule add to 10.200.0.0/24 lookup 7 pref 99; ip route add blackhole default table 7",
-        "worker-1 does not ask its main table for their way: policy rule 99: from all to"
+        "a policy rule on worker-1 diverts pod traffic before the main table: 99: from all to"
         " 10.200.0.0/24 lookup 7",
-        "on worker-1, and where that rule is set: ip rule add to 10.200.0.0/16 lookup main",
+        "on worker-1, and where that rule is configured: ip rule add to 10.200.0.0/16 lookup main",
     ),
     Fault(
         "a route for a part of a worker's pods, not for those that are pinged",
@@ -200,13 +200,13 @@ FAULTS = (
         "nft 'add table ip t; add chain ip t c"
         " { type filter hook forward priority 0; policy drop; }'",
         f"{DROPS} nft, policy drop of ip t c",
-        f"accept {PODS} before it, in /etc/nftables.conf or where that table comes from",
+        f"accept {PODS} before that rule, in /etc/nftables.conf or where its table is defined",
     ),
     Fault(
         "the internal link switched off",
         "worker-1",
         "ip link set enp6s0 down",
-        "worker-1: enp6s0 is switched off",
+        "worker-1: enp6s0 is down",
         "on worker-1: ip link set enp6s0 up; then, from here: fab apply-routes",
     ),
     Fault(
@@ -220,22 +220,22 @@ FAULTS = (
         "a port in another VLAN",
         "network",
         "ip link set 1-enp6s0 nomaster",
-        "worker-1 and the others do not hear each other on the link of their internal IPs",
-        "is enp6s0 of worker-1 in the VLAN or private network of the others?",
+        "worker-1 and the others do not reach each other on the link of their internal IPs",
+        "check that enp6s0 of worker-1 is in the same VLAN or private network as the others",
     ),
     Fault(
         "the pod bridge switched off",
         "worker-1",
         "ip link set cnio0 down",
-        "worker-1: its pod bridge cnio0 is switched off",
+        "worker-1: pod bridge cnio0 is down",
         "on worker-1: ip link set cnio0 up",
     ),
     Fault(
         "the pod bridge gone (with --pods)",
         "worker-1",
         "ip link del cnio0",
-        "worker-1: its pod bridge cnio0 is missing, its pods are cut off",
-        "restart the pods of worker-1: the first one makes it again",
+        "worker-1: pod bridge cnio0 is missing, its pods are cut off",
+        "restart the pods of worker-1: the first one creates the bridge again",
         options=("--pods",),
     ),
     Fault(
@@ -250,21 +250,21 @@ FAULTS = (
         "anti-spoofing at one port",
         "network",
         SWITCH % "ip saddr 10.200.1.0/24",
-        "what worker-1's pods send to the others gets lost on the network between them",
+        "packets from worker-1's pods to the others are lost on the network between them",
         NETWORK,
     ),
     Fault(
         "anti-spoofing at every port",
         "network",
         SWITCH % f"ip saddr {PODS} ip daddr {PODS}",
-        "packets between pods get lost on the network between the machines",
+        "packets between pods are lost on the network between the machines",
         NETWORK,
     ),
     Fault(
         "answers that get lost",
         "network",
         SWITCH % "ip saddr 10.200.1.0/24 ip daddr 10.200.0.0/24 icmp type echo-reply",
-        "what worker-1's pods send to worker-0 gets lost on the network between them",
+        "packets from worker-1's pods to worker-0 are lost on the network between them",
         NETWORK,
     ),
     Fault(
@@ -272,22 +272,21 @@ FAULTS = (
         "hosts.toml",
         '"10.240.0.6"|"203.0.113.10"\n["10.240.0.0/24"]|["10.240.0.0/24", "203.0.113.0/24"]\n'
         "worker-1: echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter",
-        "worker-1 drops what comes by another way than its own back:"
-        " net.ipv4.conf.all.rp_filter is 1",
+        "strict reverse-path filtering on worker-1 drops packets: net.ipv4.conf.all.rp_filter is 1",
         f"on worker-1: echo net.ipv4.conf.all.rp_filter=2 >>{SYSCTLS}; sysctl -p {SYSCTLS}",
     ),
     Fault(
         "a link with a smaller MTU than pods have",
         "worker-1",
         "ip link set enp6s0 mtu 1400",
-        "worker-1: enp6s0 carries 1400 bytes, pods send more",
+        "worker-1: enp6s0 has an MTU of 1400 bytes, pods send larger packets",
         SMALLER,
     ),
     Fault(
         "a pod bridge with a smaller MTU than the others",
         "worker-1",
         "ip link set cnio0 mtu 1400",
-        "worker-1: cnio0 carries 1400 bytes, pods send more",
+        "worker-1: cnio0 has an MTU of 1400 bytes, pods send larger packets",
         'on worker-1: ip link set cnio0 mtu 1500; write the same "mtu" into the CNI config of every'
         " worker",
     ),
@@ -302,7 +301,7 @@ FAULTS = (
         "a network with a smaller MTU, that says nothing",
         "network",
         "ip link set 1-enp6s0 mtu 1400",
-        "packets above 1400 bytes get lost between worker-1 and the others",
+        "packets above 1400 bytes are lost between worker-1 and the others",
         SMALLER,
     ),
     Fault(
@@ -402,7 +401,8 @@ def causes_in(done: "subprocess.CompletedProcess[str]") -> tuple[tuple[str, str]
 
 def take_advice(lab: Lab, remedy: str) -> bool:
     """Type what a remedy says; whether it says something to type that is to be had there."""
-    where, commands = commands_in(remedy)
+    on_machine = re.match(r"on ([^:]+): (.*)", remedy)
+    where, commands = (on_machine[1], on_machine[2].split("; ")) if on_machine else ("", [])
     if remedy.startswith("fab "):
         ok(lab.fab(*remedy.split()[1:], "--yes"))
     every = [w.name for w in lab.cluster.workers]
@@ -462,9 +462,7 @@ def test_an_mtu_that_the_kernel_remembers_is_told_from_one_that_is(make_lab: Mak
     assert lab.fab("verify").returncode == 5
     on(lab, "worker-1", "ip link set cnio0 mtu 1500")
     ((words, remedy),) = causes_in(lab.fab("verify", "--format", "json"))
-    assert words == (
-        "worker-0, worker-2: the smaller MTU of a while ago is still taken for some ways to pods"
-    )
+    assert words == ("worker-0, worker-2: the cached path MTU to some pods is still too small")
     assert take_advice(lab, remedy)
     ok(lab.fab("verify"))
 
