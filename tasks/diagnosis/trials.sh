@@ -5,7 +5,7 @@
 # Values: tcp (a port, or empty for ICMP), sizes (of a packet, in bytes), large (for each pair:
 # number, family, source, target), trials (for each pair: the arguments of trial)
 
-# pings: find the packet sizes that pass, all pairs at once; then make one trial after the other.
+# pings: find the packet sizes that pass, all pairs at once; then make the trials one by one.
 pings() {
   # shellcheck disable=SC2086  # four words each
   set -- $large
@@ -79,7 +79,7 @@ try() {
   printf '== %s\n%s\n' "$key" "$words"
 }
 
-# counters before|after NUMBER FAMILY: print the counters of the probe, the machine and the firewall.
+# counters before|after NUMBER FAMILY: print the counters of probe, machine and firewall.
 counters() {
   printf '== %s %s\n' "$1" "$2"
   grep -hE '^Icmp: |^Icmp6InEchos|^Tcp: ' /proc/net/snmp /proc/net/snmp6 2>/dev/null

@@ -1,7 +1,7 @@
-"""Every cause that verify can name, made for real on a twin, and what verify said of it.
+"""Every cause that verify can name, made for real on a twin, and what verify says about it.
 
-The faults are made on a twin each, many at a time: nearly all of their time is spent waiting for
-answers that do not come. The table of them is docs/diagnosis.md.
+Each fault has a twin of its own. Several twins run at a time, because a test mostly waits for
+answers that do not come. docs/diagnosis.md has the faults as a table.
 """
 
 import json
@@ -27,7 +27,7 @@ AT_ONCE = 6
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong, and what has to be said of it: nothing else, nobody else."""
+    """One fault, and all that verify has to say about it."""
 
     name: str
     where: str  # a machine; "network" for the switch between them; "hosts.toml"
@@ -88,14 +88,14 @@ FAULTS = (
         "fab apply-routes",
     ),
     Fault(
-        "a longer prefix of another hand",
+        "a longer prefix that somebody else added",
         "worker-0",
         "ip route add 10.200.1.128/25 via 10.240.0.99",
         "worker-0 sends packets for worker-1's pods via 10.240.0.99, not via 10.240.0.7",
         "fab apply-routes --replace",
     ),
     Fault(
-        "the route of its own pods, as if they were another's",
+        "a route that sends packets for its own pods to another worker",
         "worker-1",
         "ip route del 10.200.1.0/24; ip route add 10.200.1.0/24 via 10.240.0.6",
         "worker-1 sends packets for its own pods via 10.240.0.6",
@@ -103,7 +103,7 @@ FAULTS = (
         " ip route add 10.200.1.0/24 dev cnio0",
     ),
     Fault(
-        "a policy rule that takes packets away",
+        "a policy rule that diverts packets",
         "worker-1",
         "ip rule add to 10.200.0.0/24 lookup 7 pref 99; ip route add blackhole default table 7",
         "a policy rule on worker-1 diverts pod traffic before the main table: 99: from all to"
@@ -111,7 +111,7 @@ FAULTS = (
         "on worker-1, and where that rule is configured: ip rule add to 10.200.0.0/16 lookup main",
     ),
     Fault(
-        "a route for a part of a worker's pods, not for those that are pinged",
+        "a route for a part of a worker's pods that no probe is in",
         "worker-0",
         "ip route add blackhole 10.200.1.0/25",
         "worker-0 sends packets for 10.200.1.0/25, a part of worker-1's pods, nowhere"
@@ -157,7 +157,7 @@ FAULTS = (
         ACCEPT,
     ),
     Fault(
-        "Docker's FORWARD (its chains, by hand)",
+        "Docker's FORWARD (chains made by hand)",
         "worker-1",
         DOCKER,
         f"{DROPS} iptables, policy DROP of FORWARD (set by Docker)",
@@ -173,7 +173,7 @@ FAULTS = (
         options=("--tcp", "80"),
     ),
     Fault(
-        "firewalld (its table, by hand)",
+        "firewalld (table made by hand)",
         "worker-1",
         FIREWALLD,
         f"{DROPS} nft, inet firewalld filter_FORWARD: reject (set by firewalld)",
@@ -195,7 +195,7 @@ FAULTS = (
         ACCEPT,
     ),
     Fault(
-        "a table of nft's, which counts nothing",
+        "an nft table without counters",
         "worker-1",
         "nft 'add table ip t; add chain ip t c"
         " { type filter hook forward priority 0; policy drop; }'",
@@ -203,7 +203,7 @@ FAULTS = (
         f"accept {PODS} before that rule, in /etc/nftables.conf or where its table is defined",
     ),
     Fault(
-        "the internal link switched off",
+        "the internal link is down",
         "worker-1",
         "ip link set enp6s0 down",
         "worker-1: enp6s0 is down",
@@ -224,14 +224,14 @@ FAULTS = (
         "check that enp6s0 of worker-1 is in the same VLAN or private network as the others",
     ),
     Fault(
-        "the pod bridge switched off",
+        "the pod bridge is down",
         "worker-1",
         "ip link set cnio0 down",
         "worker-1: pod bridge cnio0 is down",
         "on worker-1: ip link set cnio0 up",
     ),
     Fault(
-        "the pod bridge gone (with --pods)",
+        "the pod bridge is missing (with --pods)",
         "worker-1",
         "ip link del cnio0",
         "worker-1: pod bridge cnio0 is missing, its pods are cut off",
@@ -261,14 +261,14 @@ FAULTS = (
         NETWORK,
     ),
     Fault(
-        "answers that get lost",
+        "answers that are lost",
         "network",
         SWITCH % "ip saddr 10.200.1.0/24 ip daddr 10.200.0.0/24 icmp type echo-reply",
         "packets from worker-1's pods to worker-0 are lost on the network between them",
         NETWORK,
     ),
     Fault(
-        "a strict reverse path filter, and two ways",
+        "a strict reverse-path filter, and two paths",
         "hosts.toml",
         '"10.240.0.6"|"203.0.113.10"\n["10.240.0.0/24"]|["10.240.0.0/24", "203.0.113.0/24"]\n'
         "worker-1: echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter",
@@ -298,7 +298,7 @@ FAULTS = (
         f"on each of them: echo net.ipv4.ip_forward=1 >>{SYSCTLS}; sysctl -p {SYSCTLS}",
     ),
     Fault(
-        "a network with a smaller MTU, that says nothing",
+        "a network with a smaller MTU that sends no ICMP errors",
         "network",
         "ip link set 1-enp6s0 mtu 1400",
         "packets above 1400 bytes are lost between worker-1 and the others",
@@ -312,7 +312,7 @@ FAULTS = (
         status=1,
     ),
     Fault(
-        "a rule that rejects TCP in the pods' name (with --tcp 80)",
+        "a rule that rejects TCP from pods (with --tcp 80)",
         "worker-1",
         f"iptables -A FORWARD -s {PODS} -p tcp -j REJECT",
         f"{DROPS} iptables, -A FORWARD -s 10.200.0.0/16 -p tcp -j REJECT",
@@ -325,7 +325,7 @@ FAULTS = (
 
 
 def put_routes(lab: Lab) -> None:
-    """Put every route there, as apply-routes leaves them."""
+    """Add every route, as apply-routes does."""
     for machine in lab.cluster.machines:
         adds = [
             f"ip route add {own_route(cidr, via, 'enp6s0').words}"
@@ -337,7 +337,7 @@ def put_routes(lab: Lab) -> None:
 
 
 def make(lab: Lab, fault: Fault) -> None:
-    """Let the fault happen on a lab whose routes are there."""
+    """Make the fault on a lab that has all routes."""
     for line in fault.what.splitlines() if fault.where == "hosts.toml" else ():
         old, bar, new = line.partition("|")
         if bar:
@@ -360,7 +360,7 @@ def make(lab: Lab, fault: Fault) -> None:
 
 
 def bring(lab: Lab, machine: str, *places: Path) -> None:
-    """Give a machine files of this one, of which it sees the programs only."""
+    """Copy files to a machine of the twin, which has only the programs of this machine."""
     files = [f for place in places for f in (place.rglob("*") if place.is_dir() else [place])]
     for file in filter(Path.is_file, files):
         script = (
@@ -371,16 +371,16 @@ def bring(lab: Lab, machine: str, *places: Path) -> None:
 
 @dataclass(frozen=True)
 class Said:
-    """What verify said, and its status once the advice was taken."""
+    """What verify said, and its status after the remedies were typed."""
 
     status: int
     causes: tuple[tuple[str, str], ...]  # words, remedy
     error: str
-    mended: int | None = None  # None where there is nothing to type
+    mended: int | None = None  # None where no remedy has commands
 
 
 def said(lab: Lab, fault: Fault) -> Said:
-    """What verify says of a fault; what is to be typed is typed, and again what it says then."""
+    """What verify says about a fault. Type its remedies, and verify again, twice at most."""
     first = done = lab.fab("verify", "--format", "json", *fault.options)
     mended = None
     for _ in range(2):
@@ -400,7 +400,7 @@ def causes_in(done: "subprocess.CompletedProcess[str]") -> tuple[tuple[str, str]
 
 
 def take_advice(lab: Lab, remedy: str) -> bool:
-    """Type what a remedy says; whether it says something to type that is to be had there."""
+    """Type the commands of a remedy. False where it has none, or the twin lacks the program."""
     on_machine = re.match(r"on ([^:]+): (.*)", remedy)
     where, commands = (on_machine[1], on_machine[2].split("; ")) if on_machine else ("", [])
     if remedy.startswith("fab "):
@@ -462,25 +462,25 @@ def test_an_mtu_that_the_kernel_remembers_is_told_from_one_that_is(make_lab: Mak
     assert lab.fab("verify").returncode == 5
     on(lab, "worker-1", "ip link set cnio0 mtu 1500")
     ((words, remedy),) = causes_in(lab.fab("verify", "--format", "json"))
-    assert words == ("worker-0, worker-2: the cached path MTU to some pods is still too small")
+    assert words == "worker-0, worker-2: the cached path MTU to some pods is still too small"
     assert take_advice(lab, remedy)
     ok(lab.fab("verify"))
 
 
-HEAD = """# What verify says of what is wrong
+HEAD = """# What verify says about each fault
 
-Each fault was made on a twin of three workers: real OpenSSH servers, kernel tables, firewalls and
-CNI pods, with every route there. `fab verify` then had to name this cause, and no other; where it
-says what to type, that was typed, and verify had to find nothing wrong any more. Docker
-and firewalld are not run there: their chains and tables are made as they make them. A fault on the
-network is made on the switch between the machines, which none of them can see.
+Each fault was made on a twin of three workers with all routes in place. The twin has real OpenSSH
+servers, kernel tables, firewalls and CNI pods. `fab verify` had to name this cause and no other.
+Where the remedy has commands, they were typed, and then `fab verify` had to find nothing wrong.
+Docker and firewalld do not run on the twin: their chains and tables are made by hand. A fault at
+`network` is on the switch between the machines, where none of them can see it.
 
 """
 
 
 def test_the_table_of_faults_is_what_was_seen(sayings: Mapping[str, Said]) -> None:
-    """Written anew where it is not; then this fails once."""
-    lines = ["| fault | at | verify says | and what mends it |", "|---|---|---|---|"]
+    """The test writes the table anew where it differs, and fails once."""
+    lines = ["| fault | where | what verify says | remedy |", "|---|---|---|---|"]
     for fault in FAULTS:
         found = sayings[fault.name]
         words, remedy = found.causes[0] if found.causes else (found.error.strip(), "")
