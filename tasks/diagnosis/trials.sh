@@ -31,8 +31,8 @@ fits() {
     printf '== size %s %s\n' "$1" "$2"
 }
 
-# trial NUMBER FAMILY source|target SOURCE TARGET NEIGHBOUR: do one end's part in a trial. NEIGHBOUR:
-# the other machine's address, or `none`.
+# trial NUMBER FAMILY source|target SOURCE TARGET NEIGHBOUR: do one end's part in a trial.
+# NEIGHBOUR: the other machine's address, or `none`.
 trial() {
   counters before "$1" "$2"
   printf '== at %s.\n' "$1"
