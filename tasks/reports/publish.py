@@ -55,6 +55,7 @@ def publish(runs: Iterable[Verification], output: Output) -> Verification:
 
 
 def _publish_early(known: Verification, error: Stop | KeyboardInterrupt, output: Output) -> None:
+    """Publish what was known when an error ended the run."""
     words = str(error.message) if isinstance(error, Stop) else "interrupted"
     known = replace(known, stopped=words)
     try:
@@ -68,6 +69,7 @@ def _publish_early(known: Verification, error: Stop | KeyboardInterrupt, output:
 
 
 def _write(known: Verification, output: Output) -> None:
+    """Write the page, where one is wanted."""
     if output.page:
         from .page import verify_page
 
@@ -76,6 +78,7 @@ def _write(known: Verification, output: Output) -> None:
 
 
 def _print(known: Verification, output: Output) -> None:
+    """Print the result, or what has changed since the run before."""
     if output.style == "json":
         output.say(verify_json(known))
     elif output.style == "junit":

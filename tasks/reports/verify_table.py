@@ -57,6 +57,7 @@ def _matrices(pairs: Sequence[Pair]) -> str:
 
 
 def _grid(pairs: Sequence[Pair]) -> str:
+    """One matrix: a row sends, a column receives."""
     targets = list(dict.fromkeys(p.target for p in pairs))
     sources = list(dict.fromkeys(p.source for p in pairs))
     if sources != targets:
@@ -74,6 +75,7 @@ def _cell(pair: Pair) -> str:
 
 
 def _failures(pairs: Sequence[Pair]) -> str:
+    """The pairs that fail, MAX_ROWS at most."""
     failing = [p for p in pairs if not p.ok]
     rows = [
         [p.source, p.target, f"IPv{p.family}", "pod" if p.from_pod else "machine", p.verdict]
@@ -85,6 +87,7 @@ def _failures(pairs: Sequence[Pair]) -> str:
 
 
 def _legend(pairs: Sequence[Pair]) -> str:
+    """What the short verdicts in the matrices mean."""
     seen = dict.fromkeys(p.verdict for p in pairs if not p.ok)
     return "\n".join(f"{SHORT[v]}: {MEANING[v]}" for v in seen)
 
