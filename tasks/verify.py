@@ -13,7 +13,7 @@ from tasks.common.errors import Status, Stop
 
 if TYPE_CHECKING:
     from tasks.diagnosis.result import Verification
-    from tasks.diagnosis.verify import Wish
+    from tasks.diagnosis.verify import VerifyOptions
     from tasks.ssh.fleet import Fleet
 
 
@@ -35,51 +35,49 @@ def verify(
     """Prove with pings between pod subnets that the routes work, both ways."""
     from datetime import datetime
 
-    from tasks.diagnosis.result import beginning
-    from tasks.diagnosis.verify import Wish, look
-    from tasks.reports.publish import Publication
+    from tasks.diagnosis.result import start
+    from tasks.diagnosis.verify import VerifyOptions, run_verify
+    from tasks.reports.publish import Output, publish
 
     if watch and format != "table":
-        raise Stop("--watch prints what has changed, a line each: not with --format")
+        raise Stop("--watch prints changes, a line each: it cannot be combined with --format")
     machines = session.fleet(c, inventory, parallel)
     skip = skip_unreachable or watch > 0
-    wish = Wish(skip, tcp, sample, seed or datetime.now().microsecond, full, pods)
-    begun = beginning(machines.cluster, rehearsal=session.rehearsing)
-    with Publication(begun, format, report, session.report) as published:
-        published.follow(look(machines, wish, begun))
+    options = VerifyOptions(skip, tcp, sample, seed or datetime.now().microsecond, full, pods)
+    begun = start(machines.cluster, rehearsal=session.rehearsing)
+    known = publish(run_verify(machines, options, begun), Output(format, report, session.report))
     if watch:
-        _watch(machines, wish, published.known, report, watch)
-    if not published.known.ok:
+        _watch(machines, options, known, report, watch)
+    if not known.ok:
         raise Stop(status=Status.SILENT)
-    if published.known.skipped:
+    if known.skipped:
         raise Stop(status=Status.NOT_WHOLE)
 
 
 def _watch(
-    machines: "Fleet", wish: "Wish", known: "Verification", page: str, every: int
+    machines: "Fleet", options: "VerifyOptions", known: "Verification", page: str, every: int
 ) -> NoReturn:
-    """Look again every so many seconds, and print what has changed; until it is interrupted.
+    """Run again every so many seconds, and print what has changed, until interrupted.
 
-    A machine that cannot be asked is a change as well, and ends nothing.
+    A run that ends early is reported once, and the next one is tried.
     """
     from datetime import datetime
     from time import sleep
 
-    from tasks.diagnosis.result import beginning
-    from tasks.diagnosis.verify import look
-    from tasks.reports.publish import Publication
+    from tasks.diagnosis.result import start
+    from tasks.diagnosis.verify import run_verify
+    from tasks.reports.publish import Output, publish
 
-    wish = replace(wish, skip_unreachable=True)
-    trouble = ""
+    options = replace(options, skip_unreachable=True)
+    last_error = ""
     while True:
         sleep(every)
-        begun = beginning(machines.cluster, rehearsal=known.rehearsal)
-        published = Publication(begun, "table", page, partial(print, flush=True), known)
+        begun = start(machines.cluster, rehearsal=known.rehearsal)
+        output = Output("table", page, partial(print, flush=True), known)
         try:
-            with published:
-                published.follow(look(machines, wish, begun))
-            known, trouble = published.known, ""
+            known = publish(run_verify(machines, options, begun), output)
+            last_error = ""
         except Stop as stop:
-            if stop.message != trouble:
-                trouble = str(stop.message)
-                print(f"{datetime.now():%H:%M:%S}  {trouble}", file=sys.stderr)
+            if stop.message != last_error:
+                last_error = str(stop.message)
+                print(f"{datetime.now():%H:%M:%S}  {last_error}", file=sys.stderr)

@@ -14,12 +14,12 @@ from invoke import Context
 from tasks.connectivity.ping import Target, read_report
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.evidence import read_evidence
-from tasks.diagnosis.isolate import Trials, read_trials
 from tasks.diagnosis.links import settings_causes
 from tasks.diagnosis.model import Scene
 from tasks.diagnosis.mtu import mtu_causes
 from tasks.diagnosis.path import trial_causes
 from tasks.diagnosis.routing import part_causes
+from tasks.diagnosis.trials import Trials, read_trials
 from tasks.discovery.merge import Selection, combine
 from tasks.discovery.model import Found, Request, internal_ips
 from tasks.discovery.sources import ask

@@ -1,4 +1,4 @@
-"""Examining pairs that failed: two more trips, to the machines that are at their ends."""
+"""Diagnosing pairs that failed: two more trips to the machines at their ends."""
 
 from tasks.connectivity.verdict import Pair
 from tasks.facts.survey import Survey
@@ -14,10 +14,12 @@ from .path import trial_causes
 from .routing import part_causes
 
 
-def examine(fleet: Fleet, survey: Survey, pairs: list[Pair], tcp: int = 0) -> list[Cause]:
-    """Why pairs failed, or pods would; nothing is asked where none did. `tcp`: see `pinging.Asked`.
+def diagnose(fleet: Fleet, survey: Survey, pairs: list[Pair], tcp: int = 0) -> list[Cause]:
+    """The causes of failed pairs, and routes that would cut off pods that no pair shows.
 
-    First what their machines say of themselves; what that does not explain is tried pair by pair.
+    The first trip reads the machines' settings. Pairs that these do not explain are pinged one by
+    one on the second trip. `tcp`: the port to connect to instead of pinging; 0: ping. Where no
+    pair failed, no machine is asked.
     """
     failed = [pair for pair in pairs if pair.verdict not in ("ok", "no probe")]
     parts = part_causes(survey.cluster, survey.facts)
@@ -29,18 +31,18 @@ def examine(fleet: Fleet, survey: Survey, pairs: list[Pair], tcp: int = 0) -> li
     causes = settings_causes(scene)
     explained = {pair for cause in causes for pair in cause.pairs}
     unexplained = [pair for pair in scene.silent if pair not in explained]
-    tried = run_trials(fleet, survey, _first(unexplained), scene.large, tcp)
+    tried = run_trials(fleet, survey, _to_try(unexplained), scene.large, tcp)
     return causes + trial_causes(scene, tried, unexplained) + mtu_causes(scene, tried) + parts
 
 
-def _first(pairs: list[Pair]) -> list[Pair]:
-    """The pairs to try: from machine to pod only where pod to pod does not tell as much."""
+def _to_try(pairs: list[Pair]) -> list[Pair]:
+    """The pairs to try: machine to pod only where the same pod to pod pair did not fail."""
     tried = {(p.source, p.target, p.family) for p in pairs if p.from_pod}
     return [p for p in pairs if p.from_pod or (p.source, p.target, p.family) not in tried]
 
 
 def _evidence(answers: dict[str, str | MachineError]) -> dict[str, Evidence]:
-    """What those said that answered, and can be read."""
+    """The evidence of the machines that answered, where the answer can be read."""
     found = {}
     for name, answer in answers.items():
         try:

@@ -1,4 +1,4 @@
-"""Evidence: what a machine says of its links, settings and firewall, asked where pings failed."""
+"""Evidence: a machine's links, settings and firewall. They are read where pings failed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -11,28 +11,28 @@ from tasks.ssh.answer import sections
 from .firewall import Drop, read_drops
 
 SCRIPT = script("diagnosis/firewall.sh", "diagnosis/evidence.sh")
-MAX_MTU = (1 << 31) - 1  # bytes; what the kernel holds it in
+MAX_MTU = (1 << 31) - 1  # bytes; the kernel keeps it in a signed 32-bit number
 
 
 @dataclass(frozen=True)
 class Link:
     """One network interface."""
 
-    on: bool
-    carrier: bool  # a bridge has one only while something is plugged in
+    on: bool  # administratively up
+    carrier: bool  # of a bridge: only while a port of it has one
     mtu: int  # bytes
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one machine says."""
+    """The evidence of one machine."""
 
     links: Mapping[str, Link]
     sysctls: Mapping[str, int]  # by path below /proc/sys/net
     drops: Mapping[int, tuple[Drop, ...]]  # by IP version
 
-    def forwards(self, family: int, device: str = "") -> str:
-        """The sysctl that keeps a machine from forwarding what comes in at a device, or none."""
+    def no_forwarding(self, family: int, device: str = "") -> str:
+        """The sysctl that stops forwarding of what comes in at a device; empty if none does."""
         four = ("ipv4/ip_forward", f"ipv4/conf/{device}/forwarding")
         return self._first(four if family == 4 else ("ipv6/conf/all/forwarding",), 0)
 
@@ -41,13 +41,13 @@ class Evidence:
         return self._first([f"ipv4/conf/{name}/rp_filter" for name in ("all", device)], 1)
 
     def _first(self, settings: Iterable[str], value: int) -> str:
-        """The first of some sysctls that has this value, by its name in sysctl.d(5)."""
+        """The first of these sysctls that has the value, named as in sysctl.d(5); else empty."""
         found = (s for s in settings if self.sysctls.get(s) == value)
         return next((f"net.{setting.replace('/', '.')}" for setting in found), "")
 
 
 def read_evidence(answer: str) -> Evidence:
-    """Read what SCRIPT printed; raises ValueError where it breaks off."""
+    """Read what SCRIPT printed. Raises ValueError where its end is missing."""
     found = sections(answer)
     if ("end", "") not in found:
         raise ValueError("the answer breaks off")

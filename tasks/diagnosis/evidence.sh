@@ -1,9 +1,9 @@
-# What a machine says of its links, settings and firewall; with firewall.sh.
+# Prints a machine's links, settings and firewall. Needs firewall.sh.
 
-# host COMMAND...: this script is in the machine's own network.
+# host COMMAND...: run a command in the machine's own network. This script is there already.
 host() { "$@"; }
 
-# main: all of it, in sections.
+# main: print everything, in sections.
 main() {
   echo "== link"
   ip -oneline link show

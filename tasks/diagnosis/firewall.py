@@ -1,4 +1,4 @@
-"""Firewalls: where a machine's own rules drop packets, how many they dropped, and whose they are.
+"""Firewalls: a machine's rules that drop packets, their counters, and the programs that own them.
 
 The listings are those of iptables-save(8) with counters and of `nft list ruleset` (nft(8)). Pure.
 """
@@ -9,12 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tasks.common import values
-from tasks.common.text import typed_on
 from tasks.common.values import Network
 
-LONGEST = 90  # characters of a rule that a line has room for
-
-SYSCTLS = "/etc/sysctl.d/99-pod-routes.conf"  # where a remedy puts a setting that has to stay
+MAX_CHARS = 90  # of a rule, so that it fits on a line
 
 _HOOKS = {
     "PREROUTING": "prerouting",
@@ -29,30 +26,30 @@ _OWNERS = {"DOCKER": "Docker", "ufw": "ufw", "firewalld": "firewalld"}
 
 @dataclass(frozen=True)
 class Drop:
-    """One place in a machine's firewall where packets end."""
+    """A rule or a policy of a machine's firewall that drops packets."""
 
-    place: str  # in a few words, as the firewall's own listing names it
-    hooks: frozenset[str]  # from which it is reached: prerouting, input, forward, ...
-    packets: int | None  # dropped there so far; None where nobody counts
-    owners: tuple[str, ...]  # Docker, ufw, firewalld; none where it was a person, or is unknown
-    policy: bool  # what happens to packets that no rule has taken
+    rule: str  # shortened, in the words of the firewall's own listing
+    hooks: frozenset[str]  # that lead to it: prerouting, input, forward, ...
+    packets: int | None  # dropped so far; None where it has no counter
+    owners: tuple[str, ...]  # Docker, ufw, firewalld; empty where the owner is unknown
+    policy: bool  # a policy: it applies to packets that no rule matches
 
 
 @dataclass
 class _Chain:
-    """A chain while it is read."""
+    """A chain while its listing is read."""
 
     hook: str = ""
-    policy: tuple[str, int | None] | None = None  # what it does at its end, packets
-    drops: list[tuple[str, int | None]] = field(default_factory=list)
-    jumps: list[str] = field(default_factory=list)
+    policy: tuple[str, int | None] | None = None  # a policy that drops, and its counter
+    drops: list[tuple[str, int | None]] = field(default_factory=list)  # rules and counters
+    jumps: list[str] = field(default_factory=list)  # names of chains
 
 
 _Chains = dict[tuple[str, str], _Chain]  # by table and name
 
 
 def read_drops(lines: Iterable[str], family: int) -> tuple[Drop, ...]:
-    """The drops in what `firewall` printed, for IP version 4 or 6; other lines are passed over."""
+    """The drops in what firewall.sh printed, for IP version 4 or 6. Other lines are ignored."""
     listed = list(lines)
     cut = listed.index("nft") if "nft" in listed else len(listed)
     tables, chains = _iptables(listed[:cut])
@@ -62,6 +59,7 @@ def read_drops(lines: Iterable[str], family: int) -> tuple[Drop, ...]:
 
 
 def _iptables(lines: Sequence[str]) -> tuple[set[str], _Chains]:
+    """The tables of iptables-save, and their chains."""
     chains: _Chains = defaultdict(_Chain)
     tables = set()
     table = ""
@@ -84,7 +82,7 @@ def _iptables(lines: Sequence[str]) -> tuple[set[str], _Chains]:
 
 
 def _nft(lines: Sequence[str], family: int, managed: set[str]) -> _Chains:
-    """The chains of nft's tables, but for those that iptables has listed already."""
+    """The chains of nft's tables, without those of `managed`: iptables has listed them already."""
     chains: _Chains = defaultdict(_Chain)
     table = name = ""
     for line in lines:
@@ -103,7 +101,7 @@ def _nft(lines: Sequence[str], family: int, managed: set[str]) -> _Chains:
 
 
 def _rule(chain: _Chain, line: str, where: str) -> None:
-    """One line inside of a chain of nft's."""
+    """Add one line of nft's listing to its chain."""
     hook = re.search(r"\bhook (\w+)", line)
     counted = re.search(r"counter packets (\d+)", line)
     jumps = re.findall(r"\b(?:jump|goto) ([^\s,}]+)", line)
@@ -119,7 +117,7 @@ def _rule(chain: _Chain, line: str, where: str) -> None:
 
 
 def _counted(digits: str) -> int | None:
-    """A counter; what no kernel counts up to is none."""
+    """The value of a counter; None where the kernel cannot have printed it."""
     try:
         return values.number(digits)
     except ValueError:
@@ -127,6 +125,7 @@ def _counted(digits: str) -> int | None:
 
 
 def _drops(chains: _Chains, program: str) -> Iterable[Drop]:
+    """The drops of all chains that a program listed."""
     names = {word for table, chain in chains for word in (*table.split(), chain)}
     everyone = tuple(who for mark, who in _OWNERS.items() if any(n.startswith(mark) for n in names))
     hooks = _hooks(chains)
@@ -143,7 +142,7 @@ def _drops(chains: _Chains, program: str) -> Iterable[Drop]:
 
 
 def _hooks(chains: _Chains) -> dict[tuple[str, str], set[str]]:
-    """The hooks that each chain is reached from: its own, and those of what jumps to it."""
+    """The hooks that lead to each chain: its own, and those of the chains that jump to it."""
     hooks: dict[tuple[str, str], set[str]] = {place: set() for place in chains}
     left = [(place, chain.hook) for place, chain in chains.items() if chain.hook]
     while left:
@@ -155,9 +154,9 @@ def _hooks(chains: _Chains) -> dict[tuple[str, str], set[str]]:
 
 
 def _shown(program: str, text: str) -> str:
-    """A place in words, printable and on one line."""
+    """A rule, printable and on one line."""
     words = re.sub(r" ?(--reject-with|with) \S+( \S+)?$", "", text)
-    return values.shown(f"{program}, {words}", LONGEST)
+    return values.shown(f"{program}, {words}", MAX_CHARS)
 
 
 _HANDLES = {
@@ -168,19 +167,19 @@ _HANDLES = {
 
 @dataclass(frozen=True)
 class Packets:
-    """What a machine is to let through."""
+    """Packets that a machine has to let through."""
 
-    forwarded: bool  # else it sends them and receives the answers itself
-    protocols: Collection[str]  # by the names that a rule may give to what they are
-    networks: Collection[Network]  # that they come from and go to
-    devices: Collection[str]  # of the machine, by which they come in and go out
+    forwarded: bool  # False: the machine itself sends them and receives the answers
+    protocols: Collection[str]  # theirs, by all names that rules use
+    networks: Collection[Network]  # of their sources and destinations
+    devices: Collection[str]  # of the machine, where they come in and go out
 
 
 def concerns(drop: Drop, packets: Packets) -> bool:
-    """Whether a drop may be of these packets: false where its rule says that it is of others."""
+    """Whether a rule may drop these packets. False where it says that it matches others only."""
     if drop.hooks and not drop.hooks & _HANDLES[packets.forwarded]:
         return False
-    rule = drop.place.partition(": " if drop.place.startswith("nft") else ", ")[2]
+    rule = drop.rule.partition(": " if drop.rule.startswith("nft") else ", ")[2]
     if drop.policy or "!" in rule:
         return True
     protocols = re.findall(r"\b(tcp|udp|sctp|icmp|icmpv6|ipv6-icmp)\b", rule)
@@ -194,7 +193,7 @@ def concerns(drop: Drop, packets: Packets) -> bool:
 
 
 def _meets(prefix: str, networks: Iterable[Network]) -> bool:
-    """Whether a prefix that a rule names shares an address with one of some networks."""
+    """Whether a rule's prefix overlaps one of these networks; True where it cannot be read."""
     try:
         named = values.network(prefix)
     except ValueError:
@@ -205,39 +204,3 @@ def _meets(prefix: str, networks: Iterable[Network]) -> bool:
         for n in networks
         if n.version == named.version
     )
-
-
-def set_for_good(setting: str, value: int) -> tuple[str, str]:
-    """The commands that give a setting of sysctl(8) a value, now and after every start."""
-    return f"echo {setting}={value} >>{SYSCTLS}", f"sysctl -p {SYSCTLS}"
-
-
-def remedy(drop: Drop | None, pods: Sequence[Network], machine: str) -> str:
-    """What lets packets to and from `pods` through for good; it depends on whose rule it is."""
-    owners = drop.owners if drop else ()
-    lines = []
-    if "ufw" in owners:
-        lines += [f"ufw route allow {way} {n}" for n in pods for way in ("from", "to")]
-    if "firewalld" in owners:
-        lines += [f"firewall-cmd --permanent --zone=trusted --add-source={n}" for n in pods]
-        lines.append("firewall-cmd --reload")
-    if "Docker" in owners:
-        # Docker sets DROP at its start unless it finds forwarding on.
-        six = drop is not None and drop.place.startswith("ip6tables")
-        setting = "net.ipv6.conf.all.forwarding" if six else "net.ipv4.ip_forward"
-        lines.append(f"{'ip6tables' if six else 'iptables'} -P FORWARD ACCEPT")
-        lines += set_for_good(setting, 1)
-    if lines:
-        return typed_on(machine, *lines)
-    every = ", ".join(map(str, pods))
-    if drop is not None and drop.hooks and "forward" not in drop.hooks:
-        return f"accept what comes from and goes to {every} before it"
-    if drop is not None and drop.place.startswith("nft"):
-        return f"accept {every} before it, in /etc/nftables.conf or where that table comes from"
-    accepts = [
-        f"{'iptables' if n.version == 4 else 'ip6tables'} -I FORWARD {end} {n} -j ACCEPT"
-        for n in pods
-        for end in ("-s", "-d")
-    ]
-    keep = "netfilter-persistent save  # of the package iptables-persistent"
-    return typed_on(machine, *accepts, keep)

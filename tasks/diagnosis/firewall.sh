@@ -1,8 +1,8 @@
-# Given by who sends it: the function host, which runs a command in the machine's own network.
+# Prints a firewall's rules that drop packets. Needs the function host, which runs a command in the
+# machine's own network.
 
-# firewall FAMILY: the rules that drop packets, and the chains that lead to them. The names of
-# chains, and what a chain does not drop or jump to, stay on the machine. nft prints a map that
-# leads to many chains on one line: it is cut between them where it is long.
+# firewall FAMILY: print the rules that drop packets, the chains, and the jumps between them; leave
+# out all other rules. nft prints a map that leads to many chains on one line: a long one is split.
 firewall() {
   save=iptables-save
   [ "$1" = 4 ] || save=ip6tables-save

@@ -1,91 +1,89 @@
-"""Causes that stand in the machines' own settings and links, and those of `misrouted`. Pure."""
+"""Causes in the machines' links and settings, and in the pod bridges. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from tasks.common.text import listed, typed_on
+from tasks.common.text import listed
 from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
 from tasks.facts.survey import Survey
 
-from .firewall import set_for_good
 from .model import Cause, Scene
+from .remedy import Remedy, set_sysctl
 from .routing import route_causes
 
 
 def settings_causes(scene: Scene) -> list[Cause]:
-    """The causes that stand in the machines' own tables and settings."""
-    causes = []
-    off = set()
-    for name in _involved(scene.silent):
-        for machine_cause in _links(scene, name):
-            causes.append(machine_cause)
-            off.add(name)
-    causes += route_causes(scene, [name for name in _involved(scene.silent) if name not in off])
-    for name in _involved(scene.silent):
-        causes += _bridge_off(scene, name)
-    causes += _not_forwarding(scene)
-    return [cause for cause in causes if cause.pairs]
+    """The causes that the machines' own links, routes, rules and settings show."""
+    names = _ends(scene.silent)
+    links = [cause for name in names for cause in _internal_links(scene, name)]
+    down = {cause.machine for cause in links}
+    routes = route_causes(scene, [name for name in names if name not in down])
+    bridges = [cause for name in names for cause in _pod_bridge(scene, name)]
+    every = (*links, *routes, *bridges, *_not_forwarding(scene))
+    return [cause for cause in every if cause.pairs]
 
 
-def _involved(pairs: Iterable[Pair]) -> list[str]:
+def _ends(pairs: Iterable[Pair]) -> list[str]:
+    """The machines at the ends of some pairs, each once."""
     return list(dict.fromkeys(name for pair in pairs for name in (pair.source, pair.target)))
 
 
-def _links(scene: Scene, name: str) -> Iterator[Cause]:
-    """Its internal network is off: routes over it are gone with it, and are not what to mend."""
+def _internal_links(scene: Scene, name: str) -> Iterator[Cause]:
+    """A machine's internal links that are down.
+
+    Report the link, not the routes that the kernel removed with it.
+    """
     families = dict.fromkeys(pair.family for pair in scene.silent)
     for device in dict.fromkeys(scene.device(name, family) for family in families):
         link = scene.link(name, device)
         if link is None or (link.on and link.carrier):
             continue
-        words, remedy = (
-            (f"{name}: {device} has no carrier", "check its cable and its port")
-            if link.on
-            else (f"{name}: {device} is switched off", typed_on(name, f"ip link set {device} up"))
-        )
-        both = tuple(scene.silent_by_end[name])
-        yield Cause(name, words, f"{remedy}; then, from here: fab apply-routes", both)
+        words = f"{name}: {device} {'has no carrier' if link.on else 'is down'}"
+        then = "then, from here: fab apply-routes"
+        up = Remedy(name, (f"ip link set {device} up",), then)
+        remedy = f"check its cable and its port; {then}" if link.on else up
+        yield Cause(name, words, remedy, tuple(scene.silent_by_end[name]))
 
 
-def _bridge_off(scene: Scene, name: str) -> Iterator[Cause]:
-    """A pod bridge that is switched off."""
+def _pod_bridge(scene: Scene, name: str) -> Iterator[Cause]:
+    """A machine's pod bridge, where it is down."""
     bridge = scene.facts[name].pod_bridge
     link = scene.link(name, bridge)
     if link is not None and not link.on:
-        words = f"{name}: its pod bridge {bridge} is switched off"
-        up = typed_on(name, f"ip link set {bridge} up")
-        yield Cause(name, words, up, scene.silent_at(name))
+        words = f"{name}: pod bridge {bridge} is down"
+        up = Remedy(name, (f"ip link set {bridge} up",))
+        yield Cause(name, words, up, scene.silent_through(name))
 
 
 def _not_forwarding(scene: Scene) -> Iterator[Cause]:
-    """A setting that keeps machines from forwarding, for all that have it."""
+    """Settings that keep machines from forwarding. Machines with the same setting are one cause."""
     names: dict[tuple[int, str], list[str]] = defaultdict(list)
     for family in dict.fromkeys(pair.family for pair in scene.silent):
-        for name in _involved(scene.silent):
+        for name in _ends(scene.silent):
             evidence = scene.evidence.get(name)
             devices = (scene.device(name, family), scene.facts[name].pod_bridge)
-            found = (evidence.forwards(family, dev) for dev in devices) if evidence else ()
+            found = (evidence.no_forwarding(family, d) for d in devices) if evidence else ()
             if setting := next(filter(None, found), ""):
                 names[family, setting].append(name)
     for (family, setting), those in names.items():
         alone = those[0] if len(those) == 1 else ""
-        pairs = dict.fromkeys(pair for name in those for pair in scene.silent_at(name, family))
+        pairs = dict.fromkeys(pair for name in those for pair in scene.silent_through(name, family))
         yield Cause(
             alone,
             f"{listed(those)} {'does' if alone else 'do'} not forward IPv{family}: {setting} is 0",
-            typed_on(alone or "each of them", *set_for_good(setting, 1)),
+            set_sysctl(alone or "each of them", setting, 1),
             tuple(pairs),
         )
 
 
 def pod_causes(survey: Survey, pods: Sequence[RealPod]) -> list[Cause]:
-    """Why pods are cut off though the routes to them may be right."""
+    """Missing pod bridges, which cut pods off even where the routes to them are in sync."""
     causes = []
     for worker in dict.fromkeys(pod.worker for pod in pods):
         facts = survey.facts[worker]
         if facts.pod_bridge not in facts.bridges:
-            words = f"{worker}: its pod bridge {facts.pod_bridge} is missing, its pods are cut off"
-            remedy = f"restart the pods of {worker}: the first one makes it again"
+            words = f"{worker}: pod bridge {facts.pod_bridge} is missing, its pods are cut off"
+            remedy = f"restart the pods of {worker}: the first one creates the bridge again"
             causes.append(Cause(worker, words, remedy, ()))
     return causes

@@ -1,4 +1,4 @@
-"""Diagnosis: why pairs do not answer, each cause named once however many pairs it silences."""
+"""Diagnosis: why pairs do not answer. Each cause is named once, however many pairs it silences."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,35 +11,36 @@ from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 
 from .evidence import Evidence, Link
+from .remedy import Remedy
 
 
 @dataclass(frozen=True)
 class Cause:
-    """What stops packets, where, and what mends it for good."""
+    """Why packets are lost, where, and a permanent remedy."""
 
-    machine: str  # where it is to be mended; empty where that is between the machines
+    machine: str  # the machine to repair; empty where the cause is not on one machine
     words: str  # one line, e.g. "worker-2 does not forward IPv4: net.ipv4.ip_forward is 0"
-    remedy: str  # one line; where it is to be typed on a machine, of `typed_on`
+    remedy: Remedy | str  # commands for a machine, or a sentence
     pairs: tuple[Pair, ...]  # the pairs it explains
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All that is known when pairs have failed; evidence may be lacking for some machines."""
+    """All that is known when pairs have failed. Evidence of some machines may be missing."""
 
     cluster: Cluster
     facts: Mapping[str, Facts]
     evidence: Mapping[str, Evidence]
-    pairs: Sequence[Pair]  # all of them, those that answered too
+    pairs: Sequence[Pair]  # all pairs, also those that answered
 
     @cached_property
     def silent(self) -> list[Pair]:
-        """The pairs of which no packet came back."""
+        """The pairs that answered no packet."""
         return [p for p in self.pairs if p.verdict in ("silent", "masqueraded", "no forwarding")]
 
     @cached_property
     def large(self) -> list[Pair]:
-        """The pairs of which only small packets came back."""
+        """The pairs that answered only small packets."""
         return [p for p in self.pairs if p.verdict == "large lost"]
 
     @cached_property
@@ -51,25 +52,28 @@ class Scene:
             ends[pair.target].append(pair)
         return ends
 
-    def silent_at(self, name: str, family: int = 0) -> tuple[Pair, ...]:
-        """Those whose packets a machine has to forward to or from its pods; 0: both families."""
+    def silent_through(self, name: str, family: int | None = None) -> tuple[Pair, ...]:
+        """The silent pairs whose packets this machine forwards to or from its pods.
+
+        `family`: 4 or 6; None for both.
+        """
         return tuple(
             pair
             for pair in self.silent_by_end.get(name, ())
-            if (pair.target == name or pair.from_pod) and family in (0, pair.family)
+            if (pair.target == name or pair.from_pod) and family in (None, pair.family)
         )
 
-    def pods(self, pairs: Iterable[Pair]) -> list[Network]:
-        """The networks that the pods of some pairs are in, for a remedy."""
+    def pod_networks(self, pairs: Iterable[Pair]) -> list[Network]:
+        """The cluster's pod networks in the address families of these pairs."""
         families = {pair.family for pair in pairs}
         return [n for n in self.cluster.pod_networks if n.version in families]
 
     def device(self, name: str, family: int) -> str:
-        """The device of a machine's internal IP."""
+        """The device that has a machine's internal IP; empty where no device has it."""
         inner = self.cluster.machine(name).internal_ip(family)
         return next((dev for dev, i in self.facts[name].addresses if i.ip == inner), "")
 
     def link(self, name: str, device: str) -> Link | None:
-        """A network interface of a machine, where it is known."""
+        """A network interface of a machine; None where nothing is known of it."""
         evidence = self.evidence.get(name)
         return evidence.links.get(device) if evidence else None

@@ -1,22 +1,23 @@
-"""Causes that concern packets of full size: the MTU on the way. Pure."""
+"""Causes that concern packets of full size: the MTU of the path. Pure."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from tasks.common.text import listed, typed_on
+from tasks.common.text import listed
 from tasks.connectivity.verdict import Pair
 
-from .isolate import Trials
 from .model import Cause, Scene
+from .remedy import Remedy
+from .trials import Trials
 
 
 def mtu_causes(scene: Scene, tried: Trials) -> list[Cause]:
-    """Why only small packets come through: which link is too narrow for what pods send."""
+    """Why only small packets arrive: which link has an MTU that is too small for the pods."""
     narrow: dict[tuple[str, str, int], list[Pair]] = defaultdict(list)
     between: dict[int, list[Pair]] = defaultdict(list)
-    remembered = dict.fromkeys(_remembered(scene))
+    cached = dict.fromkeys(_cached(scene))
     for pair in scene.large:
-        if pair in remembered:
+        if pair in cached:
             continue
         link = next(_narrow_links(scene, pair), None)
         if link is not None:
@@ -26,17 +27,17 @@ def mtu_causes(scene: Scene, tried: Trials) -> list[Cause]:
     causes = [
         Cause(
             name,
-            f"{name}: {device} carries {mtu} bytes, pods send more",
-            _wider(scene, name, device, mtu),
+            f"{name}: {device} has an MTU of {mtu} bytes, pods send larger packets",
+            _raise_mtu(scene, name, device, mtu),
             tuple(pairs),
         )
         for (name, device, mtu), pairs in narrow.items()
     ]
-    if remembered:
-        sources = listed(pair.source for pair in remembered)
-        words = f"{sources}: the smaller MTU of a while ago is still taken for some ways to pods"
-        forget = typed_on("each of them, or wait ten minutes", "ip route flush cache")
-        causes.append(Cause("", words, forget, tuple(remembered)))
+    if cached:
+        sources = listed(pair.source for pair in cached)
+        words = f"{sources}: the cached path MTU to some pods is still too small"
+        flush = Remedy("each of them, or wait ten minutes", ("ip route flush cache",))
+        causes.append(Cause("", words, flush, tuple(cached)))
     for size, pairs in between.items():
         ends = Counter(name for pair in pairs for name in (pair.source, pair.target))
         common = [name for name, number in ends.items() if number == len(pairs)]
@@ -44,16 +45,17 @@ def mtu_causes(scene: Scene, tried: Trials) -> list[Cause]:
         where = f"between {name} and the others" if name else "between the machines"
         if len(pairs) == 1 or len(common) > 1:
             where = f"between {' and '.join(common)}"
-        words = f"{f'packets above {size} bytes' if size else 'large packets'} get lost {where}"
-        causes.append(Cause(name, words, _smaller(size), tuple(pairs)))
+        words = f"{f'packets above {size} bytes' if size else 'large packets'} are lost {where}"
+        causes.append(Cause(name, words, _lower_mtu(size), tuple(pairs)))
     return causes
 
 
-def _remembered(scene: Scene) -> tuple[Pair, ...]:
-    """Ways from machines that pods' packets of full size go: the kernel keeps what it has learnt.
+def _cached(scene: Scene) -> tuple[Pair, ...]:
+    """Pairs from a machine that fail only because its kernel has cached a smaller path MTU.
 
-    An MTU of a path for ten minutes (ip-sysctl, route/mtu_expires); a pod's network of its own,
-    as a new probe's, knows nothing of it.
+    Packets of full size from the same machine's pods arrive there. The kernel caches a path MTU
+    for ten minutes (ip-sysctl, route/mtu_expires); the network namespace of a new probe has an
+    empty cache.
     """
     proven = {(p.source, p.target, p.family) for p in scene.pairs if p.from_pod and p.ok}
     large = (p for p in scene.large if not p.from_pod)
@@ -61,7 +63,10 @@ def _remembered(scene: Scene) -> tuple[Pair, ...]:
 
 
 def _narrow_links(scene: Scene, pair: Pair) -> Iterator[tuple[str, str, int]]:
-    """The links on a pair's way that carry less than its packets of full size, and how much."""
+    """The links of a pair's machines that are too small for its packets.
+
+    Yields machine, device and MTU in bytes.
+    """
     for name in (pair.source, pair.target):
         for device in (scene.device(name, pair.family), scene.facts[name].pod_bridge):
             link = scene.link(name, device)
@@ -69,17 +74,18 @@ def _narrow_links(scene: Scene, pair: Pair) -> Iterator[tuple[str, str, int]]:
                 yield name, device, link.mtu
 
 
-def _wider(scene: Scene, name: str, device: str, mtu: int) -> str:
-    """What to do about a narrow link: a pod bridge is as wide as people make it."""
+def _raise_mtu(scene: Scene, name: str, device: str, mtu: int) -> Remedy | str:
+    """What to do about a small link. Only a pod bridge can be given any MTU."""
     if device != scene.facts[name].pod_bridge:
-        return _smaller(mtu)
+        return _lower_mtu(mtu)
     others = max(facts.pod_mtu for facts in scene.facts.values())
     config = 'write the same "mtu" into the CNI config of every worker'
-    return typed_on(name, f"ip link set {device} mtu {others}", config)
+    return Remedy(name, (f"ip link set {device} mtu {others}",), config)
 
 
-def _smaller(size: int) -> str:
+def _lower_mtu(size: int) -> str:
+    """What to do about a path that passes packets of `size` bytes at most; 0: not known."""
     return (
-        f'"mtu": {size or 1280} in the CNI config of every worker, or a larger MTU on that way;'
-        " then restart the pods"
+        f'set "mtu": {size or 1280} in the CNI config of every worker, or a larger MTU on that'
+        " path; then restart the pods"
     )

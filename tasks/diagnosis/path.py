@@ -1,64 +1,45 @@
-"""Causes that were seen: where the packets of pairs that were pinged alone stopped. Pure."""
+"""Causes that trials showed: where the packets of pairs that were pinged alone stopped. Pure."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
-from tasks.common.text import typed_on
 from tasks.common.values import host
 from tasks.connectivity.verdict import Pair
-from tasks.facts.providers import PROVIDERS, provider_of
 
-from .firewall import Drop, Packets, concerns, remedy, set_for_good
-from .isolate import Trial, Trials
+from .faults import Direction, FaultKind, PathFault, explain
+from .firewall import Drop, Packets, concerns
 from .model import Cause, Scene
+from .trials import Trial, Trials
 
-UNHEARD = ("FAILED", "INCOMPLETE")  # a neighbour that does not answer; see ip-neighbour(8)
-
-Kind = Literal["firewall", "reverse path", "inside", "link", "lost", "answers"]
-
-
-@dataclass(frozen=True)
-class Point:
-    """Where packets point."""
-
-    kind: Kind
-    machine: str = ""  # at it, or on the network around it; empty: everywhere
-    other: str = ""  # between the two only
-    way: Literal["from", "to", "both"] = "from"  # of a machine, for what is lost on the network
-    drop: Drop | None = None
-
-    def between(self, one: str, other: str) -> bool:
-        """Whether packets between two machines stop here."""
-        ends = {one, other}
-        return not self.machine or (self.machine in ends and (not self.other or self.other in ends))
+NO_ANSWER = ("FAILED", "INCOMPLETE")  # a neighbour that does not answer; see ip-neighbour(8)
 
 
 def trial_causes(scene: Scene, tried: Trials, unexplained: Sequence[Pair]) -> list[Cause]:
-    """The causes that were seen in trials; each also explains the pairs like those."""
-    found: dict[Point, list[Pair]] = defaultdict(list)
+    """The causes that trials showed. Each also explains the untried pairs that it concerns."""
+    found: dict[PathFault, list[Pair]] = defaultdict(list)
     for trial in tried.trials:
-        found[_where(scene, _concerning(scene, trial))].append(trial.pair)
+        found[_fault(scene, _without_other_drops(scene, trial))].append(trial.pair)
     seen = {trial.pair for trial in tried.trials}
     rest = [pair for pair in unexplained if pair not in seen]
     causes = []
-    for point, pairs in _joined(found).items():
+    for fault, pairs in _merged(found).items():
         alike: list[Pair] = []
         others: list[Pair] = []
         for pair in rest:
-            like = point.kind != "answers" and point.between(pair.source, pair.target)
+            like = fault.kind != FaultKind.NONE and fault.concerns(pair.source, pair.target)
             (alike if like else others).append(pair)
-        causes.append(Cause(point.machine, *_told(scene, point, pairs), (*pairs, *alike)))
+        causes.append(Cause(fault.machine, *explain(scene, fault, pairs), (*pairs, *alike)))
         rest = others
     if rest:
-        words = "not looked at one by one: there was not time for all"
-        causes.append(Cause("", words, "mend the others, then fab verify again", tuple(rest)))
+        words = "not tested one by one: there was no time for all pairs"
+        again = "fix the other causes, then run fab verify again"
+        causes.append(Cause("", words, again, tuple(rest)))
     return causes
 
 
-def _concerning(scene: Scene, trial: Trial) -> Trial:
-    """The same trial, without what its firewalls dropped of others' packets meanwhile."""
+def _without_other_drops(scene: Scene, trial: Trial) -> Trial:
+    """The same trial, without what its firewalls dropped of other packets meanwhile."""
     source, target = (
         replace(end, drops=tuple(d for d in end.drops if concerns(d, _packets(scene, trial, name))))
         for name, end in ((trial.pair.source, trial.source), (trial.pair.target, trial.target))
@@ -67,7 +48,7 @@ def _concerning(scene: Scene, trial: Trial) -> Trial:
 
 
 def _packets(scene: Scene, trial: Trial, name: str) -> Packets:
-    """What one end of a trial has to let through."""
+    """The packets of a trial that one of its ends has to let through."""
     pair = trial.pair
     machines = [scene.cluster.machine(end) for end in (pair.source, pair.target)]
     return Packets(
@@ -78,43 +59,45 @@ def _packets(scene: Scene, trial: Trial, name: str) -> Packets:
     )
 
 
-def _where(scene: Scene, trial: Trial) -> Point:
-    """Where the packets of one trial stopped."""
+def _fault(scene: Scene, trial: Trial) -> PathFault:
+    """What stopped the packets of one trial."""
     pair = trial.pair
     source, target = pair.source, pair.target
     if trial.answered and trial.target.requests:
-        return Point("answers")
-    if trial.source.neighbour in UNHEARD:
-        return Point("link", source, target)
+        return PathFault(FaultKind.NONE)
+    if trial.source.neighbour in NO_ANSWER:
+        return PathFault(FaultKind.LINK, source, target)
     if trial.refused_by:
-        risen = trial.source if trial.refused_by == source else trial.target
-        drop = next(iter(risen.drops), None) or _hidden(scene, trial, trial.refused_by)
-        return Point("firewall", trial.refused_by, drop=drop)
+        end = trial.source if trial.refused_by == source else trial.target
+        drop = next(iter(end.drops), None) or _uncounted(scene, trial, trial.refused_by)
+        return PathFault(FaultKind.FIREWALL, trial.refused_by, drop=drop)
     if not trial.target.requests:
-        return _on_the_way(scene, trial, source, target)
-    if trial.target.neighbour in UNHEARD:
-        return Point("link", target, source)
+        return _one_way(scene, trial, source, target)
+    if trial.target.neighbour in NO_ANSWER:
+        return PathFault(FaultKind.LINK, target, source)
     back = replace(trial, reached=False, source=trial.target, target=trial.source)
-    return _on_the_way(scene, back, target, source)
+    return _one_way(scene, back, target, source)
 
 
-def _on_the_way(scene: Scene, trial: Trial, sender: str, receiver: str) -> Point:
-    """Where packets stop that one machine sends on and another should deliver."""
+def _one_way(scene: Scene, trial: Trial, sender: str, receiver: str) -> PathFault:
+    """What stopped packets that one machine sends on and another should deliver."""
     if trial.target.filtered and not trial.source.drops:
-        return Point("reverse path", receiver)
+        return PathFault(FaultKind.REVERSE_PATH, receiver)
     for name, end in ((sender, trial.source), (receiver, trial.target)):
         if end.drops:
-            return Point("firewall", name, drop=end.drops[0])
+            return PathFault(FaultKind.FIREWALL, name, drop=end.drops[0])
     gets_out = any(p.ok and p.from_pod and p.source == sender for p in scene.pairs)
     suspect = receiver if trial.reached else sender
-    uncounted = _hidden(scene, trial, suspect)
-    if uncounted and (trial.reached or not gets_out):
-        return Point("firewall", suspect, drop=uncounted)
-    return Point("inside", receiver) if trial.reached else Point("lost", sender, receiver)
+    drop = _uncounted(scene, trial, suspect)
+    if drop and (trial.reached or not gets_out):
+        return PathFault(FaultKind.FIREWALL, suspect, drop=drop)
+    if trial.reached:
+        return PathFault(FaultKind.POD_SIDE, receiver)
+    return PathFault(FaultKind.NETWORK, sender, receiver)
 
 
-def _hidden(scene: Scene, trial: Trial, name: str) -> Drop | None:
-    """A place where a machine's firewall may drop forwarded packets, and counts nothing."""
+def _uncounted(scene: Scene, trial: Trial, name: str) -> Drop | None:
+    """A rule of a machine's firewall that may drop these packets, and has no counter."""
     evidence = scene.evidence.get(name)
     packets = _packets(scene, trial, name)
     likely = [
@@ -122,110 +105,37 @@ def _hidden(scene: Scene, trial: Trial, name: str) -> Drop | None:
         for drop in (evidence.drops.get(trial.pair.family, ()) if evidence else ())
         if drop.packets is None
         and "forward" in drop.hooks
-        and "ct state invalid" not in drop.place
+        and "ct state invalid" not in drop.rule
         and concerns(drop, packets)
     ]
     return min(likely, key=lambda drop: not drop.policy, default=None)
 
 
-def _joined(found: Mapping[Point, list[Pair]]) -> dict[Point, list[Pair]]:
-    """The same, but what stops between machines is told of the one that they have in common."""
-    joined = {s: pairs for s, pairs in found.items() if not s.other}
-    for kind in ("link", "lost"):
-        edges = {s: pairs for s, pairs in found.items() if s.kind == kind}
-        while edges:
-            common = _common(list(edges))
-            part = [s for s in edges if common.between(s.machine, s.other)]
-            joined[common] = [pair for s in part for pair in edges.pop(s)]
-    return joined
+def _merged(found: Mapping[PathFault, list[Pair]]) -> dict[PathFault, list[Pair]]:
+    """Group faults between two machines by the machine that most of them share."""
+    merged = {fault: pairs for fault, pairs in found.items() if not fault.other}
+    for kind in (FaultKind.LINK, FaultKind.NETWORK):
+        between = {fault: pairs for fault, pairs in found.items() if fault.kind == kind}
+        while between:
+            shared = _shared(list(between))
+            part = [fault for fault in between if shared.concerns(fault.machine, fault.other)]
+            merged[shared] = [pair for fault in part for pair in between.pop(fault)]
+    return merged
 
 
-def _common(edges: Sequence[Point]) -> Point:
-    """What most of some stops between two machines have in common."""
+def _shared(faults: Sequence[PathFault]) -> PathFault:
+    """The machine, or the link, that most of these faults between two machines share."""
     others: dict[str, set[str]] = defaultdict(set)
-    for edge in edges:
-        others[edge.machine].add(edge.other)
-        others[edge.other].add(edge.machine)
-    kind = edges[0].kind
+    for fault in faults:
+        others[fault.machine].add(fault.other)
+        others[fault.other].add(fault.machine)
+    kind = faults[0].kind
     if len(others) > 2 and all(len(met) > 1 for met in others.values()):
-        return Point(kind)
+        return PathFault(kind)
     machine = max(others, key=lambda name: len(others[name]))
-    mine = [edge for edge in edges if machine in (edge.machine, edge.other)]
-    sends = {edge.machine == machine for edge in mine}
-    way: Literal["from", "to", "both"] = (
-        "both" if len(sends) > 1 else "from" if sends == {True} else "to"
-    )
+    sends = {f.machine == machine for f in faults if machine in (f.machine, f.other)}
+    direction = Direction.FROM if sends == {True} else Direction.TO
+    if len(sends) > 1:
+        direction = Direction.BOTH
     other = next(iter(others[machine])) if len(others[machine]) == 1 else ""
-    return Point(kind, machine, other, way)
-
-
-def _told(scene: Scene, point: Point, pairs: Sequence[Pair]) -> tuple[str, str]:
-    """A stop in words, and its remedy."""
-    name = point.machine
-    if point.kind == "firewall":
-        return _told_firewall(scene, point, pairs)
-    if point.kind == "reverse path":
-        devices = [scene.device(name, 4), scene.facts[name].pod_bridge]
-        strict = (scene.evidence[name].strict(dev) for dev in devices if name in scene.evidence)
-        setting = next(filter(None, strict), "net.ipv4.conf.all.rp_filter")
-        return (
-            f"{name} drops what comes by another way than its own back: {setting} is 1",
-            typed_on(name, *set_for_good(setting, 2)),
-        )
-    if point.kind == "inside":
-        bridge = scene.facts[name].pod_bridge
-        return (
-            f"packets come to {name}, but not to its pods",
-            typed_on(
-                f"{name}, to look",
-                f"ip -details link show master {bridge}",
-                "bridge vlan",
-                "nft list ruleset",
-            ),
-        )
-    if point.kind == "link":
-        return _told_link(scene, point, pairs[0].family)
-    if point.kind == "lost":
-        return _told_lost(scene, point, pairs)
-    return "answered when pinged alone: packets get lost at times", "fab verify again"
-
-
-def _told_firewall(scene: Scene, point: Point, pairs: Sequence[Pair]) -> tuple[str, str]:
-    drop = point.drop
-    mends = remedy(drop, scene.pods(pairs), point.machine)
-    if drop is None:
-        return f"{point.machine}'s firewall refuses packets for pods", mends
-    owner = f" (set by {' or '.join(drop.owners)})" if drop.owners else ""
-    return f"{point.machine}'s firewall drops packets for pods: {drop.place}{owner}", mends
-
-
-def _told_link(scene: Scene, point: Point, family: int) -> tuple[str, str]:
-    name, other = point.machine, point.other
-    if not name:
-        return (
-            "the machines do not hear each other on the link of their internal IPs",
-            "put them into one layer 2 network: the same VLAN, the same private network",
-        )
-    whom = other or "the others"
-    return (
-        f"{name} and {whom} do not hear each other on the link of their internal IPs",
-        f"is {scene.device(name, family)} of {name} in the VLAN or private network of {whom}?",
-    )
-
-
-def _told_lost(scene: Scene, point: Point, pairs: Sequence[Pair]) -> tuple[str, str]:
-    name = point.machine
-    whom = point.other or "the others"
-    words = {
-        "from": f"what {name}'s pods send to {whom} gets lost on the network between them",
-        "to": f"what is sent to {name}'s pods by {whom} gets lost on the network between them",
-        "both": f"packets between the pods of {name} and {whom} get lost on the network",
-    }[point.way]
-    known = {provider_of(scene.facts[m]) for m in ([name] if name else scene.facts)} - {""}
-    notes = [PROVIDERS[provider].notes[0] for provider in known]
-    general = "let {pods} through there: security groups, anti-spoofing, port security"
-    pods = ", ".join(map(str, scene.pods(pairs)))
-    return (
-        words if name else "packets between pods get lost on the network between the machines",
-        (notes[0] if len(notes) == 1 else general).format(pods=pods),
-    )
+    return PathFault(kind, machine, other, direction)

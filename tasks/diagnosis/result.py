@@ -1,4 +1,4 @@
-"""One run of verify as a value: what is known of every pair. What is written out is made of it."""
+"""One run of verify as a value: what is known of every pair. All reports are made from it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,23 +15,23 @@ from .model import Cause
 
 @dataclass(frozen=True)
 class Verification:
-    """What a run of verify has found out; where it ended early, what was known by then."""
+    """What a run of verify has found out; after an early end, what was known by then."""
 
-    cluster: Cluster  # once the machines have been asked, complete
+    cluster: Cluster  # once the machines were asked, completed with what they say
     when: datetime  # the start, with its time zone
     rehearsal: bool = False  # whether the machines are a twin's
-    skipped: Mapping[str, str] = field(default_factory=dict)  # who cannot be asked, and why
+    skipped: Mapping[str, str] = field(default_factory=dict)  # unreachable machines, and why
     reports: Mapping[str, Report] = field(default_factory=dict)
     pairs: Sequence[Pair] = ()
     causes: Sequence[Cause] = ()
-    stopped: str = ""  # why it ended early; empty where it did not
-    real_pods: Sequence[RealPod] = ()  # where they were asked for
-    bridgeless: Sequence[str] = ()  # workers without a pod bridge that have addresses for pods
-    method: str = f"{COUNT} full-size pings a pair"  # how the pairs were chosen and asked
+    stopped: str = ""  # why the run ended early; empty where it did not
+    real_pods: Sequence[RealPod] = ()  # with --pods
+    bridgeless: Sequence[str] = ()  # workers that gave addresses to pods and have no pod bridge
+    method: str = f"{COUNT} full-size pings a pair"  # how the pairs were chosen and pinged
 
     @property
     def ok(self) -> bool:
-        """Whether all that was asked answered, and nothing is known to cut pods off."""
+        """Whether all pairs and pods answered, and no cause is known that cuts pods off."""
         answered = all(p.ok for p in self.pairs) and all(p.ok for p in self.real_pods)
         return answered and not self.causes
 
@@ -56,7 +56,7 @@ class Verification:
         )
 
     def cause_numbers(self) -> dict[Pair, list[int]]:
-        """For each pair that a cause explains, the numbers of its causes, from 0."""
+        """The numbers of the causes, from 0, of each pair that a cause explains."""
         found: dict[Pair, list[int]] = {}
         for number, cause in enumerate(self.causes):
             for pair in cause.pairs:
@@ -64,8 +64,8 @@ class Verification:
         return found
 
 
-def beginning(cluster: Cluster, *, rehearsal: bool) -> Verification:
-    """A run that starts now."""
+def start(cluster: Cluster, *, rehearsal: bool) -> Verification:
+    """A run that starts now: nothing is known yet."""
     return Verification(cluster, datetime.now(timezone.utc), rehearsal=rehearsal)
 
 
@@ -81,16 +81,16 @@ class View:
 
     @property
     def title(self) -> str:
-        """What a person calls it."""
+        """Its heading."""
         return f"IPv{self.family}, {'pod' if self.from_pod else 'machine'} to pod"
 
 
 def _may_have(worker: Machine, family: int) -> bool:
-    """Whether a worker has pods in a family, or is not known to have none."""
+    """True unless the worker is known to lack this family."""
     families = {cidr.version for cidr in worker.pod_cidrs}
     return family in families or not families
 
 
 def legal(text: str) -> str:
-    """A text without the characters that neither XML 1.0 (section 2.2) nor UTF-8 can hold."""
+    """The text, with U+FFFD for each character that XML 1.0 (2.2) or UTF-8 does not allow."""
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)

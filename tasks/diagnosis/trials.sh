@@ -1,10 +1,11 @@
-# Pairs pinged one at a time, with both ends watched; with probe.sh, connect.sh and firewall.sh.
-# A pair is sent from an address of the probe, or by `machine` from the machine itself.
+# Pings pairs one at a time, and reads the counters of both ends before and after. Needs probe.sh,
+# connect.sh and firewall.sh. A source is an address of the probe, or the word `machine`: then the
+# machine itself pings.
 #
-# Values: tcp (a port or empty), sizes (bytes of a packet), large (a
-# number, family, source and target each), trials (see trial)
+# Values: tcp (a port, or empty for ICMP), sizes (of a packet, in bytes), large (for each pair:
+# number, family, source, target), trials (for each pair: the arguments of trial)
 
-# pings: how large packets may be; then trial after trial.
+# pings: find the packet sizes that pass, all pairs at once; then make the trials one by one.
 pings() {
   # shellcheck disable=SC2086  # four words each
   set -- $large
@@ -23,20 +24,21 @@ pings() {
   echo "== end"
 }
 
-# fits NUMBER SIZE SOURCE TARGET BYTES: whether a packet of that size is answered.
+# fits NUMBER SIZE SOURCE TARGET BYTES: print a section if a packet of SIZE is answered. BYTES: SIZE
+# without the headers.
 fits() {
   send "$3" "$4" -c 1 -W 1 -M "do" -s "$5" >/dev/null 2>&1 </dev/null &&
     printf '== size %s %s\n' "$1" "$2"
 }
 
-# trial NUMBER FAMILY source|target SOURCE TARGET NEIGHBOUR: one end's part; without an address of
-# the other machine, NEIGHBOUR is `none`.
+# trial NUMBER FAMILY source|target SOURCE TARGET NEIGHBOUR: do one end's part in a trial.
+# NEIGHBOUR: the other machine's address, or `none`.
 trial() {
   counters before "$1" "$2"
   printf '== at %s.\n' "$1"
   await
   if [ "$3" = source ]; then
-    [ "$4" = machine ] && routers=0 || routers=1 # that a packet passes before the target's machine
+    [ "$4" = machine ] && routers=0 || routers=1 # before the target's machine
     try hop "$1" send "$4" "$5" -c 1 -W 1 -t $((routers + 1)) &
     try ping "$1" reach "$4" "$5" &
     wait
@@ -47,7 +49,7 @@ trial() {
   [ "$6" = none ] || neighbour "$1" "$6"
 }
 
-# send SOURCE TARGET OPTION...: ping.
+# send SOURCE TARGET OPTION...: ping the target from the source.
 send() {
   source=$1 target=$2
   shift 2
@@ -58,7 +60,7 @@ send() {
   fi
 }
 
-# reach SOURCE TARGET: ping, or connect where that was asked for.
+# reach SOURCE TARGET: ping, or connect where tcp has a port.
 reach() {
   if [ -z "$tcp" ]; then
     send "$1" "$2" -c 2 -i 0.2 -W 1
@@ -69,7 +71,7 @@ reach() {
   fi
 }
 
-# try hop|ping NUMBER COMMAND...: all that a command says, in one piece.
+# try hop|ping NUMBER COMMAND...: print all output of a command at once, in a section.
 try() {
   key="$1 $2"
   shift 2
@@ -77,7 +79,7 @@ try() {
   printf '== %s\n%s\n' "$key" "$words"
 }
 
-# counters before|after NUMBER FAMILY: what the kernels and the firewall have counted so far.
+# counters before|after NUMBER FAMILY: print the counters of probe, machine and firewall.
 counters() {
   printf '== %s %s\n' "$1" "$2"
   grep -hE '^Icmp: |^Icmp6InEchos|^Tcp: ' /proc/net/snmp /proc/net/snmp6 2>/dev/null
@@ -86,8 +88,8 @@ counters() {
   firewall "$3"
 }
 
-# neighbour NUMBER ADDRESS: what the machine knows of the other one on the link. The kernel asks a
-# neighbour that it knew, 5 s later and for 3 s, before it gives it up.
+# neighbour NUMBER ADDRESS: print the other machine's state in the neighbour table. The kernel takes
+# 8 s to give up a neighbour that it knew: 5 s in DELAY, then 3 s in PROBE. So wait for the end.
 neighbour() {
   printf '== neighbour %s\n' "$1"
   tries=0

@@ -1,4 +1,4 @@
-"""One look of verify: the machines asked, all pairs pinged, and what fails examined."""
+"""One run of verify: ask the machines, ping all pairs, and diagnose those that fail."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,42 +11,44 @@ from tasks.connectivity.verdict import judge
 from tasks.facts.survey import survey
 from tasks.ssh.fleet import Fleet
 
-from .diagnose import examine
+from .diagnose import diagnose
 from .links import pod_causes
 from .result import Verification
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a person wants to have looked at."""
+class VerifyOptions:
+    """What the command line asks of a run of verify."""
 
     skip_unreachable: bool = False
-    tcp: int = 0  # the port to connect to instead of pings; 0: pings
-    peers: int = 0  # for each machine; 0: as many as fit the cluster
-    seed: int = 0
-    full: bool = False  # all pairs, however many
-    pods: bool = False  # the pods that run there as well
+    tcp: int = 0  # the port to connect to instead of pinging; 0: ping
+    peers: int = 0  # how many peers each machine pings; 0: as many as fit the cluster
+    seed: int = 0  # which sample of peers
+    full: bool = False  # ping all pairs, however many
+    pods: bool = False  # also ping the pods that run on the workers
 
 
-def look(machines: Fleet, wish: Wish, known: Verification) -> Iterator[Verification]:
-    """Ask, ping, judge and examine; yields what is known after each of these.
+def run_verify(fleet: Fleet, options: VerifyOptions, known: Verification) -> Iterator[Verification]:
+    """Verify, and yield all that is known so far: at the start, and after each step.
 
-    Raises Stop where machines cannot be asked, or do not report; what is known was yielded then.
+    Raises Stop where machines cannot be asked, or do not report. All that was known by then has
+    been yielded before.
     """
-    found = survey(machines, skip_unreachable=wish.skip_unreachable)
-    pairs = chosen(found.cluster, wish.peers, wish.seed, full=wish.full)
+    yield known
+    found = survey(fleet, skip_unreachable=options.skip_unreachable)
+    pairs = chosen(found.cluster, options.peers, options.seed, full=options.full)
     known = replace(
         known,
         cluster=found.cluster,
         skipped=found.skipped,
-        method=_method(wish, sampled=pairs is not None),
+        method=_method(options, sampled=pairs is not None),
         bridgeless=[
             n for n, f in found.facts.items() if f.reserved and f.pod_bridge not in f.bridges
         ],
     )
     yield known
     try:
-        reports = ping_all(machines, found, Asked(pairs, tcp=wish.tcp))
+        reports = ping_all(fleet, found, Asked(pairs, tcp=options.tcp))
     except IncompleteReport as stop:
         heard = {name: found.facts[name] for name in stop.reports}
         judged = judge(found.cluster, heard, stop.reports, pairs)
@@ -55,18 +57,18 @@ def look(machines: Fleet, wish: Wish, known: Verification) -> Iterator[Verificat
     judged = judge(found.cluster, found.facts, reports, pairs)
     known = replace(known, reports=reports, pairs=judged)
     yield known
-    causes = examine(machines, found, judged, wish.tcp)
-    known = replace(known, causes=causes)
+    known = replace(known, causes=diagnose(fleet, found, judged, options.tcp))
     yield known
-    if wish.pods:
-        real = ping_real_pods(machines, found, pairs)
-        yield replace(known, real_pods=real, causes=[*causes, *pod_causes(found, real)])
+    if options.pods:
+        pods = ping_real_pods(fleet, found, pairs)
+        yield replace(known, real_pods=pods, causes=[*known.causes, *pod_causes(found, pods)])
 
 
-def _method(wish: Wish, *, sampled: bool) -> str:
+def _method(options: VerifyOptions, *, sampled: bool) -> str:
+    """How the pairs were chosen and pinged, in words."""
     sent = f"{COUNT} full-size pings a pair"
-    if wish.tcp:
-        sent = f"{COUNT} TCP connections to port {wish.tcp} a pair, no large packets"
+    if options.tcp:
+        sent = f"{COUNT} TCP connections to port {options.tcp} a pair, no large packets"
     if not sampled:
         return sent
-    return f"{sent}; a sample, {wish.peers or PEERS} peers each, --seed {wish.seed}"
+    return f"{sent}; a sample, {options.peers or PEERS} peers each, --seed {options.seed}"

@@ -1,6 +1,6 @@
-"""A run of verify as one page for the browser: it needs nothing from anywhere else.
+"""A run of verify as one page for the browser, which loads nothing else.
 
-The words are in the page as it is; the matrices are drawn by its script from numbers.
+The text is in the HTML; the page's script draws the matrices from numbers.
 """
 
 import base64
@@ -19,18 +19,18 @@ from .verify_formats import utc
 from .verify_table import MEANING, how, shown_pods
 
 TEMPLATES = Path(__file__).parent / "templates"
-BANDS = (0.5, 2, 10, 50)  # milliseconds: a round trip is of the first band that it is under
-LISTED = 200  # failing pairs past which the page only counts
-Kind = tuple[str, int, tuple[int, ...]]  # state, answers of COUNT, causes
+BANDS = (0.5, 2, 10, 50)  # milliseconds: a round trip belongs to the first band above it
+MAX_ROWS = 200  # of failing pairs; the rest is counted
+Kind = tuple[str, int, tuple[int, ...]]  # state, how many of COUNT pings were answered, causes
 ABSENT = {
     "self": "a machine's own pods: not pinged",
     "unreachable": "a machine could not be asked",
-    "not pinged": "nothing is known of it",
+    "not pinged": "nothing is known of this pair",
 }
 
 
 def verify_page(verification: Verification) -> str:
-    """The page's HTML. Whatever a machine said is text in it, and its only script is ours."""
+    """The page's HTML. What a machine said is escaped text in it; its only script is page.js."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -42,7 +42,7 @@ def verify_page(verification: Verification) -> str:
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     failing = [pair for pair in verification.pairs if not pair.ok]
     numbers = verification.cause_numbers()
-    listed = sorted(failing, key=lambda pair: pair in numbers)[:LISTED]  # unexplained ones first
+    listed = sorted(failing, key=lambda pair: pair in numbers)[:MAX_ROWS]  # unexplained ones first
     script, style = (
         (TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "page.css")
     )
@@ -53,7 +53,7 @@ def verify_page(verification: Verification) -> str:
         state=_state(verification, len(failing)),
         summaries=[_summary(view) for view in verification.views],
         failing=[(p, [n + 1 for n in numbers.get(p, [])]) for p in listed],
-        more=len(failing) - LISTED,
+        more=len(failing) - MAX_ROWS,
         meaning={v: MEANING[v] for v in dict.fromkeys(pair.verdict for pair in failing)},
         pods=shown_pods(verification.real_pods),
         how=how(verification),
@@ -68,7 +68,7 @@ def verify_page(verification: Verification) -> str:
 
 
 def _hash(text: str) -> str:
-    """What a Content-Security-Policy calls an inline script or style (W3C CSP3, 2.3.1)."""
+    """The source expression for an inline script or style in a CSP (W3C CSP3, 2.3.1)."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -102,7 +102,7 @@ def _summary(view: View) -> str:
 
 
 def _data(verification: Verification, numbers: Mapping[Pair, Sequence[int]]) -> dict[str, object]:
-    """What the script draws: short enough for the 40,000 pairs of 200 machines."""
+    """What the script draws. It is kept short: 200 machines have 40,000 pairs."""
     places = {m.name: place for place, m in enumerate(verification.cluster.machines)}
     return {
         "sent": COUNT,
@@ -110,7 +110,7 @@ def _data(verification: Verification, numbers: Mapping[Pair, Sequence[int]]) -> 
         "meaning": {"ok": "answered, packets of every size", **MEANING, **ABSENT},
         "machines": list(places),
         "skipped": dict(verification.skipped),
-        "causes": [[cause.words, cause.remedy] for cause in verification.causes],
+        "causes": [[cause.words, str(cause.remedy)] for cause in verification.causes],
         "views": [
             _view_data(view, verification.skipped, numbers, places) for view in verification.views
         ],
@@ -123,9 +123,9 @@ def _view_data(
     numbers: Mapping[Pair, Sequence[int]],
     places: Mapping[str, int],
 ) -> dict[str, object]:
-    """A view row by row: for each cell the number of its kind, and its RTT in microseconds.
+    """A view row by row: for each cell the number of its kind, and its RTT in microseconds or -1.
 
-    Cells that differ only in their RTT are of one kind.
+    Cells that differ only in their RTT have the same kind.
     """
     pairs = {(pair.source, pair.target): pair for pair in view.pairs}
     kinds: dict[Kind, int] = {}

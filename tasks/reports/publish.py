@@ -1,10 +1,9 @@
-"""Where a run of verify goes: text on stdout, a page in a file; also where it ends early."""
+"""Where the result of verify goes: text on stdout, a page in a file; also after an early end."""
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
 from tasks.common.atomic import check_writable, replacing
 from tasks.common.errors import Stop
@@ -17,82 +16,75 @@ from .verify_table import verify_report
 FORMATS = ("table", "json", "junit")
 
 
-class Publication:
-    """`with Publication(...) as published:` publishes `published.known` when the block ends.
+@dataclass(frozen=True)
+class Output:
+    """Where to publish, and how."""
 
-    A table is printed of a run that came to its end only; JSON, JUnit and the page are made of
-    what was known too, and say so.
+    style: str  # one of FORMATS
+    page: str  # the page's file; empty for no page
+    say: Callable[[str], None]  # prints a text
+    before: Verification | None = None  # the run before: then only changes since it are printed
+
+
+def publish(runs: Iterable[Verification], output: Output) -> Verification:
+    """Publish the last of these states of one run, and return it.
+
+    Where the run ends early, what was known by then is published as JSON, JUnit or the page, marked
+    as not complete; a table is not printed. The error that ended the run is raised again.
+
+    Raises Stop where the format does not exist, or the page cannot be written; then no state of the
+    run is asked for.
     """
+    if output.style not in FORMATS:
+        raise Stop(f"--format {output.style}: choose {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    if output.page:
+        check_writable(Path(output.page))
+    states = iter(runs)
+    known = next(states)
+    try:
+        for state in states:
+            known = state
+    except (Stop, KeyboardInterrupt) as error:
+        _publish_early(known, error, output)
+        raise
+    try:
+        _write(known, output)
+    finally:
+        _print(known, output)
+    return known
 
-    def __init__(
-        self,
-        known: Verification,
-        style: str,
-        page: str,
-        say: Callable[[str], None],
-        before: Verification | None = None,
-    ) -> None:
-        """`style`: one of FORMATS; `page`: the file for the page, or empty; `say` prints a text.
 
-        `before`: the look before this one, of which only what has changed is printed.
+def _publish_early(known: Verification, error: Stop | KeyboardInterrupt, output: Output) -> None:
+    """Publish what was known when an error ended the run."""
+    words = str(error.message) if isinstance(error, Stop) else "interrupted"
+    known = replace(known, stopped=words)
+    try:
+        _write(known, output)
+        if output.page:
+            print(f"{output.page}: written, but not complete", file=sys.stderr)
+    except Stop as stop:  # printed only: the error that ended the run is raised
+        print(stop.message, file=sys.stderr)
+    if output.style != "table":
+        _print(known, output)
 
-        Raises Stop where there is no such format, or the page could not be written.
-        """
-        if style not in FORMATS:
-            raise Stop(f"--format {style}: choose {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
-        self.known = known
-        self._style = style
-        self._page = Path(page) if page else None
-        self._say = say
-        self._before = before
-        if self._page is not None:
-            check_writable(self._page)
 
-    def follow(self, looks: Iterable[Verification]) -> None:
-        """Know what these yield, one after the other."""
-        for known in looks:
-            self.known = known
+def _write(known: Verification, output: Output) -> None:
+    """Write the page, where one is wanted."""
+    if output.page:
+        from .page import verify_page
 
-    def __enter__(self) -> "Publication":
-        return self
+        with replacing(Path(output.page), verify_page(known)):
+            pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        if error is None:
-            try:
-                self._write()
-            finally:
-                self._print()
-        elif isinstance(error, (Stop, KeyboardInterrupt)):
-            self._publish_early(error)
 
-    def _publish_early(self, error: Stop | KeyboardInterrupt) -> None:
-        words = str(error.message) if isinstance(error, Stop) else "interrupted"
-        self.known = replace(self.known, stopped=words)
-        try:
-            self._write()
-            if self._page is not None:
-                print(f"{self._page}: written, but not complete", file=sys.stderr)
-        except Stop as stop:  # the error that ended the run is the one to end with
-            print(stop.message, file=sys.stderr)
-        if self._style != "table":
-            self._print()
-
-    def _write(self) -> None:
-        if self._page is not None:
-            from .page import verify_page
-
-            with replacing(self._page, verify_page(self.known)):
-                pass
-
-    def _print(self) -> None:
-        if self._style == "json":
-            self._say(verify_json(self.known))
-        elif self._style == "junit":
-            self._say(verify_junit(self.known))
-        elif self._before is None:
-            self._say(verify_report(self.known))
-        else:
-            for line in changes(self._before, self.known):
-                self._say(line)
+def _print(known: Verification, output: Output) -> None:
+    """Print the result, or what has changed since the run before."""
+    if output.style == "json":
+        output.say(verify_json(known))
+    elif output.style == "junit":
+        output.say(verify_junit(known))
+    elif output.before is None:
+        output.say(verify_report(known))
+    else:
+        for line in changes(output.before, known):
+            output.say(line)

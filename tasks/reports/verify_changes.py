@@ -1,4 +1,4 @@
-"""What has changed from one look of verify to the next, a line each. Pure."""
+"""What has changed from one run of verify to the next, a line each. Pure."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ from tasks.common.text import counted
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.result import Verification
 
-from .verify_table import LISTED
+from .verify_table import MAX_ROWS
 
 
 def changes(before: Verification, now: Verification) -> list[str]:
-    """Lines that begin with the time of the later look; none where all is as it was."""
+    """The changes, each line with the time of the later run; empty where nothing has changed."""
     clock = f"{now.when.astimezone():%H:%M:%S}"
     seen = (
         *_machines(before, now),
@@ -33,12 +33,12 @@ def _machines(before: Verification, now: Verification) -> Iterator[str]:
 def _pairs(before: Verification, now: Verification) -> Iterator[str]:
     held = {_key(pair): pair.verdict for pair in before.pairs}
     changed = [p for p in now.pairs if held.get(_key(p), "ok" if p.ok else "") != p.verdict]
-    for pair in changed[:LISTED]:
+    for pair in changed[:MAX_ROWS]:
         was = f", was {held[_key(pair)]}" if _key(pair) in held else ""
         sender = "pod" if pair.from_pod else "machine"
         yield f"{pair.source} to {pair.target}, IPv{pair.family}, {sender}: {pair.verdict}{was}"
-    if len(changed) > LISTED:
-        yield f"and {counted(len(changed) - LISTED, 'more pair')} changed"
+    if len(changed) > MAX_ROWS:
+        yield f"and {counted(len(changed) - MAX_ROWS, 'more pair')} changed"
 
 
 def _key(pair: Pair) -> tuple[str, str, int, bool]:
@@ -46,14 +46,14 @@ def _key(pair: Pair) -> tuple[str, str, int, bool]:
 
 
 def _pods(before: Verification, now: Verification) -> Iterator[str]:
-    """The pods that answer other workers differently; a new one that answers all is no news."""
+    """The pods whose answers to other workers changed. A new pod is shown only where it fails."""
     held = {(pod.worker, pod.address): pod.ok for pod in before.real_pods}
     changed = [p for p in now.real_pods if held.get((p.worker, p.address), True) != p.ok]
-    for pod in changed[:LISTED]:
+    for pod in changed[:MAX_ROWS]:
         whom = f"{len(pod.answered)} of {counted(len(pod.asked), 'worker')}"
         yield f"pod {pod.address} on {pod.worker} answers {whom}"
-    if len(changed) > LISTED:
-        yield f"and {counted(len(changed) - LISTED, 'more pod')} changed"
+    if len(changed) > MAX_ROWS:
+        yield f"and {counted(len(changed) - MAX_ROWS, 'more pod')} changed"
 
 
 def _causes(before: Verification, now: Verification) -> Iterator[str]:

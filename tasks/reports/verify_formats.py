@@ -1,4 +1,4 @@
-"""What verify prints for programs: JSON, and JUnit's XML for CI. docs/verify.md describes both."""
+"""What verify prints for programs: JSON, and JUnit XML for CI. docs/verify.md describes both."""
 
 import json
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from tasks.inventory.model import Machine
 
 from .verify_table import MEANING
 
-VERSION = 1  # of the JSON; it goes up when a field goes away or means something else
+VERSION = 1  # of the JSON; it rises when a field is removed or changes its meaning
 
 
 def verify_json(verification: Verification) -> str:
-    """A run of verify as one JSON object, by docs/verify.schema.json."""
+    """A run of verify as one JSON object, as docs/verify.schema.json describes it."""
     numbers = verification.cause_numbers()
     document = {
         "version": VERSION,
@@ -32,7 +32,7 @@ def verify_json(verification: Verification) -> str:
             {
                 "machine": cause.machine or None,
                 "words": cause.words,
-                "remedy": cause.remedy,
+                "remedy": str(cause.remedy),
                 "pairs": len(cause.pairs),
             }
             for cause in verification.causes
@@ -93,17 +93,17 @@ def _totals(pairs: Sequence[Pair]) -> dict[str, object]:
 
 
 def utc(when: datetime) -> str:
-    """A moment as ISO 8601 writes it, in UTC, to the second."""
+    """A time in ISO 8601, in UTC, to the second."""
     return when.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def verify_junit(verification: Verification) -> str:
-    """A run of verify in the XML of JUnit's Ant task, as Jenkins and GitLab read it.
+    """A run of verify in the XML of JUnit's Ant task, which Jenkins and GitLab read.
 
-    A pair is a test case, its time the round trip's; a suite holds one family, sent by pods or
-    by machines. The suite "run" has a case for each machine, skipped where it cannot be asked,
-    a failure where something is wrong there that no pair shows, and one that is an error where
-    the run ended early. Where pods that run there were pinged, they have a suite of their own.
+    A pair is a test case; its time is the round trip. A suite holds the pairs of one family that
+    pods sent, or that machines sent. The suite "run" has a case for each machine: skipped where it
+    cannot be asked, failed where it has a cause that no pair shows. One more case of that suite is
+    an error where the run ended early. With --pods, the pods have a suite of their own.
     """
     suites = [("run", _run_cases(verification))]
     suites += [(view.title, _pair_cases(verification, view)) for view in verification.views]
@@ -120,7 +120,7 @@ def verify_junit(verification: Verification) -> str:
             element.set(plural, str(len(list(element.iter(kind)))))
     ET.indent(root)
     text = legal(ET.tostring(root, encoding="unicode"))
-    return (  # in ASCII: stdout may be in any encoding
+    return (  # in ASCII: the encoding of stdout is not known
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         + text.encode("ascii", "xmlcharrefreplace").decode()
     )
@@ -139,7 +139,7 @@ def _run_cases(verification: Verification) -> list[ET.Element]:
         for cause in verification.causes:
             if not cause.pairs and cause.machine == machine.name:
                 failure = ET.SubElement(case, "failure", type="cause", message=cause.words)
-                failure.text = cause.remedy
+                failure.text = str(cause.remedy)
         cases.append(case)
     return cases
 
@@ -171,7 +171,7 @@ def _pair_cases(verification: Verification, view: View) -> list[ET.Element]:
             meaning = MEANING[pair.verdict]
             message = "; ".join([cause.words for cause in causes]) or meaning
             failure = ET.SubElement(case, "failure", type=pair.verdict, message=message)
-            remedies = [line for cause in causes for line in (cause.words, cause.remedy)]
+            remedies = [line for cause in causes for line in (cause.words, str(cause.remedy))]
             failure.text = "\n".join([f"{name}: {meaning}", *remedies])
         cases.append(case)
     return cases

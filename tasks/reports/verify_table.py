@@ -1,16 +1,17 @@
-"""What verify prints: a matrix where it fits, else counts and every pair that fails."""
+"""What verify prints: a matrix where it fits the screen, else a list of the pairs that fail."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
-from tasks.common.text import commands_in, counted, table, width, wrapped
+from tasks.common.text import counted, table, width, wrapped
 from tasks.connectivity.ping import COUNT
 from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.model import Cause
+from tasks.diagnosis.remedy import Remedy
 from tasks.diagnosis.result import Verification
 
-LISTED = 20  # failing pairs past which the rest is only counted
+MAX_ROWS = 20  # of a list; the rest is counted
 SHORT = {
     "large lost": "LARGE",
     "masqueraded": "MASQ",
@@ -20,17 +21,17 @@ SHORT = {
 }
 MEANING = {
     "large lost": "small packets are answered, packets that fill the MTU are not",
-    "masqueraded": "the routes are not proven; pods get through by their node's address (ipMasq)",
-    "no forwarding": "answered on lo, but by its settings a machine does not forward",
+    "masqueraded": "the routes are not proven; pods get through with their node's address (ipMasq)",
+    "no forwarding": "the probe on lo answered, but a machine's settings turn forwarding off",
     "silent": f"{COUNT} pings or connections unanswered, of any size",
-    "no probe": "no address could be set up to ping",
+    "no probe": "no address to ping could be set up",
 }
 
 
 def verify_report(run: Verification) -> str:
-    """The pairs as a person reads them: the picture, how it is known, the causes, the totals."""
+    """The result as text: the pairs, how they were tested, pods, causes and totals."""
     parts = [
-        _picture(run.pairs),
+        _matrices(run.pairs),
         _legend(run.pairs),
         "\n".join(wrapped(how(run))),
         _pods(run.real_pods),
@@ -40,7 +41,8 @@ def verify_report(run: Verification) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _picture(pairs: Sequence[Pair]) -> str:
+def _matrices(pairs: Sequence[Pair]) -> str:
+    """A matrix for each family and sender; where one is too wide, only the pairs that fail."""
     views = []
     for family in sorted({p.family for p in pairs}):
         for from_pod in (True, False):
@@ -51,10 +53,11 @@ def _picture(pairs: Sequence[Pair]) -> str:
     grids = [f"{title}\n{_grid(view)}" for title, view in views]
     if all(len(line) <= width() for grid in grids for line in grid.splitlines()):
         return "\n\n".join(grids)
-    return "\n\n".join([_failures(pairs)] if any(not p.ok for p in pairs) else [])
+    return _failures(pairs) if any(not p.ok for p in pairs) else ""
 
 
 def _grid(pairs: Sequence[Pair]) -> str:
+    """One matrix: a row sends, a column receives."""
     targets = list(dict.fromkeys(p.target for p in pairs))
     sources = list(dict.fromkeys(p.source for p in pairs))
     if sources != targets:
@@ -72,38 +75,40 @@ def _cell(pair: Pair) -> str:
 
 
 def _failures(pairs: Sequence[Pair]) -> str:
+    """The pairs that fail, MAX_ROWS at most."""
     failing = [p for p in pairs if not p.ok]
     rows = [
         [p.source, p.target, f"IPv{p.family}", "pod" if p.from_pod else "machine", p.verdict]
-        for p in failing[:LISTED]
+        for p in failing[:MAX_ROWS]
     ]
-    more = len(failing) - LISTED
+    more = len(failing) - MAX_ROWS
     hint = f"\nand {counted(more, 'more pair')}: --report FILE.html shows all" if more > 0 else ""
     return table(["from", "to", "family", "sent by", "result"], rows) + hint
 
 
 def _legend(pairs: Sequence[Pair]) -> str:
+    """What the short verdicts in the matrices mean."""
     seen = dict.fromkeys(p.verdict for p in pairs if not p.ok)
     return "\n".join(f"{SHORT[v]}: {MEANING[v]}" for v in seen)
 
 
 def how(run: Verification) -> list[str]:
-    """How it is known, a line each: what was sent, what the probes were, where they prove less."""
+    """How the pairs were tested, a line each: what was sent, which probes, and what proves less."""
     wired = [r.wired for r in run.reports.values()]
-    kinds = {"bridge": "on the pod bridge", "routed": "routed, as there is no pod bridge"}
+    kinds = {"bridge": "on the pod bridge", "routed": "routed, because there is no pod bridge"}
     lines = [
         f"{counted(wired.count(kind), 'probe')} wired as pods are, {words}; {run.method}"
         for kind, words in kinds.items()
         if kind in wired
     ]
     lines += [
-        f"{name}: its probe is an address on lo, forwarding is read from its settings: {r.why}"
+        f"{name}: its probe is an address on lo, so forwarding is read from its settings: {r.why}"
         for name, r in run.reports.items()
         if r.wired == "lo"
     ]
     lines += [
-        f"{name}: addresses are given to pods there, but its pod bridge is missing: `fab verify"
-        " --pods` says whether pods are cut off"
+        f"{name}: pods have addresses there, but the pod bridge is missing: `fab verify --pods`"
+        " shows whether pods are cut off"
         for name in ([] if run.real_pods else run.bridgeless)
     ]
     return lines + [
@@ -114,8 +119,8 @@ def how(run: Verification) -> list[str]:
 
 
 def shown_pods(pods: Sequence[RealPod]) -> list[RealPod]:
-    """The pods to show: those that do not answer as they should, where there are many."""
-    return [pod for pod in pods if len(pods) <= LISTED or not pod.ok]
+    """The pods to show: all, or where there are many, only those that fail."""
+    return [pod for pod in pods if len(pods) <= MAX_ROWS or not pod.ok]
 
 
 def _pods(pods: Sequence[RealPod]) -> str:
@@ -131,33 +136,32 @@ def _pods(pods: Sequence[RealPod]) -> str:
     ]
     if not rows:
         return ""
-    shown = table(["worker", "pod", "answers it", "answers others", "arrives as"], rows)
+    shown = table(["worker", "pod", "answers it", "answers others", "seen as"], rows)
     if any(pod.arrives == "masqueraded" for pod in pods):
-        shown += "\nmasqueraded: others see the worker's address, as ipMasq in the CNI config wants"
+        shown += "\nmasqueraded: others see the worker's address (ipMasq is on in the CNI config)"
     return shown
 
 
 def _cause(cause: Cause) -> str:
-    """A cause, how many pairs it explains, and below it what mends it."""
+    """A cause, how many pairs it explains, and its remedy below."""
     words = cause.words
     if cause.pairs:
         words += f" ({counted(len(cause.pairs), 'pair')})"
     text = fill(words, max(width(), 80), subsequent_indent="  ", break_on_hyphens=False)
-    where, commands = commands_in(cause.remedy)
-    if commands:  # whole, to be copied
-        return "\n     ".join([f"{text}\n  -> on {where}:", *commands])
-    mend = fill(
+    if isinstance(cause.remedy, Remedy):  # its commands are not wrapped: people copy them
+        return "\n     ".join([f"{text}\n  -> on {cause.remedy.where}:", *cause.remedy.steps])
+    remedy = fill(
         cause.remedy,
         max(width(), 80),
         initial_indent="  -> ",
         subsequent_indent="     ",
         break_on_hyphens=False,
     )
-    return f"{text}\n{mend}"
+    return f"{text}\n{remedy}"
 
 
 def totals(pairs: Sequence[Pair], skipped: Mapping[str, str]) -> str:
-    """The totals: one line where it fits."""
+    """The totals, wrapped at the screen's width."""
     pods = [p for p in pairs if p.from_pod]
     hosts = [p for p in pairs if not p.from_pod]
     proven = sum(p.ok for p in pods)

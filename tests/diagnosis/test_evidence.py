@@ -28,10 +28,10 @@ def test_a_machine_says_what_stands_in_the_way(shell: str, tmp_path: Path) -> No
     assert found.links["cni0"] == Link(on=True, carrier=True, mtu=1500)
     assert found.links["a.b"] == Link(on=False, carrier=True, mtu=1500)
     assert found.links["lo"].mtu == 65536
-    assert found.forwards(4) == ""
-    assert found.forwards(4, "enp6s0") == "net.ipv4.conf.enp6s0.forwarding"
+    assert found.no_forwarding(4) == ""
+    assert found.no_forwarding(4, "enp6s0") == "net.ipv4.conf.enp6s0.forwarding"
     assert found.strict("cni0") == "net.ipv4.conf.cni0.rp_filter"
-    assert {family: [drop.place for drop in drops] for family, drops in found.drops.items()} == {
+    assert {family: [drop.rule for drop in drops] for family, drops in found.drops.items()} == {
         4: ["iptables, policy DROP of FORWARD", "nft, policy drop of inet t c"],
         6: [
             "ip6tables, -A FORWARD -s fd00::/64 -j DROP",

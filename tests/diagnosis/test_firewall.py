@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.diagnosis.firewall import Drop, Packets, concerns, read_drops, remedy
+from tasks.common.values import Network
+from tasks.diagnosis.firewall import Drop, Packets, concerns, read_drops
+from tasks.diagnosis.remedy import Remedy, accept_packets
 
 IPTABLES = """\
 *mangle
@@ -68,7 +70,7 @@ def test_every_drop_by_where_it_is_reached_from_and_whose_it_is() -> None:
 
 
 def test_ip6_has_its_own_tables() -> None:
-    places = {drop.place for drop in read_drops(IPTABLES.splitlines(), 6)}
+    places = {drop.rule for drop in read_drops(IPTABLES.splitlines(), 6)}
     assert "nft, policy drop of ip6 only6 c" in places
 
 
@@ -76,8 +78,8 @@ def test_what_a_rule_says_is_shown_on_one_line_of_its_own() -> None:
     (drop,) = read_drops(
         ["*filter", ":FORWARD ACCEPT [0:0]", f"[1:1] -A FORWARD -s \x1b{'x' * 200} -j DROP"], 4
     )
-    assert len(drop.place) <= 90
-    assert drop.place.isprintable()
+    assert len(drop.rule) <= 90
+    assert drop.rule.isprintable()
 
 
 FOUR, SIX = ip_network("10.200.0.0/16"), ip_network("fd00:200::/48")
@@ -88,22 +90,26 @@ def drop(place: str, *owners: str, hook: str = "forward") -> Drop:
 
 
 def test_the_remedy_is_that_of_whoever_set_it() -> None:
-    assert remedy(drop("iptables, x", "ufw"), [FOUR, SIX], "w") == "on w: " + "; ".join(
-        f"ufw route allow {way} {network}" for network in (FOUR, SIX) for way in ("from", "to")
+    def remedy(of: Drop, *pods: Network) -> str:
+        return str(accept_packets(of, pods, "w"))
+
+    assert accept_packets(drop("iptables, x", "ufw"), [FOUR, SIX], "w") == Remedy(
+        "w",
+        tuple(f"ufw route allow {way} {pods}" for pods in (FOUR, SIX) for way in ("from", "to")),
     )
-    assert "firewall-cmd --permanent" in remedy(drop("nft, x", "firewalld"), [FOUR], "w")
-    assert "net.ipv4.ip_forward=1" in remedy(drop("iptables, x", "Docker"), [FOUR], "w")
-    assert "net.ipv6.conf.all.forwarding" in remedy(drop("ip6tables, x", "Docker"), [SIX], "w")
-    assert "nftables.conf" in remedy(drop("nft, x"), [FOUR], "w")
-    assert remedy(drop("ip6tables, policy DROP of FORWARD"), [SIX], "w") == (
+    assert "firewall-cmd --permanent" in remedy(drop("nft, x", "firewalld"), FOUR)
+    assert "net.ipv4.ip_forward=1" in remedy(drop("iptables, x", "Docker"), FOUR)
+    assert "net.ipv6.conf.all.forwarding" in remedy(drop("ip6tables, x", "Docker"), SIX)
+    assert "nftables.conf" in remedy(drop("nft, x"), FOUR)
+    assert remedy(drop("ip6tables, policy DROP of FORWARD"), SIX) == (
         "on w: ip6tables -I FORWARD -s fd00:200::/48 -j ACCEPT;"
         " ip6tables -I FORWARD -d fd00:200::/48 -j ACCEPT; netfilter-persistent save"
-        "  # of the package iptables-persistent"
+        "  # from the package iptables-persistent"
     )
 
 
 def test_ip6_has_its_own_program() -> None:
-    places = {found.place for found in read_drops(IPTABLES.splitlines(), 6)}
+    places = {found.rule for found in read_drops(IPTABLES.splitlines(), 6)}
     assert "ip6tables, policy DROP of FORWARD" in places
 
 

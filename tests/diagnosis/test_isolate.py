@@ -9,7 +9,8 @@ import pytest
 from tasks.connectivity.mesh import heard
 from tasks.connectivity.probe import Probe, probes
 from tasks.connectivity.verdict import Pair
-from tasks.diagnosis.isolate import SIZES, End, _script, _Setting, read_trials
+from tasks.diagnosis.isolate import _script, _Setting
+from tasks.diagnosis.trials import SIZES, End, read_trials
 from tasks.facts.model import Facts
 from tests.builders import cluster, facts, node
 from tests.scripts import answer
@@ -79,10 +80,10 @@ def test_a_firewall_that_refuses_is_seen_at_its_end(
     tried = read_trials(TRIED, [POD, OWN], heard(dict.fromkeys(ENDS, said)), asked)
     from_pod, from_machine = tried.trials
     assert not from_pod.answered
-    assert [d.place for d in from_pod.source.drops] == [
+    assert [d.rule for d in from_pod.source.drops] == [
         f"iptables, -A FORWARD -d {target.address}/32 -j REJECT"
     ]
-    assert [d.place for d in from_machine.source.drops] == [
+    assert [d.rule for d in from_machine.source.drops] == [
         f"iptables, -A OUTPUT -d {target.address}/32 -j DROP"
     ]
     assert from_pod.refused_by == "worker-0"

@@ -31,13 +31,14 @@ from tasks.connectivity.real_pods import (
 )
 from tasks.connectivity.verdict import Pair, judge
 from tasks.diagnosis.evidence import Evidence, read_evidence
-from tasks.diagnosis.isolate import Trials, read_trials, run_trials
+from tasks.diagnosis.isolate import run_trials
 from tasks.diagnosis.links import pod_causes, settings_causes
 from tasks.diagnosis.model import Scene
 from tasks.diagnosis.mtu import mtu_causes
 from tasks.diagnosis.path import trial_causes
 from tasks.diagnosis.result import Verification
 from tasks.diagnosis.routing import part_causes
+from tasks.diagnosis.trials import Trials, read_trials
 from tasks.discovery import sources
 from tasks.discovery.model import Found, Request
 from tasks.facts import parse as facts_of

@@ -1,10 +1,11 @@
-"""Every cause that verify can name, made for real on a twin, and what verify said of it.
+"""Every cause that verify can name, made for real on a twin, and what verify says about it.
 
-The faults are made on a twin each, many at a time: nearly all of their time is spent waiting for
-answers that do not come. The table of them is docs/diagnosis.md.
+Each fault has a twin of its own. Several twins run at a time, because a test mostly waits for
+answers that do not come. docs/diagnosis.md has the faults as a table.
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tasks.common.text import commands_in
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import own_route
 from tests.paths import PROJECT
@@ -27,7 +27,7 @@ AT_ONCE = 6
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong, and what has to be said of it: nothing else, nobody else."""
+    """One fault, and all that verify has to say about it."""
 
     name: str
     where: str  # a machine; "network" for the switch between them; "hosts.toml"
@@ -53,15 +53,15 @@ add chain bridge f c { type filter hook forward priority 0; }
 add rule bridge f c %s drop'"""
 PODS = "10.200.0.0/16"
 DROPS = "worker-1's firewall drops packets for pods:"
-KEEP = "netfilter-persistent save  # of the package iptables-persistent"
+KEEP = "netfilter-persistent save  # from the package iptables-persistent"
 ACCEPT = (
     f"on worker-1: iptables -I FORWARD -s {PODS} -j ACCEPT;"
     f" iptables -I FORWARD -d {PODS} -j ACCEPT; {KEEP}"
 )
-NETWORK = f"let {PODS} through there: security groups, anti-spoofing, port security"
+NETWORK = f"allow {PODS} on that network: security groups, anti-spoofing, port security"
 SYSCTLS = "/etc/sysctl.d/99-pod-routes.conf"
 SMALLER = (
-    '"mtu": 1400 in the CNI config of every worker, or a larger MTU on that way;'
+    'set "mtu": 1400 in the CNI config of every worker, or a larger MTU on that path;'
     " then restart the pods"
 )
 
@@ -88,14 +88,14 @@ FAULTS = (
         "fab apply-routes",
     ),
     Fault(
-        "a longer prefix of another hand",
+        "a longer prefix that somebody else added",
         "worker-0",
         "ip route add 10.200.1.128/25 via 10.240.0.99",
         "worker-0 sends packets for worker-1's pods via 10.240.0.99, not via 10.240.0.7",
         "fab apply-routes --replace",
     ),
     Fault(
-        "the route of its own pods, as if they were another's",
+        "a route that sends packets for its own pods to another worker",
         "worker-1",
         "ip route del 10.200.1.0/24; ip route add 10.200.1.0/24 via 10.240.0.6",
         "worker-1 sends packets for its own pods via 10.240.0.6",
@@ -103,15 +103,15 @@ FAULTS = (
         " ip route add 10.200.1.0/24 dev cnio0",
     ),
     Fault(
-        "a policy rule that takes packets away",
+        "a policy rule that diverts packets",
         "worker-1",
         "ip rule add to 10.200.0.0/24 lookup 7 pref 99; ip route add blackhole default table 7",
-        "worker-1 does not ask its main table for their way: policy rule 99: from all to"
+        "a policy rule on worker-1 diverts pod traffic before the main table: 99: from all to"
         " 10.200.0.0/24 lookup 7",
-        "on worker-1, and where that rule is set: ip rule add to 10.200.0.0/16 lookup main",
+        "on worker-1, and where that rule is configured: ip rule add to 10.200.0.0/16 lookup main",
     ),
     Fault(
-        "a route for a part of a worker's pods, not for those that are pinged",
+        "a route for a part of a worker's pods that no probe is in",
         "worker-0",
         "ip route add blackhole 10.200.1.0/25",
         "worker-0 sends packets for 10.200.1.0/25, a part of worker-1's pods, nowhere"
@@ -157,7 +157,7 @@ FAULTS = (
         ACCEPT,
     ),
     Fault(
-        "Docker's FORWARD (its chains, by hand)",
+        "Docker's FORWARD (chains made by hand)",
         "worker-1",
         DOCKER,
         f"{DROPS} iptables, policy DROP of FORWARD (set by Docker)",
@@ -173,7 +173,7 @@ FAULTS = (
         options=("--tcp", "80"),
     ),
     Fault(
-        "firewalld (its table, by hand)",
+        "firewalld (table made by hand)",
         "worker-1",
         FIREWALLD,
         f"{DROPS} nft, inet firewalld filter_FORWARD: reject (set by firewalld)",
@@ -195,18 +195,18 @@ FAULTS = (
         ACCEPT,
     ),
     Fault(
-        "a table of nft's, which counts nothing",
+        "an nft table without counters",
         "worker-1",
         "nft 'add table ip t; add chain ip t c"
         " { type filter hook forward priority 0; policy drop; }'",
         f"{DROPS} nft, policy drop of ip t c",
-        f"accept {PODS} before it, in /etc/nftables.conf or where that table comes from",
+        f"accept {PODS} before that rule, in /etc/nftables.conf or where its table is defined",
     ),
     Fault(
-        "the internal link switched off",
+        "the internal link is down",
         "worker-1",
         "ip link set enp6s0 down",
-        "worker-1: enp6s0 is switched off",
+        "worker-1: enp6s0 is down",
         "on worker-1: ip link set enp6s0 up; then, from here: fab apply-routes",
     ),
     Fault(
@@ -220,22 +220,22 @@ FAULTS = (
         "a port in another VLAN",
         "network",
         "ip link set 1-enp6s0 nomaster",
-        "worker-1 and the others do not hear each other on the link of their internal IPs",
-        "is enp6s0 of worker-1 in the VLAN or private network of the others?",
+        "worker-1 and the others do not reach each other on the link of their internal IPs",
+        "check that enp6s0 of worker-1 is in the same VLAN or private network as the others",
     ),
     Fault(
-        "the pod bridge switched off",
+        "the pod bridge is down",
         "worker-1",
         "ip link set cnio0 down",
-        "worker-1: its pod bridge cnio0 is switched off",
+        "worker-1: pod bridge cnio0 is down",
         "on worker-1: ip link set cnio0 up",
     ),
     Fault(
-        "the pod bridge gone (with --pods)",
+        "the pod bridge is missing (with --pods)",
         "worker-1",
         "ip link del cnio0",
-        "worker-1: its pod bridge cnio0 is missing, its pods are cut off",
-        "restart the pods of worker-1: the first one makes it again",
+        "worker-1: pod bridge cnio0 is missing, its pods are cut off",
+        "restart the pods of worker-1: the first one creates the bridge again",
         options=("--pods",),
     ),
     Fault(
@@ -250,44 +250,43 @@ FAULTS = (
         "anti-spoofing at one port",
         "network",
         SWITCH % "ip saddr 10.200.1.0/24",
-        "what worker-1's pods send to the others gets lost on the network between them",
+        "packets from worker-1's pods to the others are lost on the network between them",
         NETWORK,
     ),
     Fault(
         "anti-spoofing at every port",
         "network",
         SWITCH % f"ip saddr {PODS} ip daddr {PODS}",
-        "packets between pods get lost on the network between the machines",
+        "packets between pods are lost on the network between the machines",
         NETWORK,
     ),
     Fault(
-        "answers that get lost",
+        "answers that are lost",
         "network",
         SWITCH % "ip saddr 10.200.1.0/24 ip daddr 10.200.0.0/24 icmp type echo-reply",
-        "what worker-1's pods send to worker-0 gets lost on the network between them",
+        "packets from worker-1's pods to worker-0 are lost on the network between them",
         NETWORK,
     ),
     Fault(
-        "a strict reverse path filter, and two ways",
+        "a strict reverse-path filter, and two paths",
         "hosts.toml",
         '"10.240.0.6"|"203.0.113.10"\n["10.240.0.0/24"]|["10.240.0.0/24", "203.0.113.0/24"]\n'
         "worker-1: echo 1 >/proc/sys/net/ipv4/conf/all/rp_filter",
-        "worker-1 drops what comes by another way than its own back:"
-        " net.ipv4.conf.all.rp_filter is 1",
+        "strict reverse-path filtering on worker-1 drops packets: net.ipv4.conf.all.rp_filter is 1",
         f"on worker-1: echo net.ipv4.conf.all.rp_filter=2 >>{SYSCTLS}; sysctl -p {SYSCTLS}",
     ),
     Fault(
         "a link with a smaller MTU than pods have",
         "worker-1",
         "ip link set enp6s0 mtu 1400",
-        "worker-1: enp6s0 carries 1400 bytes, pods send more",
+        "worker-1: enp6s0 has an MTU of 1400 bytes, pods send larger packets",
         SMALLER,
     ),
     Fault(
         "a pod bridge with a smaller MTU than the others",
         "worker-1",
         "ip link set cnio0 mtu 1400",
-        "worker-1: cnio0 carries 1400 bytes, pods send more",
+        "worker-1: cnio0 has an MTU of 1400 bytes, pods send larger packets",
         'on worker-1: ip link set cnio0 mtu 1500; write the same "mtu" into the CNI config of every'
         " worker",
     ),
@@ -299,10 +298,10 @@ FAULTS = (
         f"on each of them: echo net.ipv4.ip_forward=1 >>{SYSCTLS}; sysctl -p {SYSCTLS}",
     ),
     Fault(
-        "a network with a smaller MTU, that says nothing",
+        "a network with a smaller MTU that sends no ICMP errors",
         "network",
         "ip link set 1-enp6s0 mtu 1400",
-        "packets above 1400 bytes get lost between worker-1 and the others",
+        "packets above 1400 bytes are lost between worker-1 and the others",
         SMALLER,
     ),
     Fault(
@@ -313,7 +312,7 @@ FAULTS = (
         status=1,
     ),
     Fault(
-        "a rule that rejects TCP in the pods' name (with --tcp 80)",
+        "a rule that rejects TCP from pods (with --tcp 80)",
         "worker-1",
         f"iptables -A FORWARD -s {PODS} -p tcp -j REJECT",
         f"{DROPS} iptables, -A FORWARD -s 10.200.0.0/16 -p tcp -j REJECT",
@@ -326,7 +325,7 @@ FAULTS = (
 
 
 def put_routes(lab: Lab) -> None:
-    """Put every route there, as apply-routes leaves them."""
+    """Add every route, as apply-routes does."""
     for machine in lab.cluster.machines:
         adds = [
             f"ip route add {own_route(cidr, via, 'enp6s0').words}"
@@ -338,7 +337,7 @@ def put_routes(lab: Lab) -> None:
 
 
 def make(lab: Lab, fault: Fault) -> None:
-    """Let the fault happen on a lab whose routes are there."""
+    """Make the fault on a lab that has all routes."""
     for line in fault.what.splitlines() if fault.where == "hosts.toml" else ():
         old, bar, new = line.partition("|")
         if bar:
@@ -361,7 +360,7 @@ def make(lab: Lab, fault: Fault) -> None:
 
 
 def bring(lab: Lab, machine: str, *places: Path) -> None:
-    """Give a machine files of this one, of which it sees the programs only."""
+    """Copy files to a machine of the twin, which has only the programs of this machine."""
     files = [f for place in places for f in (place.rglob("*") if place.is_dir() else [place])]
     for file in filter(Path.is_file, files):
         script = (
@@ -372,16 +371,16 @@ def bring(lab: Lab, machine: str, *places: Path) -> None:
 
 @dataclass(frozen=True)
 class Said:
-    """What verify said, and its status once the advice was taken."""
+    """What verify said, and its status after the remedies were typed."""
 
     status: int
     causes: tuple[tuple[str, str], ...]  # words, remedy
     error: str
-    mended: int | None = None  # None where there is nothing to type
+    mended: int | None = None  # None where no remedy has commands
 
 
 def said(lab: Lab, fault: Fault) -> Said:
-    """What verify says of a fault; what is to be typed is typed, and again what it says then."""
+    """What verify says about a fault. Type its remedies, and verify again, twice at most."""
     first = done = lab.fab("verify", "--format", "json", *fault.options)
     mended = None
     for _ in range(2):
@@ -401,8 +400,9 @@ def causes_in(done: "subprocess.CompletedProcess[str]") -> tuple[tuple[str, str]
 
 
 def take_advice(lab: Lab, remedy: str) -> bool:
-    """Type what a remedy says; whether it says something to type that is to be had there."""
-    where, commands = commands_in(remedy)
+    """Type the commands of a remedy. False where it has none, or the twin lacks the program."""
+    on_machine = re.match(r"on ([^:]+): (.*)", remedy)
+    where, commands = (on_machine[1], on_machine[2].split("; ")) if on_machine else ("", [])
     if remedy.startswith("fab "):
         ok(lab.fab(*remedy.split()[1:], "--yes"))
     every = [w.name for w in lab.cluster.workers]
@@ -462,27 +462,25 @@ def test_an_mtu_that_the_kernel_remembers_is_told_from_one_that_is(make_lab: Mak
     assert lab.fab("verify").returncode == 5
     on(lab, "worker-1", "ip link set cnio0 mtu 1500")
     ((words, remedy),) = causes_in(lab.fab("verify", "--format", "json"))
-    assert words == (
-        "worker-0, worker-2: the smaller MTU of a while ago is still taken for some ways to pods"
-    )
+    assert words == "worker-0, worker-2: the cached path MTU to some pods is still too small"
     assert take_advice(lab, remedy)
     ok(lab.fab("verify"))
 
 
-HEAD = """# What verify says of what is wrong
+HEAD = """# What verify says about each fault
 
-Each fault was made on a twin of three workers: real OpenSSH servers, kernel tables, firewalls and
-CNI pods, with every route there. `fab verify` then had to name this cause, and no other; where it
-says what to type, that was typed, and verify had to find nothing wrong any more. Docker
-and firewalld are not run there: their chains and tables are made as they make them. A fault on the
-network is made on the switch between the machines, which none of them can see.
+Each fault was made on a twin of three workers with all routes in place. The twin has real OpenSSH
+servers, kernel tables, firewalls and CNI pods. `fab verify` had to name this cause and no other.
+Where the remedy has commands, they were typed, and then `fab verify` had to find nothing wrong.
+Docker and firewalld do not run on the twin: their chains and tables are made by hand. A fault at
+`network` is on the switch between the machines, where none of them can see it.
 
 """
 
 
 def test_the_table_of_faults_is_what_was_seen(sayings: Mapping[str, Said]) -> None:
-    """Written anew where it is not; then this fails once."""
-    lines = ["| fault | at | verify says | and what mends it |", "|---|---|---|---|"]
+    """The test writes the table anew where it differs, and fails once."""
+    lines = ["| fault | where | what verify says | remedy |", "|---|---|---|---|"]
     for fault in FAULTS:
         found = sayings[fault.name]
         words, remedy = found.causes[0] if found.causes else (found.error.strip(), "")

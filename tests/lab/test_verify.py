@@ -120,11 +120,11 @@ def test_where_no_pod_has_run_the_probe_is_routed(make_lab: MakeLab) -> None:
     lab = make_lab(tutorial(), pods=["worker-0"])
     ok(lab.fab("apply-routes"))
     out = ok(lab.fab("verify"))
-    assert "2 probes wired as pods are, routed, as there is no pod bridge" in out
+    assert "2 probes wired as pods are, routed, because there is no pod bridge" in out
     assert "6 of 6 pairs" in out
-    assert "its pod bridge is missing" not in out
+    assert "pod bridge is missing" not in out
     on(lab, "worker-0", "ip link del cnio0")
-    assert "worker-0: addresses are given to pods there" in ok(lab.fab("verify"))
+    assert "worker-0: pods have addresses there" in ok(lab.fab("verify"))
     on(lab, "worker-1", "echo 0 >/proc/sys/net/ipv4/ip_forward")
     ok(lab.fab("verify"), status=5)
 

@@ -1,4 +1,4 @@
-"""What --watch prints: what has changed from one look to the next."""
+"""What --watch prints: what has changed from one run to the next."""
 
 from dataclasses import replace
 from datetime import datetime, timezone

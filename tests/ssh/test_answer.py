@@ -15,7 +15,7 @@ from tasks.connectivity.ping import Report, Target, read_report
 from tasks.connectivity.real_pods import RealPod, read_real_pods
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.evidence import Evidence, read_evidence
-from tasks.diagnosis.isolate import Trials, read_trials
+from tasks.diagnosis.trials import Trials, read_trials
 from tasks.ssh.answer import MAX_SECTIONS, sections
 from tests.builders import cluster, facts
 

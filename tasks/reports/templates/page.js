@@ -3,12 +3,12 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const skipped = new Map(Object.entries(data.skipped));
   const readout = document.getElementById("pair");
-  const LABEL = 12; // pixels that a label needs, across its line
-  const NUMBERED = 36; // pixels that a cell needs to show its round trip's time
-  const KEYS = `Point at a cell, tap it, or use the arrow keys; n: the next failure. A click or
-    Enter holds a cell, Escape lets it go. `;
-  const LONGEST = 22; // letters of a name that are shown as a label
-  // How a state looks: its class, and what is drawn on a cell of one by one, unlike any other.
+  const LABEL = 12; // height of a label, in pixels
+  const NUMBERED = 36; // smallest cell that shows its round trip time, in pixels
+  const KEYS = `Point at a cell, tap it, or use the arrow keys. n goes to the next failure. A click
+    or Enter holds a cell; Escape releases it. `;
+  const MAX_CHARS = 22; // of a name in a label
+  // How a state looks: its class, and a sign of its own, drawn on a cell with a side of 1.
   const LOOKS = {
     "silent": ["fail", "M.2 .2L.8 .8M.8 .2L.2 .8"],
     "no forwarding": ["fail", "M.2 .8L.8 .2"],
@@ -22,7 +22,7 @@
   const STYLES = ["band0", "band1", "band2", "band3", "band4", "fail", "warn", "dead", "blank"];
   const FAILING = new Set(["fail", "warn"]);
   const SOME_LOST = "some pings lost";
-  const LOST = "M.7 .12H.88V.3"; // the corner of a cell some of whose pings were lost
+  const LOST = "M.7 .12H.88V.3"; // a corner: some of the pings were lost
 
   function make(parent, name, attributes = {}, text = "") {
     const svg = name === "svg" || parent instanceof SVGElement;
@@ -59,7 +59,7 @@
     return `${bands[band - 1]} to ${bands[band]} ms`;
   }
 
-  /** How the cell at a place looks, and what it is called in the legend. */
+  /** The look of the cell at a place: style, glyph, and name in the legend. */
   function look(view, place) {
     const [state, received] = view.kinds[view.cells[place]];
     if (state !== "ok") return { style: LOOKS[state][0], glyph: LOOKS[state][1], name: state };
@@ -70,10 +70,10 @@
   }
 
   function short(name) {
-    return name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name;
+    return name.length > MAX_CHARS ? `${name.slice(0, MAX_CHARS - 1)}…` : name;
   }
 
-  /** Which of so many rows or columns get a label: the worst first, and none on another. */
+  /** The rows or columns that get a label: those with most failures first, without overlaps. */
   function labelled(count, size, troubles) {
     const step = Math.ceil(LABEL / size);
     const taken = new Set();
@@ -84,7 +84,7 @@
     return taken;
   }
 
-  /** The cells of a view, those that look alike together, and how many failures stand where. */
+  /** The cells of a view grouped by their look, and the failures in each row and column. */
   function sorted(view, width) {
     const alike = new Map();
     const [failures, inRows, inColumns] = [[], new Map(), new Map()];
@@ -190,7 +190,7 @@
     }
   }
 
-  /** What is known of one cell, in words. */
+  /** Show what is known of one cell. */
   function tell(view, row, column, place) {
     const [state, received, causes] = view.kinds[view.cells[place]];
     const rtt = view.rtts[place];

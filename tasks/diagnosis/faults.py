@@ -1,0 +1,115 @@
+"""Faults on a path: what stopped the packets there, in words, with a remedy. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from tasks.connectivity.verdict import Pair
+from tasks.facts.providers import PROVIDERS, provider_of
+
+from .firewall import Drop
+from .model import Scene
+from .remedy import Remedy, accept_packets, set_sysctl
+
+
+class FaultKind(Enum):
+    """What stopped the packets."""
+
+    FIREWALL = "a firewall on a machine"
+    REVERSE_PATH = "strict reverse-path filtering on a machine"
+    POD_SIDE = "something between a machine and its pods"
+    LINK = "the link between machines: neighbours do not answer there"
+    NETWORK = "the network between machines"
+    NONE = "nothing: the pair answered when it was pinged alone"
+
+
+class Direction(Enum):
+    """Which packets the network loses, seen from one machine."""
+
+    FROM = "packets from {name}'s pods to {others} are lost on the network between them"
+    TO = "packets from {others} to {name}'s pods are lost on the network between them"
+    BOTH = "packets between the pods of {name} and {others} are lost on the network"
+
+
+@dataclass(frozen=True)
+class PathFault:
+    """Where on its path a packet was last seen, and what stopped it there."""
+
+    kind: FaultKind
+    machine: str = ""  # at it, or on the network around it; empty: everywhere
+    other: str = ""  # set where only packets between the two machines are stopped
+    direction: Direction = Direction.FROM  # of what the network loses, seen from `machine`
+    drop: Drop | None = None  # the firewall's rule, where it is known
+
+    def concerns(self, one: str, other: str) -> bool:
+        """Whether this fault stops packets between two machines."""
+        ends = {one, other}
+        return not self.machine or (self.machine in ends and (not self.other or self.other in ends))
+
+
+def explain(scene: Scene, fault: PathFault, pairs: Sequence[Pair]) -> tuple[str, Remedy | str]:
+    """A fault in one line, and its remedy."""
+    match fault.kind:
+        case FaultKind.FIREWALL:
+            return _firewall(scene, fault, pairs)
+        case FaultKind.REVERSE_PATH:
+            return _reverse_path(scene, fault.machine)
+        case FaultKind.POD_SIDE:
+            return _pod_side(scene, fault.machine)
+        case FaultKind.LINK:
+            return _link(scene, fault, pairs[0].family)
+        case FaultKind.NETWORK:
+            return _network(scene, fault, pairs)
+        case FaultKind.NONE:
+            words = "answered when pinged alone: packets are lost only sometimes"
+            return words, "run fab verify again"
+
+
+def _firewall(scene: Scene, fault: PathFault, pairs: Sequence[Pair]) -> tuple[str, Remedy | str]:
+    drop = fault.drop
+    remedy = accept_packets(drop, scene.pod_networks(pairs), fault.machine)
+    if drop is None:
+        return f"{fault.machine}'s firewall rejects packets for pods", remedy
+    owner = f" (set by {' or '.join(drop.owners)})" if drop.owners else ""
+    return f"{fault.machine}'s firewall drops packets for pods: {drop.rule}{owner}", remedy
+
+
+def _reverse_path(scene: Scene, name: str) -> tuple[str, Remedy]:
+    devices = [scene.device(name, 4), scene.facts[name].pod_bridge]
+    strict = (scene.evidence[name].strict(dev) for dev in devices if name in scene.evidence)
+    setting = next(filter(None, strict), "net.ipv4.conf.all.rp_filter")
+    words = f"strict reverse-path filtering on {name} drops packets: {setting} is 1"
+    return words, set_sysctl(name, setting, 2)
+
+
+def _pod_side(scene: Scene, name: str) -> tuple[str, Remedy]:
+    bridge = scene.facts[name].pod_bridge
+    look = (f"ip -details link show master {bridge}", "bridge vlan", "nft list ruleset")
+    return f"packets reach {name}, but not its pods", Remedy(f"{name}, to find out why", look)
+
+
+def _link(scene: Scene, fault: PathFault, family: int) -> tuple[str, str]:
+    name = fault.machine
+    if not name:
+        return (
+            "the machines do not reach each other on the link of their internal IPs",
+            "put them into one layer 2 network: the same VLAN, the same private network",
+        )
+    others = fault.other or "the others"
+    return (
+        f"{name} and {others} do not reach each other on the link of their internal IPs",
+        f"check that {scene.device(name, family)} of {name} is in the same VLAN or private network"
+        f" as {others}",
+    )
+
+
+def _network(scene: Scene, fault: PathFault, pairs: Sequence[Pair]) -> tuple[str, str]:
+    name = fault.machine
+    words = "packets between pods are lost on the network between the machines"
+    if name:
+        words = fault.direction.value.format(name=name, others=fault.other or "the others")
+    providers = {provider_of(scene.facts[m]) for m in ([name] if name else scene.facts)} - {""}
+    notes = [PROVIDERS[provider].notes[0] for provider in providers]
+    general = "allow {pods} on that network: security groups, anti-spoofing, port security"
+    pods = ", ".join(map(str, scene.pod_networks(pairs)))
+    return words, (notes[0] if len(notes) == 1 else general).format(pods=pods)

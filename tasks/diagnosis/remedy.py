@@ -1,0 +1,73 @@
+"""Remedies: what an administrator can do about a cause. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.common.values import Network
+
+from .firewall import Drop
+
+SYSCTLS = "/etc/sysctl.d/99-pod-routes.conf"  # where a remedy writes a permanent setting
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Commands to type on a machine; its text is one line."""
+
+    where: str  # a machine's name, or words such as "each of them"
+    commands: tuple[str, ...]
+    then: str = ""  # what to do afterwards that is not a command for this machine
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The commands, and what to do after them."""
+        return (*self.commands, self.then) if self.then else self.commands
+
+    def __str__(self) -> str:
+        return f"on {self.where}: {'; '.join(self.steps)}"
+
+
+def set_sysctl(where: str, setting: str, value: int) -> Remedy:
+    """Set a kernel setting, by its name in sysctl(8), now and at every boot."""
+    return Remedy(where, _set_sysctl(setting, value))
+
+
+def _set_sysctl(setting: str, value: int) -> tuple[str, str]:
+    return f"echo {setting}={value} >>{SYSCTLS}", f"sysctl -p {SYSCTLS}"
+
+
+def accept_packets(drop: Drop | None, pods: Sequence[Network], machine: str) -> Remedy | str:
+    """Let packets from and to `pods` pass a firewall permanently.
+
+    The remedy depends on the program that owns the rule. `drop` is None where the rule is unknown.
+    """
+    owners = drop.owners if drop else ()
+    commands: list[str] = []
+    if "ufw" in owners:
+        commands += [f"ufw route allow {way} {n}" for n in pods for way in ("from", "to")]
+    if "firewalld" in owners:
+        commands += [f"firewall-cmd --permanent --zone=trusted --add-source={n}" for n in pods]
+        commands.append("firewall-cmd --reload")
+    if "Docker" in owners:
+        # When Docker starts, it sets the policy DROP unless forwarding is on.
+        six = drop is not None and drop.rule.startswith("ip6tables")
+        setting = "net.ipv6.conf.all.forwarding" if six else "net.ipv4.ip_forward"
+        commands.append(f"{'ip6tables' if six else 'iptables'} -P FORWARD ACCEPT")
+        commands += _set_sysctl(setting, 1)
+    if commands:
+        return Remedy(machine, tuple(commands))
+    networks = ", ".join(map(str, pods))
+    if drop is not None and drop.hooks and "forward" not in drop.hooks:
+        return f"accept packets from and to {networks} before that rule"
+    if drop is not None and drop.rule.startswith("nft"):
+        return (
+            f"accept {networks} before that rule, in /etc/nftables.conf or where its table is"
+            " defined"
+        )
+    accept = [
+        f"{'iptables' if n.version == 4 else 'ip6tables'} -I FORWARD {end} {n} -j ACCEPT"
+        for n in pods
+        for end in ("-s", "-d")
+    ]
+    save = "netfilter-persistent save  # from the package iptables-persistent"
+    return Remedy(machine, (*accept, save))
