@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+__version__ = "1.0.0"  # CHANGELOG.md says what is in it
+
 # Invoke has Python keep no bytecode, so every run would compile all of this anew, for a tenth of a
 # second. But root leaves none in the checkout of another user, who could not take it away.
 if not sys.flags.dont_write_bytecode and Path(__file__).stat().st_uid == os.geteuid():

@@ -1,6 +1,6 @@
 """hosts.toml read into a Cluster, or refused with every mistake that is in it.
 
-The format is this project's own; README.md shows it in full. Pydantic says what each
+The format is this project's own; docs/usage.md shows it in full. Pydantic says what each
 table may hold; what the values of several tables say together is judged in checks.
 """
 
