@@ -1,10 +1,4 @@
-# make demo: set up, then plan, apply, prove and take back routes on a copy of hosts.toml's cluster.
-# make test: set up, then everything that says whether a change is sound.
-# make bench: set up, then what it costs, next to what others cost: docs/benchmarks.md.
-# make soak: set up, then faults by the hundred, counted in docs/reliability.md.
-# make fuzz: set up, then hostile answers, read and used for so many SECONDS.
-# make canary: set up, then a machine that lies in every field, through every verb: hours.
-# make lock: the newest releases that the ranges allow, with their hashes, into the lock files.
+# A comment after `##` says what a target does: `make help` prints it.
 
 PYTHON = python3
 BIN = .venv/bin
@@ -13,6 +7,7 @@ AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI="$(CI)"
 INSTALL = pip install --quiet --disable-pip-version-check
 LOCK = .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
 	--generate-hashes --custom-compile-command "make lock"
+PYTEST = $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --benchmark-disable
 FUZZ = $(AS_ROOT) $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 PACKAGES =
 ROUNDS = 220
@@ -20,39 +15,42 @@ SEED = 1
 SECONDS = 30
 AT_ONCE = 4
 
-.PHONY: demo test bench soak fuzz canary lock setup setup-test system clean
+.NOTPARALLEL:  # a virtual environment can only be made once its system packages are there
+.PHONY: help demo check test bench soak fuzz canary lock setup setup-test system clean
 
-demo: setup
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | while IFS='	' read -r target what; do \
+		printf '%-11s %s\n' "$$target" "$$what"; done
+
+demo: setup  ## plan, apply, verify and roll back routes on a copy of the cluster in hosts.toml
 	$(AS_ROOT) $(BIN)/fab rehearse apply-routes verify rollback
 
-test: setup-test
+check: .venv/made-test  ## lint, types, and every test that needs no root and no system package
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(AS_ROOT) $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --benchmark-disable
+	$(PYTEST) -m "not system"
+
+test: setup-test check  ## check, and all other tests: on twins, as root
+	$(AS_ROOT) $(PYTEST) -m system
 	$(FUZZ)
 
-fuzz: setup-test
+fuzz: setup-test  ## hostile answers, read and used for SECONDS=30
 	$(FUZZ)
 
-canary: setup-test
+canary: setup-test  ## a machine that lies in every field, through every command: takes hours
 	$(AS_ROOT) $(BIN)/python -m tests.hostile.canary
 
-soak: setup-test
+soak: setup-test  ## ROUNDS=220 faults during runs, counted in docs/reliability.md
 	$(AS_ROOT) $(BIN)/python -m tests.lab.soak --rounds $(ROUNDS) --seed $(SEED) \
 		--write docs/reliability.md
 
-bench: .venv/made-test .venv-bench/made
+bench: setup-test .venv-bench/made  ## time and memory next to other tools: docs/benchmarks.md
 	$(BIN)/python -m compileall -q fabfile.py tasks  # as every run but the first finds them
 	$(AS_ROOT) BENCH_BIN=$(CURDIR)/.venv-bench/bin BENCH_LARGE="$(BENCH_LARGE)" \
 		$(BIN)/python -m tests.bench --write docs/benchmarks.md
 
-.venv-bench/made: tests/bench/requirements.txt
-	$(PYTHON) -m venv --clear .venv-bench
-	.venv-bench/bin/$(INSTALL) -r tests/bench/requirements.txt
-	touch $@
-
-lock:
+lock:  ## write the lock files anew: the newest releases in the ranges, with their hashes
 	$(PYTHON) -m venv --clear .venv-lock
 	.venv-lock/bin/$(INSTALL) uv
 	$(LOCK) --output-file requirements.lock requirements.txt
@@ -60,12 +58,19 @@ lock:
 		requirements-test.txt
 	rm -rf .venv-lock
 
-setup: .venv/made
+setup: system .venv/made  ## what runs: system packages (as root), and .venv
 
 setup-test: PACKAGES = test
-setup-test: .venv/made-test
+setup-test: system .venv/made-test  ## what runs and what tests it: the same, and more of both
 
-.venv/made: requirements.lock | system
+system:  ## the system packages that are missing; PACKAGES=test for those of the tests too
+	.ci/setup $(PACKAGES)
+
+clean:  ## delete everything that these targets have made in this directory
+	$(SUDO) rm -rf .venv .venv-bench .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	$(SUDO) find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/made: requirements.lock
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/$(INSTALL) --require-hashes -r requirements.lock
 	touch $@
@@ -74,9 +79,7 @@ setup-test: .venv/made-test
 	$(BIN)/$(INSTALL) --require-hashes -r requirements-test.lock
 	touch $@
 
-system:
-	.ci/setup $(PACKAGES)
-
-clean:
-	$(SUDO) rm -rf .venv .venv-bench .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	$(SUDO) find . -name __pycache__ -type d -prune -exec rm -rf {} +
+.venv-bench/made: tests/bench/requirements.txt
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/$(INSTALL) -r tests/bench/requirements.txt
+	touch $@

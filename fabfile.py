@@ -13,6 +13,7 @@ from tasks import (
     rollback,
     status,
     verify,
+    version,
     watch,
 )
 from tasks.cli import startup
@@ -29,6 +30,7 @@ namespace = Collection(
     status.status,
     status.history,
     rehearse.rehearse,
+    version.version,
     Collection("lab", lab.up, lab.status, lab.shell, lab.down),
 )
 namespace.configure(

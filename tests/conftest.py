@@ -1,5 +1,10 @@
-"""What every test begins with."""
+"""What every test begins with, and which tests are marked `system`.
 
+A test is marked `system` if it needs root or a program of a system package. `make check` leaves
+these out, and `make test` runs them. No test is skipped: it runs, or it fails.
+"""
+
+import shutil
 import signal
 
 import pytest
@@ -7,6 +12,27 @@ import pytest
 from tasks.common.signals import SIGNALS
 
 AT_START = {number: signal.getsignal(number) for number in SIGNALS}
+HELPERS = {"tests.scripts", "tests.browser"}  # run scripts under unshare, and Chromium
+SHELLS = {"dash", "busybox"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is known to need the system; other tests are marked where they stand."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _needs_the_system(item):
+            item.add_marker(pytest.mark.system)
+
+
+def _needs_the_system(test: pytest.Function) -> bool:
+    """Whether a test uses a twin, a helper that needs the system, or a shell that is missing."""
+    in_lab = test.module.__name__.startswith("tests.lab.")
+    used = {getattr(value, "__module__", None) for value in vars(test.module).values()}
+    parameters = test.callspec.params.values() if hasattr(test, "callspec") else ()
+    programs = {
+        value.split()[0] for value in parameters if isinstance(value, str) and value.split()
+    }
+    missing = any(shutil.which(shell) is None for shell in programs & SHELLS)
+    return in_lab or bool(used & HELPERS) or missing
 
 
 @pytest.fixture(autouse=True)

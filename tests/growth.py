@@ -102,12 +102,12 @@ SAID: dict[str, Callable[[int], str]] = {
     ),
     "routed networks": lambda n: answer(
         0,
-        *(f"2: {DEV}    inet 10.241.{k // 256}.{k % 256}/32 scope global" for k in range(n)),
         *(
             f"unicast 10.9.{k // 256}.{k % 256} via 10.8.{k // 256}.{k % 256} dev {DEV}"
             " table main proto static"
             for k in range(n)
         ),
+        address=[f"2: {DEV}    inet 10.241.{k // 256}.{k % 256}/32 scope global" for k in range(n)],
     ),
     "bridges": lambda n: answer(
         0,
@@ -294,10 +294,10 @@ def _discovering(number: int) -> Job:
 def _asking_for_addresses(number: int) -> Job:
     """Of machines whose addresses, and pod CIDRs, are many."""
     kubelet = [f"podCIDR: 10.9.{k // 256}.{k % 256}/32" for k in range(number)]
-    addresses = (
+    addresses = [
         f"2: {DEV}    inet 10.8.{k // 256}.{k % 256}/16 scope global" for k in range(number)
-    )
-    text = answer(0, *addresses, **{"kubelet_/var/lib/kubelet/config.yaml": kubelet})
+    ]
+    text = answer(0, address=addresses, **{"kubelet_/var/lib/kubelet/config.yaml": kubelet})
     request = Request(Context(), fleet=lambda: cast(Fleet, _Alike(text)))
     return lambda: list(ask("ssh", request))
 

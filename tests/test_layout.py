@@ -1,4 +1,4 @@
-"""The layout: packages import one way, as the table in the docs says."""
+"""The layout: packages import one way, as the table in docs/architecture.md says."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ ROW = re.compile(r"\| `(\w+)` \| [^|]+ \| ([\w, ]*)\|")
 
 def table() -> dict[str, set[str]]:
     """Each package, and what it may import, by the docs; a package stands below those."""
-    text = (PROJECT / "docs/design.md").read_text()
+    text = (PROJECT / "docs/architecture.md").read_text()
     return {name: set(re.findall(r"\w+", imports)) for name, imports in ROW.findall(text)}
 
 

@@ -1,12 +1,17 @@
 """The shell files: every one is a script that any POSIX shell reads, and says what it is for."""
 
+import os
 import re
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from .paths import PROJECT
 
+# A shellcheck that pip has installed stands beside Python.
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 FILES = sorted((PROJECT / "tasks").rglob("*.sh"))
 
 
@@ -15,7 +20,10 @@ def test_every_shell_finds_every_file_to_be_a_script(command: str) -> None:
     assert FILES
     for file in FILES:
         done = subprocess.run(
-            [*command.split(), str(file)], capture_output=True, text=True, check=False
+            ["env", f"PATH={PATH}", *command.split(), str(file)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

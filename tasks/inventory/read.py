@@ -1,7 +1,7 @@
 """Reads hosts.toml into a Cluster, or refuses it with a list of all its mistakes.
 
-The format is this project's own; README.md shows it in full. Pydantic checks each table by itself,
-and checks.py compares the values of several tables.
+The format is this project's own; docs/usage.md shows it in full. Pydantic checks each table by
+itself, and checks.py compares the values of several tables.
 """
 
 import json

@@ -20,7 +20,7 @@ FAB = Path(sys.executable).with_name("fab")
         (os.geteuid(), {"PYTHONDONTWRITEBYTECODE": "1"}, False),
         pytest.param(
             *(os.geteuid() + 1, {}, False),
-            marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away"),
+            marks=pytest.mark.system,  # only root can give files away
         ),
     ],
     ids=["one's own", "where Python is not to", "another user's"],
@@ -116,7 +116,7 @@ def test_an_identity_in_nobodys_home_is_refused_in_plain_lines(tmp_path: Path) -
     assert len(done.stderr.splitlines()) == 2
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without a name")
+@pytest.mark.system
 def test_a_user_without_a_name_is_asked_for_one(tmp_path: Path) -> None:
     """A container that runs as any number at all has such users."""
     inventory = (PROJECT / "hosts.toml").read_text().replace("key_file", "# key_file")

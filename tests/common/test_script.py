@@ -32,7 +32,7 @@ def test_a_value_runs_nothing(shell: str, text: str) -> None:
 
 def test_values_of_several_kinds() -> None:
     made = script(one=ip_address("fd00::1"), port=80, all=[ip_network("10.0.0.0/8"), "x y"])
-    printed = said("dash", f'{made}\necho "$one $port"; echo "$all"')
+    printed = said("sh", f'{made}\necho "$one $port"; echo "$all"')
     assert printed == b"fd00::1 80\n10.0.0.0/8\nx y\n"
 
 

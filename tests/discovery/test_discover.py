@@ -174,6 +174,7 @@ def test_a_new_file_from_nothing(operator: Operator) -> None:
     ]
 
 
+@pytest.mark.system
 def test_a_new_file_from_kubectl_knows_its_pod_networks(operator: Operator) -> None:
     operator.hosts.unlink()
     nodes = [
@@ -197,6 +198,7 @@ def test_a_new_file_from_kubectl_knows_its_pod_networks(operator: Operator) -> N
     assert "nothing to write" in again.stderr
 
 
+@pytest.mark.system
 def test_nodes_that_have_no_pod_cidr_yet_make_no_file(operator: Operator) -> None:
     operator.hosts.unlink()
     with api.served(api.kubernetes([api.node("late", [], InternalIP=["10.0.0.6"])])) as url:

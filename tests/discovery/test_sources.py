@@ -58,6 +58,7 @@ def stopped(source: str, **options: Any) -> str:
 # kubectl, the real one
 
 
+@pytest.mark.system
 def test_kubectl_gives_nodes_of_both_families_with_their_pod_cidrs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +85,7 @@ def test_kubectl_gives_nodes_of_both_families_with_their_pod_cidrs(
     assert {"role", "role=worker", "zone"} <= set(third.tags)
 
 
+@pytest.mark.system
 def test_kubectl_honours_a_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         api.served(api.kubernetes([api.node("here", ["10.200.0.0/24"])])) as here,
@@ -106,6 +108,7 @@ def test_kubectl_is_waited_for_as_long_as_any_program(tmp_path: Path) -> None:
     assert found("kubectl", context="prod") == []
 
 
+@pytest.mark.system
 def test_kubectl_that_is_refused_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = {"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden"}
     message = 'nodes is forbidden: User "operator" cannot list resource "nodes"'
@@ -120,6 +123,7 @@ def test_kubectl_that_is_refused_says_so(tmp_path: Path, monkeypatch: pytest.Mon
         assert stopped("kubectl") == f"kubectl fails: Error from server (Forbidden): {message}"
 
 
+@pytest.mark.system
 def test_kubectl_whose_server_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with api.served(api.kubernetes([])) as url:
         monkeypatch.setenv("KUBECONFIG", str(api.kubeconfig(tmp_path, here=url)))
@@ -128,6 +132,7 @@ def test_kubectl_whose_server_is_not_there(tmp_path: Path, monkeypatch: pytest.M
     assert "memcache" not in words  # its log lines are not for the reader
 
 
+@pytest.mark.system
 def test_a_large_cluster_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [
         {
@@ -161,6 +166,7 @@ def server(number: int, **more: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.system
 def test_hcloud_gives_servers_page_after_page(monkeypatch: pytest.MonkeyPatch) -> None:
     bare = server(2, public_net={"ipv4": None, "ipv6": None, "floating_ips": []}, private_net=[])
     with api.served(api.hetzner([server(0), server(1), bare], page=2)) as url:
@@ -176,10 +182,12 @@ def test_hcloud_gives_servers_page_after_page(monkeypatch: pytest.MonkeyPatch) -
     assert machines[2].values == ()
 
 
+@pytest.mark.system
 def test_hcloud_without_a_token() -> None:
     assert stopped("hcloud").startswith("hcloud fails: ")
 
 
+@pytest.mark.system
 def test_hcloud_with_a_token_that_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     error = {"error": {"code": "unauthorized", "message": "unable to authenticate fa1rly-secret"}}
     with api.served(lambda *_: (401, error)) as url:

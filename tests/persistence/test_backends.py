@@ -75,6 +75,7 @@ def test_scripts_are_shell(path: str) -> None:
         subprocess.run([shell, "-n"], input=file.text, text=True, check=True)
 
 
+@pytest.mark.system
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
     unit, link = files_to(BOTH, {DEV: KINDS[UNIT]}, {}).write
     assert link.target == unit.path
@@ -188,6 +189,7 @@ def test_the_way_back_leaves_no_file_and_half_the_way_leaves_half() -> None:
     assert ways_in(texts(of(plan_last(STAY, last, "run")).files.write)) == ways_in(on_disk(1))
 
 
+@pytest.mark.system
 def test_the_documented_unit_of_the_watch_is_one_that_systemd_takes(tmp_path: Path) -> None:
     docs = PROJECT / "docs/persistence.md"
     block = docs.read_text().partition("# /etc/systemd/system/pod-routes-watch.service\n")[2]

@@ -26,6 +26,8 @@ from tests.paths import PROJECT
 
 FAB = Path(sys.executable).with_name("fab")
 VERSION = b"SSH-2.0-OpenSSH_9.2\r\n"
+pytestmark = pytest.mark.system  # ssh-keygen, and addresses of its own
+
 NASTY = "\x1b[2J\x9b31m\u202e" + "loud " * 400
 
 

@@ -33,6 +33,7 @@ def made(path: Path, kind: str, passphrase: str) -> Path:
     return path
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("passphrase", ["", "correct horse"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_key_signs_what_its_public_half_verifies(
@@ -47,6 +48,7 @@ def test_a_key_signs_what_its_public_half_verifies(
     assert not own.verify_ssh_sig(b"else", paramiko.Message(key.sign_ssh_data(b"said").asbytes()))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_passphrase_that_is_missing_or_wrong_is_told_from_a_broken_file(
     tmp_path: Path, kind: str
@@ -69,6 +71,7 @@ def test_a_kind_that_ssh_does_not_know_is_no_key_here(tmp_path: Path) -> None:
         login._load(file, None)
 
 
+@pytest.mark.system
 def test_a_certificate_beside_a_key_goes_with_it(tmp_path: Path) -> None:
     authority = made(tmp_path / "ca", "ed25519", "")
     for kind in ("rsa", "ed25519"):
@@ -95,6 +98,7 @@ def configured(text: str, **options: object) -> Config:
     return Config(ssh_config=paramiko.SSHConfig.from_text(text), **options)
 
 
+@pytest.mark.system
 def test_the_identity_file_of_one_host_is_none_of_the_next(tmp_path: Path) -> None:
     one, two, _ = cluster(3).machines
     file = made(tmp_path / "key", "ed25519", "")

@@ -13,7 +13,7 @@ from tasks.twin import registry
 
 INVENTORY = Path("hosts.toml")
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="root's directory")
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(autouse=True)

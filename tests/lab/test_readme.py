@@ -1,0 +1,35 @@
+"""Every command in README.md runs as it stands there."""
+
+import re
+import subprocess
+
+from tests.paths import PROJECT
+
+from .conftest import Lab
+from .kit import ok
+
+BLOCKS = re.findall(r"(?:^    .*\n)+", (PROJECT / "README.md").read_text(), re.MULTILINE)
+LINES = [line[4:].partition(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
+FAB = [line for line in LINES if re.match(r"(sudo \.venv/bin/)?fab ", line)]
+MAKE = [line for line in LINES if line.startswith("make ")]
+
+
+def test_the_five_commands_in_the_order_of_the_readme(lab: Lab) -> None:
+    commands = [line.split()[1:] for line in FAB if line.startswith("fab ")]
+    names = [command[0] for command in commands]
+    assert names == ["plan", "apply-routes", "verify", "status", "rollback"]
+    for command in commands:
+        ok(lab.fab(*command))
+
+
+def test_the_rehearsal(lab: Lab) -> None:
+    (line,) = [line for line in FAB if line.startswith("sudo ")]
+    words = line.split()[2:]
+    assert words.pop(0) == "rehearse"
+    ok(lab.fab(*words))
+
+
+def test_the_targets() -> None:
+    assert MAKE == ["make demo", "make setup"]
+    for line in MAKE:
+        subprocess.run([*line.split(), "-n"], cwd=PROJECT, capture_output=True, check=True)
