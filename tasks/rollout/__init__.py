@@ -1,1 +1,1 @@
-"""A plan carried out: armed, changed, checked, confirmed or reverted."""
+"""Carries out a plan: arm the undo, change, check, then confirm or revert."""

@@ -1,11 +1,13 @@
-"""Changes that take themselves back: the scripts a machine is given.
+"""The script that changes one machine's routes, and reverts the change unless it is confirmed.
 
-A change is armed before it acts. In STATE/pending stand the undo, as a script of its own, and a
-deadline in seconds of uptime; a watchdog that no login session owns carries the undo out when the
-deadline passes. Whoever wants to keep the change or undo it has to rename that directory first,
-and a rename happens once (rename(2)). The undo can be repeated: its lines are forced, those that
-are already gone or there fail harmlessly, and what stands at the prefixes of the change says
-whether it worked. What others do elsewhere meanwhile (a pod that starts) is theirs.
+The script arms the undo before it changes a route. STATE/pending then holds the undo, as a script
+of its own, and a deadline in seconds of uptime. At the deadline a watchdog runs the undo. The
+watchdog belongs to no login session, so it outlives the connection. Whoever confirms or reverts
+the change renames STATE/pending first. A rename succeeds once (rename(2)), so only one can win.
+
+The undo can be repeated: `ip -force` goes on after a line that fails. The routes at the prefixes of
+the change then show whether the undo worked. It ignores all other routes: others may change them
+meanwhile, for example when a pod starts.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,7 +23,7 @@ from tasks.undo.run import Run
 from .readback import asked_around, asked_of_prefixes
 from .steps import Steps, family_of
 
-NAP = 10  # seconds that the watchdog sleeps at most before it looks again
+NAP = 10  # seconds; the longest sleep of the watchdog between two checks
 
 
 def carry_out(
@@ -35,17 +37,23 @@ def carry_out(
     earlier: Collection[str] = (),
     full: bool = False,
 ) -> Script:
-    """The script that arms the undo and carries out the steps, if the table is that of `snapshot`.
+    """The script that arms the undo, and carries out the steps when it is told to.
 
-    When the undo is armed it says READY, and waits for a line; then READY again, until it ends.
-    `go`: carry the steps out. Until then it has the lock, and if the connection ends nothing was
-    done. `push`: set the deadline anew. `keep`: confirm, and end; then records of displaced routes
-    that it `forgets` go. Anything else, and the end of the connection: end, and leave it armed.
+    It arms nothing if the routes differ from `snapshot`. Once the undo is armed, the script prints
+    READY and reads a word. It prints READY again after each word, until it ends. The words:
 
-    `changes` is what `rollback --last` will read: None where it is to mean the run before, whose
-    routes this one puts back. `what` is a summary for the history. The ways to the `lifelines` have
-    to be the same afterwards. The machine notes the run after those armed there before, and beside
-    it `earlier` ones of other machines; `full` says that its note has to be cut first.
+    - `go`: carry out the steps. Until then the script holds the lock.
+    - `push`: move the deadline.
+    - `keep`: confirm the change, delete the records of the displaced routes in `forgets`, and end.
+    - Any other word, or the end of the connection: end. After `go` the change stays armed. Before
+      `go` nothing was changed, and the script disarms the undo.
+
+    `changes`: the record for `rollback --last`; None: leave the record of the run before, because
+    this run only repairs.
+    `what`: a summary for the history.
+    `lifelines`: addresses whose next hop must not change; otherwise the script reverts.
+    `earlier`: runs of other machines, which the machine records as earlier than this one.
+    `full`: whether the machine's record of runs is full; then the script cuts it to half first.
     """
     around = script(
         "rollout/readback.sh",
@@ -78,7 +86,7 @@ def carry_out(
 
 
 def _undo(steps: Steps, run: Run) -> Script:
-    """The undo as a script of its own: run in STATE by whoever has renamed it to `undoing`."""
+    """The undo, as a script that the watchdog or another connection runs on its own."""
     asked = asked_of_prefixes(steps, run.pod_networks)
     kept = [f"{k.prefix.version} {k.file}" for k in steps.keeps]
     return joined(
@@ -88,10 +96,10 @@ def _undo(steps: Steps, run: Run) -> Script:
 
 
 def _still_missing(steps: Steps) -> list[str]:
-    """What goes on being recorded as ours although it is missing, as keep.sh remembers it."""
+    """The lines for our routes that stay recorded although they are missing."""
     return [line for r in steps.noted for line in (f"== kept {r.prefix.version}", r.words)]
 
 
 def _any_of(words: Collection[str]) -> str:
-    """A pattern for grep -E that finds one of the words."""
+    """A pattern for `grep -E` that matches any of the words, with a blank on each side."""
     return f" ({'|'.join(words)}) "

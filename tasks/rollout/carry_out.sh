@@ -1,20 +1,23 @@
-# A change: armed, carried out when it is told to, and taken back unless it is confirmed.
+# Arms a change, carries it out when it is told to, and reverts it if a step fails.
 #
-# run: its id     timeout: seconds until it takes itself back     patience: for another run's lock
-# who, since, what, machines: for those who find it here
-# planned_on: the table that the plan was made on
-# changes: what `rollback --last` is to know; repair: "yes" where it is to know the run before
-# earlier: runs of other machines that came before     keep_runs: how many, where its note is full
-# missing: records of our routes that were missing before, and stay so
-# keeps: a line "FAMILY PREFIX PROTOCOL FILE" for what is displaced
-# lines: for `ip -batch`     restores: a line "FAMILY FILE" for what comes back
-# gone_4, gone_6: words of a route that `ip route restore` would not bring back as it was
-# resolves: what to ask for the way to each prefix that gets a route
-# undo, persist, watch: scripts that wait beside the change
+# run: its id     timeout: seconds from arming to the deadline
+# patience: seconds to wait for the lock
+# who, since, what, machines: a description of the run, for other users of this machine
+# planned_on: the routes that the plan was made for
+# changes: the record for `rollback --last`     repair: "yes" to leave the record as it is
+# earlier: earlier runs of other machines
+# keep_runs: how many recorded runs to keep, if the record is full
+# missing: the records of our routes that stay missing
+# keeps: a line "FAMILY PREFIX PROTOCOL FILE" for each group of routes to displace
+# lines: for `ip -batch`
+# restores: a line "FAMILY FILE" for each group of displaced routes to put back
+# gone_4, gone_6: a pattern for routes that `ip route restore` cannot put back as they were
+# resolves: for `ip -batch`, to ask for the next hop of each prefix that gets a route
+# undo, persist, watch: scripts to store with the change
 
 changed=
 
-# start_watch: have a watchdog that no login session owns, and that has begun.
+# start_watch: start a watchdog that belongs to no login session, and wait until it runs.
 start_watch() {
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
     systemd-run --quiet --collect --unit="pod-routes-$run" sh "$PWD/pending/watch" "$run" \
@@ -27,12 +30,12 @@ start_watch() {
     done
     return
   fi
-  # A signal that is ignored here would be so there, and TERM is to end it.
+  # The watchdog would inherit that TERM is ignored, but TERM must be able to end it.
   begun=$(trap - TERM; setsid sh "$PWD/pending/watch" "$run" </dev/null 2>/dev/null 9>&- 3>&- &)
   [ "$begun" = watching ] || { echo "the watchdog does not start"; return 1; }
 }
 
-# arm: write down how to go back, and have it watched.
+# arm: store the undo and the deadline, start the watchdog, and record the run.
 arm() {
   [ ! -d pending.new ] || rm -rf pending.new
   mkdir pending.new && cd ./pending.new || return
@@ -46,7 +49,8 @@ arm() {
   [ "$repair" ] || note_run || :
 }
 
-# note_run: note the run after those armed here before. A disk that is full stops no change.
+# note_run: record the order of runs on this machine. A full disk must not stop a change, so the
+# caller ignores a failure.
 note_run() {
   [ -d "$log" ] || mkdir -p "$log"
   [ ! "$keep_runs" ] ||
@@ -54,8 +58,8 @@ note_run() {
   printf '== run %s\n' "$run${earlier:+ $earlier}" >>"$log/runs"
 } 2>/dev/null
 
-# keep_route FAMILY PREFIX PROTOCOL FILE: keep foreign routes before they are taken away, as text
-# and as the kernel's bytes, where those bring them back as they were.
+# keep_route FAMILY PREFIX PROTOCOL FILE: record foreign routes before they are displaced: as text,
+# and as bytes of the kernel for `ip route restore`. Fails if those bytes cannot bring them back.
 keep_route() {
   ip "-$1" -details -oneline route show table all exact "$2" >"$4.text" || return
   if [ "$1" = 4 ]; then gone=$gone_4; else gone=$gone_6; fi
@@ -66,7 +70,8 @@ keep_route() {
   ip "-$1" route save table main exact "$2" proto "$3" >"$4.save"
 }
 
-# same_links FILE: whether the links of a displaced route have the numbers that they had.
+# same_links FILE: whether the interfaces of displaced routes still have the same numbers. The
+# kernel's bytes name an interface by its number. Prints what to do if they do not.
 same_links() {
   ip route showdump <"$1.save" | grep -o ' dev [^ ]*' | sort -u | while read -r _ dev; do
     grep -qF " dev $dev " "$1.text" || {
@@ -78,7 +83,7 @@ same_links() {
   done
 }
 
-# go: carry the lines out, between keeping what they displace and putting back what was displaced.
+# go: record the routes to displace, run the lines, and put displaced routes back.
 go() {
   cd ./displaced || return
   while read -r family prefix protocol file; do
@@ -98,7 +103,7 @@ $restores
 END
 }
 
-# as_wanted: whether the machine is reached as before; sets $words where it is not, or cannot say.
+# as_wanted: whether the next hops to the lifelines are as before; sets $words to the reason if not.
 as_wanted() {
   words="ip does not show what came of it"
   look || return
@@ -106,14 +111,15 @@ as_wanted() {
   [ "$ways" = "$ways_before" ]
 }
 
-# carry: change the routes, read them back, and say where packets go now; or take all of it back.
+# carry: change the routes, and print the routes and next hops that are there now. Reverts the
+# change and prints why if a step fails.
 carry() {
   ways_before=$ways
   if words=$(go 2>&1) && as_wanted; then
     resolved=$(gets "$resolves")
     changed=yes
     printf '%s%s' "${missing:+$missing$nl}" "$owned" >pending/owned
-    unlock  # who does not read the answer must not keep the watchdog waiting
+    unlock  # before printing: a reader that hangs must not keep the lock from the watchdog
     printf '%s\n' "== done" "== route" "$touched== get" "$resolved"
     return
   fi
@@ -122,7 +128,8 @@ carry() {
   return 1
 }
 
-# hear: do what is said on descriptor 3, a word a line, until the change is kept or nobody speaks.
+# hear: obey the words on file descriptor 3, one on each line, until the change is kept or the
+# input ends. A change that was not carried out by then is disarmed.
 hear() {
   while echo; echo "== ready"; read -r word <&3; do
     case $word in
@@ -138,7 +145,8 @@ hear() {
   fi
 }
 
-# main: arm the change, if the machine is as planned and no other waits; then hear what to do.
+# main: arm the change, then obey. Arms nothing if another change is pending, or if the routes are
+# not those of the plan.
 main() {
   read -r self _ </proc/self/stat
   enter -n || return

@@ -1,4 +1,4 @@
-"""What a script reports of a change, read without trust."""
+"""Reads what a script reports of a change. All of it is checked: a machine may print anything."""
 
 import re
 from dataclasses import dataclass
@@ -11,31 +11,31 @@ from tasks.ssh.errors import MachineError
 
 from .steps import Steps
 
-MAX_CHARS = 1000  # of what a machine says of an outcome
+MAX_CHARS = 1000  # of a machine's words in an outcome
 NO_STEPS = Steps((), ())
 
 
 class ScriptState(Enum):
-    """What came of a change: the word that a script prints, and the text that a user reads."""
+    """The state of a change: the word that a script prints, and the text that a user reads."""
 
     text: str
 
-    DONE = "done", "carried out"  # and armed; or as before, if that was asked for
-    UNDONE = "undone", "reverted"  # a line failed, and all is as before
+    DONE = "done", "carried out"  # the change, which is armed; or the revert that was asked for
+    UNDONE = "undone", "reverted"  # a step failed, and the routes are as before
     BROKEN = (
         "broken",
         "its undo does not lead back: has somebody else changed its routes? `fab plan` says more",
     )
-    # Nothing was changed in the next four.
+    # In the next four states nothing was changed.
     LOCKED = "locked", "another run is at work there"
     PENDING = "pending", "a change waits for confirmation there"
     CHANGED = "changed", "its routes have changed since the plan"
     UNARMED = "unarmed", "no undo could be armed"
-    ARMED = "armed", "armed"  # the deadline was pushed
+    ARMED = "armed", "armed"  # the deadline was moved
     ENDED = "fired", "too late: the change was confirmed or reverted before"
     KEPT = "kept", "somebody has confirmed it meanwhile: `fab rollback --last` takes it back"
     UNPERSISTED = "unpersisted", "kept, but its files could not be changed"
-    NO_ANSWER = "no answer", "no answer"  # no script prints a word with a blank
+    NO_ANSWER = "no answer", "no answer"  # scripts print words without blanks
 
     def __new__(cls, word: str, text: str) -> "ScriptState":
         """A state whose value is the word."""
@@ -47,27 +47,27 @@ class ScriptState(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a change on one machine, as its script reports it."""
+    """The outcome of a change on one machine, as its script reports it."""
 
     state: ScriptState
     line: str = ""  # the command that failed
-    words: str = ""  # the kernel's own words, or who holds the machine, or why there is no answer
+    words: str = ""  # an error of ip, who holds the lock, or why there is no answer
     routes: tuple[Route, ...] = ()  # at the prefixes of the change, afterwards
-    ways: tuple[tuple[Address, Address | None], ...] = ()  # an address, and its next hop
+    ways: tuple[tuple[Address, Address | None], ...] = ()  # addresses, each with its next hop
 
     @property
     def failure(self) -> str:
-        """The command that failed, and what the machine said of it."""
+        """The command that failed, and the words of the machine."""
         return ": ".join(filter(None, (self.line, self.words)))
 
     @property
     def why(self) -> str:
-        """The state in words, and the failure."""
+        """The text of the state, and the failure."""
         return ": ".join(filter(None, (self.state.text, self.failure)))
 
 
 def outcome_of(answer: str | MachineError, steps: Steps = NO_STEPS) -> Outcome:
-    """The outcome that an answer reports; NO_ANSWER, and why, if it reports none."""
+    """The outcome in an answer; NO_ANSWER with the reason if it cannot be read."""
     if isinstance(answer, MachineError):
         return Outcome(ScriptState.NO_ANSWER, words=str(answer))
     try:
@@ -77,7 +77,7 @@ def outcome_of(answer: str | MachineError, steps: Steps = NO_STEPS) -> Outcome:
 
 
 def read_outcome(answer: str, steps: Steps) -> Outcome:
-    """Read what a script printed; raises ValueError if it names no state, or cannot be read."""
+    """The outcome that a script printed. Raises ValueError if it cannot be read."""
     found = sections(answer)
     for state in ScriptState:
         if (state.value, "") in found:
@@ -92,15 +92,15 @@ def read_outcome(answer: str, steps: Steps) -> Outcome:
         state,
         line,
         said.replace(failed[0], "") if failed else said,
-        tuple(parse_all(found.get(("route", ""), []), 4)),  # no pod CIDR is called default
+        tuple(parse_all(found.get(("route", ""), []), 4)),  # 4 matters for `default` only
         tuple(map(_way, found.get(("get", ""), []))),
     )
 
 
 def _way(line: str) -> tuple[Address, Address | None]:
-    """Where packets to an address go, from a line of `ip route get`.
+    """The address and its next hop, from a line that `ip route get` printed.
 
     The line is like "10.200.1.1 via 10.240.0.7 dev enp6s0 src ...".
     """
-    route = parse(line.partition(" src ")[0], 4)  # parse() caches lines; the rest differs
+    route = parse(line.partition(" src ")[0], 4)  # what follows would spoil the cache of parse()
     return route.prefix.network_address, route.next_hop

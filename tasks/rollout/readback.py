@@ -1,4 +1,4 @@
-"""What a script around a change is to ask `ip` for, so that it sees what routes there are."""
+"""The questions for `ip` that readback.sh asks before and after a change."""
 
 import socket
 from collections.abc import Collection, Sequence
@@ -10,13 +10,13 @@ from tasks.iproute.batch import PASSING
 
 from .steps import Steps
 
-Asked = dict[str, Sequence[str]]  # by the name that readback.sh knows it by
+Asked = dict[str, Sequence[str]]  # by variable of the shell script
 
 
 def asked_around(
     steps: Steps, pod_networks: Sequence[Network], lifelines: Collection[Address]
 ) -> Asked:
-    """What readback.sh and carry_out.sh ask for, to compare all that may be touched."""
+    """The questions for a change: all routes that this tool may touch, and next hops."""
     families = {network.version for network in (*pod_networks, *steps.prefixes)}
     return {
         **_common(steps),
@@ -29,14 +29,14 @@ def asked_around(
 
 
 def asked_of_prefixes(steps: Steps, pod_networks: Sequence[Network]) -> Asked:
-    """What the undo asks for: what stands at the prefixes of the change."""
+    """The questions for an undo: the routes at the prefixes of the change."""
     families = {prefix.version for prefix in steps.prefixes}
     return {**_common(steps), **_of_families(steps, pod_networks, families)}
 
 
-@lru_cache(maxsize=65536)  # each prefix is one on every other machine of the cluster
+@lru_cache(maxsize=65536)  # all machines have routes to the same prefixes
 def first_address(prefix: Network) -> Address:
-    """The address that is asked for to see where a prefix leads."""
+    """The address in a prefix for `ip route get`: its first host."""
     return prefix[0] if prefix.num_addresses == 1 else prefix[1]
 
 
@@ -48,7 +48,7 @@ def _common(steps: Steps) -> Asked:
 
 
 def _of_families(steps: Steps, pod_networks: Sequence[Network], families: Collection[int]) -> Asked:
-    """What to ask of each family: all inside pod_networks, and prefixes that are elsewhere."""
+    """The questions for each family: all inside pod_networks, and the prefixes outside them."""
     asked: Asked = {}
     for family in (4, 6):
         wanted = family in families
@@ -58,7 +58,7 @@ def _of_families(steps: Steps, pod_networks: Sequence[Network], families: Collec
 
 
 def _outside(steps: Steps, pod_networks: Sequence[Network], family: int) -> list[str]:
-    """What to ask for the prefixes that are not shown with all that is inside pod_networks."""
+    """The questions for the prefixes outside pod_networks, one for each prefix."""
     return [
         f"route show table main exact {prefix}"
         for prefix in steps.prefixes
@@ -68,7 +68,7 @@ def _outside(steps: Steps, pod_networks: Sequence[Network], family: int) -> list
 
 @lru_cache(maxsize=65536)
 def _as_shown(prefix: Network) -> str:
-    """A prefix as `ip` shows it: by inet_ntop(3), and a host's without its length."""
+    """A prefix as `ip` prints it: as inet_ntop(3) does, and a single address without length."""
     family = socket.AF_INET if prefix.version == 4 else socket.AF_INET6
     first = socket.inet_ntop(family, prefix.network_address.packed)
     return first if prefix.num_addresses == 1 else f"{first}/{prefix.prefixlen}"

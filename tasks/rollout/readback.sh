@@ -1,12 +1,14 @@
-# What routes a machine has, before a change and after it.
+# Reads the routes of a machine, before and after a change.
 #
-# prefixes: those of the change as ip shows them, a line each
-# inside_4, inside_6: what to ask `ip -batch` for all inside pod_networks
-# ours_4, ours_6: for all that is ours     outside_4, outside_6: for prefixes elsewhere
-# passing: what sed takes away of a line, because it changes by itself
-# lifelines: what to ask for the ways to the operator and the gateways
+# prefixes: the prefixes of the change as ip prints them, one on each line
+# All others but `passing` are lines for `ip -batch`:
+# inside_4, inside_6: show the routes inside pod_networks
+# ours_4, ours_6: show our routes
+# outside_4, outside_6: show the routes at prefixes outside pod_networks
+# lifelines: get the routes to the operator and to the gateways
+# passing: a sed script that deletes the words of a route that change by themselves
 
-# shown LINES OPTION...: set $text to what ip shows for these lines.
+# shown LINES OPTION...: set $text to what ip prints for these lines; returns the status of ip.
 shown() {
   asked=$1 text=
   shift
@@ -23,8 +25,8 @@ END
   return $status
 }
 
-# at LINES: set $found to those about one of $prefixes. To ask ip for each of them would have the
-# kernel go through its whole table each time.
+# at LINES: set $found to those lines that are routes at $prefixes. To ask ip for each prefix would
+# be slow: the kernel goes through its whole table each time.
 at() {
   found=
   set -f
@@ -37,7 +39,8 @@ at() {
   set +f
 }
 
-# around FAMILY INSIDE OUTSIDE: set $inside, and add to $touched what stands at the prefixes.
+# around FAMILY INSIDE OUTSIDE: set $inside to the routes inside pod_networks, and add the routes at
+# $prefixes to $touched.
 around() {
   shown "$2" "-$1" || return
   inside=$text
@@ -46,7 +49,8 @@ around() {
   touched=$touched$found
 }
 
-# touched: print what stands at the prefixes of the change; never nothing where ip fails.
+# touched: print the routes at the prefixes of the change. If ip fails, print "failed": an empty
+# output means that there are no routes.
 touched() {
   touched=
   { around 4 "$inside_4" "$outside_4" && around 6 "$inside_6" "$outside_6"; } 2>/dev/null ||
@@ -54,7 +58,7 @@ touched() {
   printf %s "$touched"
 }
 
-# look_at FAMILY INSIDE OURS OUTSIDE
+# look_at FAMILY INSIDE OURS OUTSIDE: do what `look` does, for one family.
 look_at() {
   [ "$2$4" ] || return 0
   around "$1" "$2" "$4" && shown "$3" "-$1" || return
@@ -62,11 +66,11 @@ look_at() {
   owned="$owned== kept $1$nl$text"
 }
 
-# look: what there is; it fails where ip does not show all of it. Sets
-#   table    all routes that this tool may touch, as Facts.snapshot has them
-#   owned    ours among them, as they are recorded
-#   touched  those at the prefixes of the change
-#   ways     how the lifelines are reached
+# look: read the routes; fails if ip fails. Sets
+#   table    all routes that this tool may touch, in the form of Facts.snapshot
+#   owned    our routes, in the form of the record
+#   touched  the routes at the prefixes of the change
+#   ways     the routes to the lifelines
 look() {
   table='' owned='' touched=''
   look_at 4 "$inside_4" "$ours_4" "$outside_4" || return
@@ -74,7 +78,7 @@ look() {
   ways=$(gets "$lifelines")
 } 2>/dev/null
 
-# gets LINES: where packets go, by `ip route get`; what has no route says nothing.
+# gets LINES: print the answers to these `route get` lines; none for an address without a route.
 gets() {
   shown "$1" -force || :
   printf '%s\n' "$text" | while IFS= read -r line; do

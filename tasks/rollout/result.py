@@ -1,4 +1,4 @@
-"""How each machine of a rollout ended, by what its script reports. Pure."""
+"""How each machine of a rollout ended, computed from what its script reports. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -49,7 +49,7 @@ class MachineResult:
 
 @dataclass(frozen=True)
 class Rollout:
-    """How all machines ended, in the order they were reached."""
+    """How all machines ended, in the order in which they were changed."""
 
     results: tuple[MachineResult, ...]
     whole: bool  # all of the plan was carried out
@@ -58,11 +58,11 @@ class Rollout:
 
     @property
     def touched(self) -> bool:
-        """Whether any table was changed, even if it is as before now."""
+        """Whether any machine was changed, even if it is as before now."""
         return any(result.state != MachineState.UNTOUCHED for result in self.results)
 
     def named(self, state: MachineState) -> list[str]:
-        """The machines that ended in one state."""
+        """The machines that ended in this state."""
         return [result.name for result in self.results if result.state == state]
 
     @property
@@ -78,7 +78,7 @@ class Rollout:
 
 
 def with_reason(results: Iterable[MachineResult], why: str) -> tuple[MachineResult, ...]:
-    """The results; the last one gets the reason if none has any."""
+    """The results; if none has a reason, the last one gets this one."""
     found = tuple(results)
     if not found or any(r.why for r in found):
         return found
@@ -86,7 +86,7 @@ def with_reason(results: Iterable[MachineResult], why: str) -> tuple[MachineResu
 
 
 def machine_result(machine: MachinePlan, steps: Steps, answer: str | MachineError) -> MachineResult:
-    """How a machine ended that was told to change; any state but DONE reverts the whole run."""
+    """How a machine ended that was told to change. Any state but DONE reverts the whole run."""
     outcome = outcome_of(answer, steps)
     match outcome.state:
         case ScriptState.DONE:
@@ -101,7 +101,7 @@ def machine_result(machine: MachinePlan, steps: Steps, answer: str | MachineErro
 
 
 def unready_result(machine: MachinePlan, steps: Steps, answer: str | MachineError) -> MachineResult:
-    """Why a machine could not be armed; it was not told to change, so its table is as it was."""
+    """Why a machine could not be armed. It was not told to change, so it is untouched."""
     return replace(machine_result(machine, steps, answer), state=MachineState.UNTOUCHED)
 
 
@@ -134,7 +134,7 @@ def reverted_result(result: MachineResult, answer: str | MachineError) -> Machin
 
 
 def _not_as_planned(machine: MachinePlan, outcome: Outcome) -> str:
-    """What differs from the plan, in the table that was read back or in where packets go."""
+    """How the routes or next hops that were read back differ from the plan; empty if they agree."""
     puts = [change.put for change in machine.changes if change.put is not None]
     there = {(r.key, r.hops, r.protocol) for r in outcome.routes}
     texts = {_in_main(r) for r in outcome.routes}
@@ -150,5 +150,5 @@ def _not_as_planned(machine: MachinePlan, outcome: Outcome) -> str:
 
 
 def _in_main(route: Route) -> str:
-    """The text of a route without its table, which `ip` names only if it shows several."""
+    """The text of a route without its table, which `ip` prints only if it shows several tables."""
     return route.text.replace(" table main", "")

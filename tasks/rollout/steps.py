@@ -1,6 +1,6 @@
-"""What one machine is given to carry out its plan, all of it or nothing, and how to go back.
+"""The commands that carry out a machine's plan, and those that revert it.
 
-The lines are those of `ip -batch`; carry_out.sh guards what they do.
+They are lines for `ip -batch`. carry_out.sh runs them, checks the result and reverts on a failure.
 """
 
 import shlex
@@ -15,7 +15,7 @@ from tasks.undo.records import Displaced
 
 @dataclass(frozen=True)
 class Keep:
-    """Foreign routes to keep as the kernel's own bytes before they are taken away."""
+    """Foreign routes to record, as bytes of the kernel, before they are displaced."""
 
     file: str
     prefix: Network
@@ -24,27 +24,27 @@ class Keep:
 
 @dataclass(frozen=True)
 class Steps:
-    """The lines for one machine."""
+    """The commands for one machine, and what the scripts need to know of the change."""
 
-    do: tuple[str, ...]
-    undo: tuple[str, ...]
+    do: tuple[str, ...]  # lines for `ip -batch`
+    undo: tuple[str, ...]  # lines for `ip -batch`
     keeps: tuple[Keep, ...] = ()
     restores: tuple[Displaced, ...] = ()
     files: Files = NO_FILES
-    noted: tuple[Route, ...] = ()  # ours, lost before: noted on as lost
-    prefixes: tuple[Network, ...] = ()  # all that the lines are about
-    puts: tuple[Network, ...] = ()  # those that get a route
+    noted: tuple[Route, ...] = ()  # ours and missing, out of scope: they stay recorded
+    prefixes: tuple[Network, ...] = ()  # all prefixes of the change
+    puts: tuple[Network, ...] = ()  # the prefixes that get a route
 
     @property
     def lines(self) -> list[str]:
-        """What a person would type for the same effect, for --dry-run."""
+        """The commands that a person would type for the same effect, for --dry-run."""
         kept = [f"{save(k)} >{k.file}.save" for k in self.keeps]
         routes = [f"ip {line}" for line in self.do]
         return [*kept, *routes, *map(restore, self.restores), *_file_lines(self.files)]
 
 
 def steps(plan: MachinePlan, run: str) -> Steps:
-    """The lines that carry out a machine's plan; `run` names the run."""
+    """The commands that carry out a machine's plan; `run` is the ID of the run."""
     do = [line for change in plan.changes for line in _do(change)]
     undo = [f"route del {route.selector}" for d in plan.restores for route in d.routes]
     undo += [line for change in reversed(plan.changes) for line in _undo(change)]
@@ -68,7 +68,7 @@ def steps(plan: MachinePlan, run: str) -> Steps:
 
 
 def _file_lines(files: Files) -> list[str]:
-    """What a person would type to write and remove these files."""
+    """The commands that a person would type to write and remove these files."""
     lines = []
     for file in files.write:
         path = shlex.quote(file.path)
@@ -82,7 +82,7 @@ def _file_lines(files: Files) -> list[str]:
 
 
 def _do(change: Change) -> list[str]:
-    """Put first, then take away the rest, so that the prefix is never without a route."""
+    """The lines that add the route first, then delete others: the prefix always has a route."""
     lines = []
     replaced: Route | None = None
     if change.put is not None:
@@ -92,7 +92,7 @@ def _do(change: Change) -> list[str]:
 
 
 def _undo(change: Change) -> list[str]:
-    """The way back for what is ours; foreign routes come back from the bytes that were kept."""
+    """The lines that revert a change of our routes; undo.sh restores displaced routes."""
     lines = []
     replaced: Route | None = None
     if change.put is not None:
@@ -105,21 +105,21 @@ def _undo(change: Change) -> list[str]:
 
 
 def _replaced(change: Change) -> Route | None:
-    """The route that the kernel would exchange for the one put: the first of the same key."""
+    """The route that `ip route replace` would replace: the first with the key of the new one."""
     return next((r for r in change.take if change.put and r.key == change.put.key), None)
 
 
 def family_of(displaced: Displaced) -> int:
-    """The IP version of displaced routes, by the name of their file."""
+    """The IP version of displaced routes, from the name of their file."""
     return 6 if displaced.file.split("_")[1] == "6" else 4
 
 
 def restore(displaced: Displaced) -> str:
-    """The command that puts displaced routes back, run where their files are."""
+    """The command that puts displaced routes back, to be run in the directory of their files."""
     return f"ip -{family_of(displaced)} route restore <{shlex.quote(displaced.file)}.save"
 
 
 def save(keep: Keep) -> str:
-    """The command that keeps foreign routes as bytes, for stdout."""
+    """The command that prints foreign routes as bytes of the kernel."""
     selector = f"table main exact {keep.prefix} proto {shlex.quote(keep.protocol)}"
     return f"ip -{keep.prefix.version} route save {selector}"
