@@ -1,4 +1,4 @@
-"""The trail of runs that each machine keeps."""
+"""The history of runs that each machine keeps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Entry:
 
     @property
     def row(self) -> Row:
-        """What is the same on all machines that fared alike."""
+        """All but the time: the same on machines where the run ended in the same way."""
         return self.run, self.who, self.what, self.ending
 
 
@@ -34,21 +34,24 @@ _QUESTION = script("rollout/history.sh", log=LOG)
 
 
 def _entries(answer: str) -> list[Entry]:
-    """A machine's history: a line a run, its fields separated by tabs. What is none is left out."""
+    """The entries of a history: a line of tab-separated fields for each. Skips other lines."""
     fields = [list(map(shown, line.split("\t"))) for line in answer.split("\n")]
     return [Entry(*field) for field in fields if len(field) == 5 and is_run(field[1])]
 
 
 @dataclass(frozen=True)
 class Histories:
-    """What machines keep of their runs, and who was not to be asked."""
+    """The histories of the machines, and why other machines could not be asked."""
 
     entries: Mapping[str, list[Entry]]
     skipped: Mapping[str, str]
 
 
 def histories(fleet: Fleet, skip_unreachable: bool) -> Histories:
-    """Ask all machines; raises Stop where one cannot be asked, unless `skip_unreachable`."""
+    """The histories of all machines. Raises Stop if a machine cannot be asked.
+
+    With `skip_unreachable` it raises Stop only if no machine can be asked.
+    """
     answers = _ask(fleet)
     troubles = {name: str(a) for name, a in answers.items() if isinstance(a, MachineError)}
     if troubles and not (skip_unreachable and len(troubles) < len(answers)):
@@ -66,7 +69,7 @@ def _read(answers: Mapping[str, str | MachineError]) -> dict[str, list[Entry]]:
 
 
 def ending_of_the_last(fleet: Fleet) -> str:
-    """How the last run on each machine ended; machines that fared alike share a line."""
+    """How the last run on each machine ended; machines where it ended alike share a line."""
     lasts = {name: entries[-1] for name, entries in _read(_ask(fleet)).items() if entries}
     where: dict[Row, list[str]] = {}
     for name, entry in lasts.items():

@@ -1,4 +1,4 @@
-"""Changes that wait for confirmation: kept or dropped, on every machine that has one."""
+"""Confirms or reverts the changes that wait for confirmation, on every machine that has one."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -12,13 +12,14 @@ from tasks.undo.run import Run, new_run
 
 from .outcome import ScriptState, outcome_of
 
-MIN_CONFIRM_TIME = 30  # seconds for a confirmation to get through to all machines
+MIN_CONFIRM_TIME = 30  # seconds; enough to confirm on all machines
 
 
 def keep(fleet: Fleet, facts: Mapping[str, Facts], skipped: Collection[str]) -> str:
-    """Confirm what waits; what is to be printed. Raises Stop where any of it could not be kept.
+    """Confirm the pending changes; the line to print. Raises Stop if one could not be confirmed.
 
-    Nothing is, where a machine of the same run is as before by now, but for those `skipped`.
+    If a machine of the same run has reverted its change already, it confirms none and raises Stop.
+    Machines in `skipped` do not count.
     """
     with Interrupts():
         if gone := _gone(facts, skipped) or _unarmed(fleet, facts):
@@ -33,7 +34,7 @@ def keep(fleet: Fleet, facts: Mapping[str, Facts], skipped: Collection[str]) -> 
 
 
 def _gone(facts: Mapping[str, Facts], skipped: Collection[str]) -> list[str]:
-    """Machines of runs that wait elsewhere, which neither wait themselves nor were confirmed."""
+    """Machines of a pending run where the change is neither pending nor confirmed."""
     wanted = {(name, p.run) for f in facts.values() if (p := f.pending) for name in p.machines}
     there = {
         (name, f.pending.run) for name, f in facts.items() if f.pending and not f.pending.failed
@@ -43,7 +44,7 @@ def _gone(facts: Mapping[str, Facts], skipped: Collection[str]) -> list[str]:
 
 
 def _unarmed(fleet: Fleet, facts: Mapping[str, Facts]) -> list[str]:
-    """Machines whose undo is not armed any more; all others have time for the confirmation now."""
+    """Machines whose undo is no longer armed. Moves the deadlines of the others."""
     scripts = {
         name: recovery.push(
             Run(p.run, "", max(MIN_CONFIRM_TIME, p.seconds), fleet.cluster.pod_networks)
@@ -57,7 +58,7 @@ def _unarmed(fleet: Fleet, facts: Mapping[str, Facts]) -> list[str]:
 
 
 def drop(fleet: Fleet, facts: Mapping[str, Facts]) -> str:
-    """Take back what waits; what is to be printed. Raises Stop where any of it is not gone."""
+    """Revert the pending changes; the line to print. Raises Stop if one could not be reverted."""
 
     def script(run: Run) -> str:
         return recovery.revert_pending(run, "dropped")
@@ -73,6 +74,7 @@ def _each(
     wanted: ScriptState,
     done: str,
 ) -> str:
+    """Run a script on every machine with a pending change. Raises Stop unless all end as wanted."""
     waiting = {name: found.pending for name, found in facts.items() if found.pending}
     ours = new_run(fleet.cluster.pod_networks, 0)
     scripts = {

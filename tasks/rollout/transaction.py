@@ -1,4 +1,4 @@
-"""A plan carried out: machine by machine, each change armed, and kept only when all are well."""
+"""Carries out a plan on all machines: keeps every change, or reverts every change."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -32,20 +32,20 @@ from .result import (
 )
 from .steps import steps
 
-Check = Callable[[], str]  # why everything has to go back; empty if all is well
+Check = Callable[[], str]  # why the run must be reverted; empty if nothing is wrong
 
 
 class _Rollout:
-    """One run under way."""
+    """One run in progress."""
 
     def __init__(self, fleet: Fleet, plan: Plan, facts: Mapping[str, Facts], run: Run) -> None:
         self._fleet = fleet
         self._facts = facts
         self._todo = {m.name: (m, steps(m, run.id)) for m in plan.machines if not m.empty}
         self._run = replace(run, machines=tuple(self._todo))
-        self._pushed = monotonic()  # no deadline was set before
-        self._armed = monotonic()  # none was set after
-        self._talks: dict[str, Talk] = {}  # with the machines that are armed
+        self._pushed = monotonic()  # when the last deadlines were set, at the earliest
+        self._armed = monotonic()  # when they were set, at the latest
+        self._talks: dict[str, Talk] = {}  # with the armed machines
         self.results: list[MachineResult] = []
 
     @property
@@ -54,7 +54,7 @@ class _Rollout:
         return [r.state for r in self.results] == [MachineState.DONE] * len(self._todo)
 
     def arm(self) -> None:
-        """Have every machine arm its undo, and wait; where one cannot, none is changed."""
+        """Arm the undo on every machine. If a machine cannot, `forward` changes none."""
         scripts = {}
         lasts = last_runs(self._facts)
         for name, (machine, lines) in self._todo.items():
@@ -78,7 +78,7 @@ class _Rollout:
         self._armed = monotonic()
 
     def forward(self, interrupts: Interrupts, at_once: int) -> None:
-        """Change so many machines at a time, until one fails; those that are left stay as are."""
+        """Change `at_once` machines at a time, until one fails or a signal arrives."""
         names = [self._fleet.name_of(connection) for connection in self._fleet.group(self._talks)]
         with progress("changing", len(names)) as step:
             for at in range(0, len(names), at_once):
@@ -92,7 +92,7 @@ class _Rollout:
                     step()
 
     def _in_time(self) -> bool:
-        """Whether every undo is still armed; deadlines that come nearer are set anew."""
+        """Whether every undo is still armed. Moves the deadlines after a third of the timeout."""
         if monotonic() - self._pushed <= self._run.timeout / 3:
             return True
         lost = self._push()
@@ -103,12 +103,12 @@ class _Rollout:
         return not lost
 
     def push(self) -> str:
-        """Set all deadlines anew; why everything has to go back where an undo is not armed."""
+        """Move all deadlines; why the run must be reverted, or empty if every undo is armed."""
         lost = self._push()
         return f"the undo is not armed any more on {', '.join(lost)}" if lost else ""
 
     def _push(self) -> list[str]:
-        """Set all deadlines anew; the machines whose undo is not armed any more."""
+        """Move all deadlines; the machines whose undo is no longer armed."""
         self._pushed = monotonic()
         answers = self._fleet.tell(self._talks, "push", recovery.READY)
         self._armed = monotonic()
@@ -119,7 +119,7 @@ class _Rollout:
         ]
 
     def checked(self, check: Check) -> str:
-        """What a check says; it may take longer than the timeout, so deadlines are set anew."""
+        """The result of a check. Deadlines move while it runs, so it may outlast the timeout."""
         over = Event()
 
         def push() -> None:
@@ -135,21 +135,21 @@ class _Rollout:
             thread.join()
 
     def keep(self) -> None:
-        """Confirm every change; what cannot be confirmed takes itself back."""
+        """Confirm every change. A change that cannot be confirmed reverts at its deadline."""
         answers = self._fleet.tell(self._talks, "keep", recovery.READY)
         self.results = [kept_result(r, answers[r.name]) for r in self.results]
         self.leave()
 
     def leave(self) -> None:
-        """Speak to no machine any more; what is changed stays armed, the others are as before."""
+        """End all scripts. Changes that were carried out stay armed; other machines disarm."""
         for talk in self._talks.values():
             talk.close()
 
     def back(self, why: str) -> None:
-        """Take back what was done, everywhere; what cannot be reached does it by itself."""
+        """Revert every change. A machine that cannot be reached reverts at its deadline."""
         self.leave()
         scripts = {
-            r.name: recovery.revert_run(self._run, " ".join(why.split()))  # a line of its history
+            r.name: recovery.revert_run(self._run, " ".join(why.split()))  # one line of the history
             for r in self.results
             if r.state in (MachineState.DONE, MachineState.UNKNOWN)
         }
@@ -160,12 +160,12 @@ class _Rollout:
 
     @property
     def until(self) -> str:
-        """By when what is armed has taken itself back, with a moment to spare."""
+        """HH:MM:SS by which every armed change has reverted, with 2 seconds to spare."""
         return self._clock(self._armed + 2)
 
     @property
     def held(self) -> str:
-        """Until when everything that is armed is sure to be so."""
+        """HH:MM:SS until which every armed change waits at least."""
         return self._clock(self._pushed)
 
     def _clock(self, armed: float) -> str:
@@ -182,11 +182,12 @@ def roll_out(
     hold: bool = False,
     at_once: int = 1,
 ) -> Rollout:
-    """Carry out a plan in the cluster's order, all of it or nothing, on so many machines at once.
+    """Carry out a plan on all its machines, or revert it on all; how each machine ended.
 
-    Every undo is armed before the first table is changed. When every machine is changed, `check`
-    says whether all is well; every undo must still be armed then. From the first confirmation on
-    the run is committed. With `hold` nothing is confirmed: that is left to `fab confirm`.
+    Every undo is armed before the first machine is changed. Then `at_once` machines are changed at
+    a time, in the cluster's order. When all are changed, `check` says whether the run must be
+    reverted. After it every undo must still be armed. The first confirmation commits the run: no
+    machine is told to revert after it. With `hold` nothing is confirmed: `fab confirm` does it.
     """
     with Interrupts() as interrupts:
         under_way = _Rollout(fleet, plan, facts, run)
@@ -212,7 +213,7 @@ def roll_out(
 
 
 def _changes(machine: MachinePlan) -> list[str] | None:
-    """What `rollback --last` will need to know; nothing of what is itself a way back."""
+    """The record for `rollback --last`: empty for a rollback; None to leave the record as it is."""
     if machine.repair:
         return None
     if machine.is_rollback:
@@ -222,7 +223,7 @@ def _changes(machine: MachinePlan) -> list[str] | None:
 
 
 def _what(machine: MachinePlan) -> str:
-    """A machine's changes in a few words, for its history."""
+    """A summary of a machine's changes, for its history."""
     counts = [(machine.count(verb), str(verb)) for verb in Verb]
     counts.append((len(machine.restores), "restore"))
     counts.append((len(machine.files.write) + len(machine.files.remove), "file"))
