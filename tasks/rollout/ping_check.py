@@ -1,4 +1,4 @@
-"""Which pairs must go on answering: those that did before a run, and have routes after it."""
+"""Pings pods before and after a rollout, to find pairs of workers that the change made silent."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from tasks.ssh.fleet import Fleet
 
 
 def standing(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None = None) -> Pairs:
-    """The pairs of workers with right routes both ways; with a plan, once it is carried out."""
+    """The pairs of workers with correct routes in both directions; with a plan, after the plan."""
     planned = {machine.name: machine for machine in plan.machines} if plan else {}
     tables = {name: _winners(_after(f, planned.get(name))) for name, f in facts.items()}
     workers = [w for w in cluster.workers if w.name in facts]
@@ -40,7 +40,7 @@ def standing(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None = N
 
 
 def _after(facts: Facts, machine: MachinePlan | None) -> list[Route]:
-    """A machine's routes, once its plan is carried out."""
+    """A machine's routes after its plan is carried out; its routes now if it has no plan."""
     if machine is None:
         return list(facts.routes)
     taken = {route for change in machine.changes for route in change.take}
@@ -50,7 +50,7 @@ def _after(facts: Facts, machine: MachinePlan | None) -> list[Route]:
 
 
 def _winners(routes: Iterable[Route]) -> dict[Network, Route]:
-    """By prefix, the route that the kernel takes."""
+    """For each prefix, the route that the kernel uses: the one with the lowest metric."""
     winners: dict[Network, Route] = {}
     for route in routes:
         if route.table == "main" and route.tos == "0":
@@ -61,10 +61,11 @@ def _winners(routes: Iterable[Route]) -> dict[Network, Route]:
 
 
 class PairCheck:
-    """Pings before a rollout, and again when every machine is changed.
+    """Pings before a rollout, and again after every machine is changed.
 
-    Made before: it asks the pairs whose routes stand before and after. Called after: why all has
-    to go back. What was silent before, or had no routes then, undoes nothing; it is in `silent`.
+    A new PairCheck pings the pairs that have routes both before and after the plan. The call pings
+    all pairs that have routes after the plan. A pair that was silent before, or had no routes, does
+    not revert the run. `silent` then holds such pairs if they are still silent.
     """
 
     def __init__(self, fleet: Fleet, survey: Survey, plan: Plan) -> None:
@@ -76,12 +77,12 @@ class PairCheck:
         self.silent: Pairs = frozenset()
 
     def __call__(self) -> str:
-        """Why everything has to go back, in our own words; empty where no pair has gone silent."""
+        """Why the run must be reverted; empty if no pair that answered before is silent now."""
         try:
             silent = self._silent(self._after)
             gone = self._silent(silent & self._answered)
         except Stop as stop:
-            print(stop.message, file=sys.stderr)  # a machine's words are for no other's history
+            print(stop.message, file=sys.stderr)  # not returned: the reason goes to all machines
             return "the pings after the change failed"
         self.silent = silent - self._answered
         if not gone:
@@ -90,7 +91,7 @@ class PairCheck:
         return f"pods that answered before have gone silent: {named}"
 
     def _silent(self, pairs: Pairs) -> Pairs:
-        """The pairs of which a ping, in any family, gets no answer."""
+        """The pairs in which a ping of either family gets no answer."""
         if not pairs:
             return pairs
         reports: Mapping[str, Report] = ping_all(

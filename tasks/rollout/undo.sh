@@ -1,13 +1,15 @@
-# The undo of a change: `sh PLACE/undo WHY` in $state, by whoever has renamed it to `undoing`. It can
-# be repeated: its lines are forced, and what stands at the prefixes says whether it has worked.
+# The undo of a change: `sh PLACE/undo WHY`, where PLACE is the directory of the change. It can be
+# repeated: ip goes on after a line that fails, and the routes at the prefixes of the change then
+# show whether the undo worked.
 #
-# lines: for `ip -batch`     kept: a line "FAMILY FILE" for what was displaced
+# state: our directory in /run     lines: for `ip -batch`
+# kept: a line "FAMILY FILE" for each group of displaced routes
 
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 cd "$state" || exit
 place=${0%/undo}
 
-# put_back: restore what was displaced.
+# put_back: put the displaced routes back.
 put_back() {
   while read -r family file; do
     [ ! -s "displaced/$file.save" ] || ip "-$family" route restore <"displaced/$file.save"
@@ -16,7 +18,7 @@ $kept
 END
 }
 
-# forget: remove the records of what was displaced.
+# forget: delete the records of the displaced routes.
 forget() {
   while read -r _ file; do
     [ ! "$file" ] || rm -f "displaced/$file.text" "displaced/$file.save"
@@ -39,7 +41,7 @@ if [ "$(touched)" = "$before" ]; then
 else
   why=$1
   set -f
-  # shellcheck disable=SC2086  # on one line
+  # shellcheck disable=SC2086  # splitting joins the lines of $told into one
   set -- $told
   record "$place" "NOT undone: $why${1:+: $*}"
   exit 1

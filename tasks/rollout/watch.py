@@ -1,9 +1,8 @@
-"""A cluster kept true: every few seconds each machine is asked, and what it lost is put back.
+"""Watches a cluster: asks every machine every few seconds, and puts back missing routes.
 
-Each machine is asked, and what it says is read, by a thread of its own, so that one that hangs, or
-says much, holds up no other; what is lost is put back one machine after the other, with the guards
-of every run but the pings. Nothing is deleted here, and nothing that another hand has put there is
-replaced.
+A thread for each machine asks it and reads its answer, so a machine that hangs delays no other.
+Missing routes are put back on one machine at a time. Such a repair has all safeguards of a run
+except the pings. It deletes nothing, and it replaces no foreign route.
 """
 
 import queue
@@ -30,37 +29,37 @@ from tasks.undo.run import new_run
 
 from .transaction import roll_out
 
-PUT_BACK = 2  # times in a row that a lost route is put back; the third time it is left alone
-LOOK = 15  # seconds until a machine that says nothing counts as one that cannot be asked
-TIMEOUT = 30  # seconds until what could not be confirmed takes itself back
+PUT_BACK = 2  # times in a row that a missing route is put back; then it is left alone
+LOOK = 15  # seconds to wait for a machine's answer
+TIMEOUT = 30  # seconds until a repair that is not confirmed reverts
 
-Say = Callable[[str, str], None]  # a machine, and what happened there
+Say = Callable[[str, str], None]  # the name of a machine, and a line about it
 
 
 class Losses:
-    """Which of its routes one machine goes on losing."""
+    """Counts how often the missing routes of one machine were put back in a row."""
 
     def __init__(self) -> None:
         self._put_back: Counter[Network] = Counter()
 
     def seen(self, lost: Collection[Network]) -> None:
-        """What a look found lost; a route that it found there again begins anew."""
+        """Record which routes are missing now. The count of every other route restarts at 0."""
         for prefix in self._put_back.keys() - lost:
             del self._put_back[prefix]
 
     def put_back(self, prefixes: Iterable[Network]) -> None:
-        """What was put back."""
+        """Count these routes as put back once more."""
         self._put_back.update(prefixes)
 
     def hopeless(self, prefix: Network) -> bool:
-        """Whether a route was put back so often that it is to be left alone."""
+        """Whether a route was put back so often that it is left alone now."""
         return self._put_back[prefix] >= PUT_BACK
 
 
 def repair(plan: MachinePlan, facts: Facts, losses: Losses) -> MachinePlan:
-    """The part of a machine's plan that puts back what it lost, and does nothing else.
+    """The part of a machine's plan that puts back missing routes; empty if the plan has a refusal.
 
-    `losses` has seen what the plan says is lost.
+    `losses` must have seen the missing routes of this plan.
     """
     lost = {d.prefix for d in plan.drift if d.kind is DriftKind.MISSING}
     changes = tuple(
@@ -73,7 +72,7 @@ def repair(plan: MachinePlan, facts: Facts, losses: Losses) -> MachinePlan:
 
 
 def lasting(plan: MachinePlan, made: MachinePlan, losses: Losses) -> list[str]:
-    """What is wrong on a machine and stays so, since it is not to be put back, or cannot be."""
+    """The drift and the refusals that this repair leaves as they are, a line for each."""
     putting = {c.prefix for c in made.changes}
     kinds: dict[str, list[str]] = {}
     for d in plan.drift:
@@ -89,7 +88,7 @@ def lasting(plan: MachinePlan, made: MachinePlan, losses: Losses) -> list[str]:
 
 
 class _Watch:
-    """One watch under way."""
+    """One watch in progress."""
 
     def __init__(self, fleet: Fleet, say: Say) -> None:
         cluster = fleet.cluster
@@ -101,7 +100,7 @@ class _Watch:
             cluster.pod_networks, known, False, recovery.settle(new_run(cluster.pod_networks, 0))
         )
         self._connections = fleet.connections(names)
-        for connection in self._connections.values():  # also while one is mended: others wait
+        for connection in self._connections.values():  # repairs too: others wait for them
             timeouts = connection.config.timeouts
             timeouts.command = timeouts.command or LOOK
         self._answers: queue.Queue[tuple[str, Facts | MachineError]] = queue.Queue()
@@ -111,7 +110,7 @@ class _Watch:
         self._told = dict.fromkeys(names, frozenset[str]())
 
     def look(self) -> None:
-        """Ask every machine that has answered what it was asked before."""
+        """Ask every machine, except those that still owe an answer."""
         for name in self._connections.keys() - self._asked:
             self._asked.add(name)
             threading.Thread(target=self._ask, args=(name,), daemon=True).start()
@@ -120,12 +119,12 @@ class _Watch:
         try:
             answer: Facts | MachineError = _facts(self._fleet.run(name, self._script))
         except MachineError as trouble:
-            self._connections[name].close()  # the next look makes a new one
+            self._connections[name].close()  # the next look opens a new one
             answer = trouble
         self._answers.put((name, answer))
 
     def answer(self, seconds: float) -> bool:
-        """Deal with one answer, if one comes within that time; whether a signal came meanwhile."""
+        """Wait up to so many seconds for an answer, and act on it; whether a signal arrived."""
         try:
             name, answer = self._answers.get(timeout=seconds)
         except queue.Empty:
@@ -141,10 +140,10 @@ class _Watch:
             return False
         facts = {**self._facts, name: found}
         for usurper in usurpers(self._fleet.cluster, facts):
-            if usurper != name:  # not believed any more; it is told so when it answers next
+            if usurper != name:  # forgotten; its next answer is checked again
                 del facts[usurper]
         cluster, mistakes = complete(self._fleet.cluster, facts)
-        if mistakes:  # those of the others count on, as they were before
+        if mistakes:  # the facts of the others stay as they were
             self._tell(name, [f"is not as in {cluster.path}: {line.strip()}" for line in mistakes])
             return False
         self._facts = facts
@@ -161,7 +160,7 @@ class _Watch:
         return False
 
     def _put_back(self, made: MachinePlan, facts: dict[str, Facts], stays: frozenset[str]) -> bool:
-        """Put back what a machine lost, and say what stays wrong; whether a signal came."""
+        """Put back missing routes, and say what stays wrong; whether a signal arrived."""
         run = new_run(self._fleet.cluster.pod_networks, TIMEOUT)
         name = made.name
         ended = roll_out(self._fleet, Plan((made,), {}), facts, run)
@@ -172,11 +171,11 @@ class _Watch:
             self._losses[name].put_back(c.prefix for c in made.changes)
             for line in lines:
                 self._say(name, line)
-        self._tell(name, stays if ended.whole else stays | set(lines))  # tried at each look
+        self._tell(name, stays if ended.whole else stays | set(lines))  # each look tries again
         return ended.interrupted
 
     def _tell(self, name: str, lasting: Iterable[str]) -> None:
-        """Say what is new of a machine among that which lasts, once."""
+        """Say what is new about a machine since its last answer, or that all is well again."""
         now = frozenset(lasting)
         before = self._told[name]
         for line in sorted(now - before):
@@ -187,7 +186,7 @@ class _Watch:
 
 
 def _facts(answer: str) -> Facts | MachineError:
-    """What a machine says of itself; MachineError where that is of no use."""
+    """The facts in an answer; MachineError if it cannot be read, or if commands are missing."""
     try:
         found = read(answer)
     except ValueError as error:
@@ -196,7 +195,7 @@ def _facts(answer: str) -> Facts | MachineError:
 
 
 def watch(fleet: Fleet, every: float, say: Say) -> None:
-    """Look at all machines every so many seconds, until a signal comes."""
+    """Ask all machines every `every` seconds, and repair them, until a signal arrives."""
     watch = _Watch(fleet, say)
     due = monotonic()
     with Interrupts() as interrupts:
