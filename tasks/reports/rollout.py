@@ -1,4 +1,4 @@
-"""A rollout as it is printed: how each machine ended, and one line that says it for all."""
+"""The report of a rollout: how each machine ended, and one line for the whole run."""
 
 from collections.abc import Iterable
 
@@ -12,9 +12,9 @@ DONE = ("added", "replaced", "deleted")
 
 
 def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str]] = ()) -> str:
-    """How each machine ended, why where it matters, and one line that says it for all.
+    """How each machine ended and why, and one line for the whole run.
 
-    `silent` are pairs of workers whose pods have routes now and do not answer all the same.
+    `silent`: pairs of workers that have routes now, but whose pods do not answer.
     """
     plans = {m.name: m for m in plan.machines}
     many = len(rollout.results) > MANY
@@ -36,6 +36,7 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
 
 
 def _last_line(plan: Plan, rollout: Rollout) -> str:
+    """The line for the whole run: what was done, or how the machines are now."""
     if committed := _committed(rollout):
         return committed
     if unclear := _unclear(rollout):
@@ -46,7 +47,7 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
         return "all as before" if rollout.touched else "nothing was changed"
     skipped = f"; skipped {', '.join(plan.skipped)}" if plan.skipped else ""
     if plan.empty:
-        no_run = ": no machine remembers a run"  # for `rollback --last`
+        no_run = ": no machine remembers a run"  # `rollback --last` found none
         in_sync = sum(len(m.in_sync) for m in plan.machines)
         routes = f": {counted(in_sync, 'route')} in sync" if in_sync else ""
         where = f" on {counted(len(plan.machines), 'machine')}" if plan.machines else no_run
@@ -61,7 +62,7 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
 
 
 def _unclear(rollout: Rollout) -> str:
-    """Which machines of a reverted run are not as before, or not known to be; empty: none."""
+    """The machines of a reverted run that are not, or may not be, as before; empty if none."""
     stuck = ", ".join(rollout.named(MachineState.NOT_AS_BEFORE))
     unknown = ", ".join(rollout.named(MachineState.UNKNOWN))
     parts = [
@@ -72,7 +73,7 @@ def _unclear(rollout: Rollout) -> str:
 
 
 def _committed(rollout: Rollout) -> str:
-    """The last line of a run that not every machine has kept as planned; empty for other runs."""
+    """The last line of a committed run that not all machines kept whole; empty for other runs."""
     doubtful = ", ".join(rollout.named(MachineState.IN_DOUBT))
     back = ", ".join(rollout.named(MachineState.UNCONFIRMED))
     lacking = ", ".join(rollout.named(MachineState.FILES_NOT_CHANGED))

@@ -1,4 +1,4 @@
-"""What waits and what has happened, as it is printed."""
+"""The tables of `fab status` and `fab history`."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,13 @@ from tasks.rollout.history import Entry
 
 
 def history_report(found: Mapping[str, list[Entry]], number: int) -> str:
-    """The last runs of each machine as one table: machines that fared alike share a row."""
+    """A table of the last runs of each machine; machines where a run ended alike share a row.
+
+    `number`: how many runs of each machine.
+    """
     chosen: set[str] = set()
     where: dict[Row, list[tuple[str, str]]] = {}
-    rows: dict[str, dict[str, list[Row]]] = {}  # of each run, by machine
+    rows: dict[str, dict[str, list[Row]]] = {}  # by run, then by machine
     for name, entries in found.items():
         chosen.update(list(dict.fromkeys(e.run for e in reversed(entries)))[:number])
         for e in entries:
@@ -32,7 +35,7 @@ def history_report(found: Mapping[str, list[Entry]], number: int) -> str:
 
 
 def status_report(facts: Mapping[str, Facts]) -> str:
-    """Per machine what is owned, and what waits."""
+    """A table of the machines: routes of ours, displaced routes, and the change that waits."""
     rows = []
     for name, found in facts.items():
         waits = "-"

@@ -1,6 +1,6 @@
 # Arms a change, carries it out when it is told to, and reverts it if a step fails.
 #
-# run: its id     timeout: seconds from arming to the deadline
+# run: its ID     timeout: seconds from arming to the deadline
 # patience: seconds to wait for the lock
 # who, since, what, machines: a description of the run, for other users of this machine
 # planned_on: the routes that the plan was made for

@@ -1,4 +1,4 @@
-# main: run one function with the lock held.
+# main: run one function while this script holds the lock.
 #
-# does: the function     patience: seconds to wait for the lock
+# does: the name of the function     patience: seconds to wait for the lock
 main() { enter -w "$patience" && "$does"; }

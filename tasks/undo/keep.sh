@@ -1,8 +1,9 @@
 # Confirms a change.
 #
-# run: its id     forgets: the records of displaced routes to remove, a file name a line
+# run: its ID     forgets: the files of displaced routes to delete, one on each line
 
-# keep: confirm the change, put its files in place, and print the outcome.
+# keep: confirm the change, write the files that bring its routes back at boot, record our routes,
+# and print the outcome.
 keep() {
   is_of pending "$run" || { no_longer_pending; return; }
   if [ -e pending/changes ]; then place=last; else place=kept; fi
@@ -21,7 +22,7 @@ keep() {
   printf '%s\n' "== $ending" "$words"
 }
 
-# forget: remove the records named in $forgets.
+# forget: delete the records of displaced routes that $forgets names.
 forget() {
   while read -r file; do
     [ ! "$file" ] || rm -f "displaced/$file.text" "displaced/$file.save" \

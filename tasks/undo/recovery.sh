@@ -46,7 +46,7 @@ recall() {
   mv recalled displaced
 }
 
-# due_in SECONDS: print the uptime, in seconds, so many seconds from now.
+# due_in SECONDS: print the uptime that the machine has in so many seconds, in whole seconds.
 due_in() { read -r up _ </proc/uptime; echo $((${up%.*} + $1)); }
 
 # is_of PLACE RUN: whether the change in a directory belongs to this run.
@@ -80,7 +80,7 @@ watchdog() {
 # end_watchdog: end the watchdog that `watchdog` found, and all its children.
 end_watchdog() { kill -s TERM -- "-$pid" 2>/dev/null || :; }
 
-# revert WHY: run the undo.
+# revert WHY: run the undo, then end the watchdog. Fails if the undo fails.
 revert() {
   if [ -d pending ]; then rm -rf undoing; mv pending undoing || return; fi
   watchdog undoing/pid || pid=
@@ -88,7 +88,7 @@ revert() {
   [ ! "$pid" ] || end_watchdog
 }
 
-# recover: revert a change that is overdue, or was left half reverted.
+# recover: revert a change that is overdue, or that is half reverted.
 recover() {
   if [ -d pending ]; then
     read_deadline pending

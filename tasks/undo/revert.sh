@@ -1,6 +1,6 @@
 # Reverts a change from another connection than the one that made it.
 #
-# run: its id     why: the reason, for the history     patience: seconds to wait for the lock
+# run: its ID     why: the reason, for the history     patience: seconds to wait for the lock
 # pending_only: "yes" to revert only a change that still waits for confirmation
 
 # is_there: whether the change of this run is pending here, or half reverted.

@@ -1,4 +1,4 @@
-"""One run of a change, as every machine is told of it."""
+"""A run: one change of a cluster, with the ID and the user that every machine records."""
 
 import getpass
 import os
@@ -14,18 +14,18 @@ _ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{1,6}")
 
 @dataclass(frozen=True)
 class Run:
-    """What all machines are told of one run."""
+    """What all machines of one run are told about it."""
 
-    id: str  # a name that no other run has; the machines keep their order (facts/run_order.py)
+    id: str  # unique; made of the time, but facts/run_order.py says which run came first
     who: str  # user@host, printable and on one line
-    timeout: int  # seconds until a change that nobody confirms takes itself back
+    timeout: int  # seconds until a change that nobody confirms reverts
     pod_networks: tuple[Network, ...]
-    machines: tuple[str, ...] = ()  # all that it changes
+    machines: tuple[str, ...] = ()  # all machines that the run changes
     since: str = ""  # HH:MM:SS by the operator's clock
 
 
 def new_run(pod_networks: tuple[Network, ...], timeout: int) -> Run:
-    """A run that starts now, of the user of this machine."""
+    """A run that starts now, by the user of this process. `timeout`: seconds."""
     now = datetime.now(timezone.utc)
     return Run(
         now.strftime("%Y%m%dT%H%M%S.%f"),
@@ -37,19 +37,19 @@ def new_run(pod_networks: tuple[Network, ...], timeout: int) -> Run:
 
 
 def is_run(text: str) -> bool:
-    """Whether a text is the id of a run, as a machine gives it back."""
+    """Whether a text from a machine has the form of a run's ID."""
     return bool(_ID.fullmatch(text))
 
 
 def run_id(text: str) -> str:
-    """The id of a run; ValueError for any other text."""
+    """The text, if it has the form of a run's ID. Raises ValueError if not."""
     if is_run(text):
         return text
     raise ValueError(f"not the name of a run: {quoted(text)}")
 
 
 def when(run: str) -> str:
-    """When a run began by the clock of its operator, for a sentence."""
+    """When a run began, in UTC by the operator's clock, as text. `run`: its ID."""
     return f"{run[:4]}-{run[4:6]}-{run[6:8]} {run[9:11]}:{run[11:13]}:{run[13:15]} UTC"
 
 
