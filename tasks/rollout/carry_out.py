@@ -42,7 +42,7 @@ def carry_out(
     It arms nothing if the routes differ from `snapshot`. Once the undo is armed, the script prints
     READY and reads a word. It prints READY again after each word, until it ends. The words:
 
-    - `go`: carry out the steps. Until then the script holds the lock.
+    - `go`: carry out the steps; if one fails, revert and end. Until `go` the script holds the lock.
     - `push`: move the deadline.
     - `keep`: confirm the change, delete the records of the displaced routes in `forgets`, and end.
     - Any other word, or the end of the connection: end. After `go` the change stays armed. Before

@@ -26,7 +26,7 @@ class Entry:
 
     @property
     def row(self) -> Row:
-        """All but the time: the same on machines where the run ended in the same way."""
+        """All fields but the time. They are equal on machines where the run ended alike."""
         return self.run, self.who, self.what, self.ending
 
 

@@ -20,7 +20,7 @@ class ScriptState(Enum):
 
     text: str
 
-    DONE = "done", "carried out"  # the change, which is armed; or the revert that was asked for
+    DONE = "done", "carried out"  # either the change, which is armed, or the revert
     UNDONE = "undone", "reverted"  # a step failed, and the routes are as before
     BROKEN = (
         "broken",

@@ -1,11 +1,12 @@
 # Reads the routes of a machine, before and after a change.
 #
 # prefixes: the prefixes of the change as ip prints them, one on each line
-# All others but `passing` are lines for `ip -batch`:
+# The next ones are lines for `ip -batch`:
 # inside_4, inside_6: show the routes inside pod_networks
 # ours_4, ours_6: show our routes
 # outside_4, outside_6: show the routes at prefixes outside pod_networks
 # lifelines: get the routes to the operator and to the gateways
+#
 # passing: a sed script that deletes the words of a route that change by themselves
 
 # shown LINES OPTION...: set $text to what ip prints for these lines; returns the status of ip.

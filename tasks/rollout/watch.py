@@ -110,7 +110,7 @@ class _Watch:
         self._told = dict.fromkeys(names, frozenset[str]())
 
     def look(self) -> None:
-        """Ask every machine, except those that still owe an answer."""
+        """Ask every machine, except those that have not answered the last question yet."""
         for name in self._connections.keys() - self._asked:
             self._asked.add(name)
             threading.Thread(target=self._ask, args=(name,), daemon=True).start()
@@ -195,7 +195,7 @@ def _facts(answer: str) -> Facts | MachineError:
 
 
 def watch(fleet: Fleet, every: float, say: Say) -> None:
-    """Ask all machines every `every` seconds, and repair them, until a signal arrives."""
+    """Ask and repair all machines until a signal arrives. `every`: seconds between two looks."""
     watch = _Watch(fleet, say)
     due = monotonic()
     with Interrupts() as interrupts:
