@@ -1,6 +1,6 @@
-# The watchdog of an armed change: it runs the undo if nobody confirms before the deadline. It belongs
-# to no login session: systemd runs it as a unit; without systemd it has a session of its own. Its
-# argument is the ID of the run.
+# The watchdog of an armed change: it runs the undo if nobody confirms before the deadline. It
+# belongs to no login session: systemd runs it as a unit; without systemd it has a session of its
+# own. Its argument is the ID of the run.
 #
 # state: our directory in /run     nap: the longest sleep between two checks, in seconds
 
