@@ -1,1 +1,1 @@
-"""The files that make routes stay, for each network manager."""
+"""The files that restore routes at boot, for each network manager."""
