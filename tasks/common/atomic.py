@@ -70,6 +70,7 @@ def _beside(target: Path) -> Iterator[IO[str]]:
 
 
 def _locked(target: Path) -> IO[str]:
+    """A new temporary file, open for writing and locked. The caller closes it."""
     while True:
         file = tempfile.NamedTemporaryFile(  # noqa: SIM115  # closed by the caller
             "w",
@@ -97,6 +98,7 @@ def _sweep(target: Path) -> None:
 
 
 def _take_away(path: Path) -> None:
+    """Remove a temporary file unless a running writer holds its lock."""
     with suppress(OSError):  # its writer still runs, or another user owns it
         if stat.S_ISREG(path.lstat().st_mode):
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -106,6 +108,7 @@ def _take_away(path: Path) -> None:
 
 
 def _keep_owner(descriptor: int, target: Path) -> None:
+    """Give the new file the target's owner and mode; for a new target, the mode of the umask."""
     try:
         old = target.stat()
     except FileNotFoundError:

@@ -204,6 +204,7 @@ def _rows(
     links: set[Network],
     families: set[int],
 ) -> list[Row]:
+    """The rows of one machine. `families` are the IP versions of the pods."""
     rows = []
     for field in FIELDS:
         if field == "pod_cidr" and role == "controller":
@@ -223,6 +224,7 @@ def _rows(
 
 
 def _row(machine: str, field: Field, family: int, sets: Sequence[list[Value]], held: str) -> Row:
+    """The row of one field, from the candidates of each source; open if no value is clear."""
     if field == "pod_cidr":  # values from several files of one machine can contradict each other
         sets = [[value] for values in sets for value in values]
     common = agreed(sets)

@@ -85,6 +85,7 @@ def unmanaged(routes: Iterable[Route], managers: Mapping[str, Manager]) -> list[
 
 
 def _files(routes: Iterable[Route], managers: Mapping[str, Manager]) -> list[File]:
+    """The boot files for those routes that have one next hop and a link with a known manager."""
     by_manager: dict[Manager, list[Route]] = {}
     for route in sorted(routes, key=lambda r: (r.prefix.version, r.prefix)):
         if route.next_hop is not None and route.hops[0].dev in managers:
@@ -93,6 +94,7 @@ def _files(routes: Iterable[Route], managers: Mapping[str, Manager]) -> list[Fil
 
 
 def _of(manager: Manager, routes: Sequence[Route]) -> list[File]:
+    """The boot files for the routes of one manager's links."""
     if manager.kind == "networkd":
         path = f"/etc/systemd/network/{manager.network}.d/50-pod-routes.conf"
         return [File(path, _drop_in(routes))]

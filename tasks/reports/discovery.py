@@ -40,6 +40,7 @@ def _new(row: Row, discovery: Discovery) -> str:
 
 
 def _cells(row: Row, new: str) -> Iterable[list[str]]:
+    """The lines of the table for one row; `new` is the state shown for a new value."""
     first, *others = row.values
     words: dict[State, str] = {"open": "choose", "new": new}
     state = words.get(row.state, row.state)
@@ -53,6 +54,7 @@ def _cells(row: Row, new: str) -> Iterable[list[str]]:
 
 
 def _gone(discovery: Discovery, edit: Edit, path: Path) -> list[str]:
+    """One message for each machine of hosts.toml that a source should list but does not."""
     lines = []
     for name, sources in discovery.gone.items():
         fate = "to be removed" if name in edit.removes else "kept"
