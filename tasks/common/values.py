@@ -50,7 +50,7 @@ def network(text: str) -> Network:
 
 
 def prefix(text: str) -> Network:
-    """The prefix of a route. Host bits that are set are an error, as for the kernel."""
+    """The prefix of a route. As in the kernel, it must not have host bits set."""
     found = interface(text)
     if found.ip != found.network.network_address:
         raise ValueError(f"not a prefix: {quoted(text)}")

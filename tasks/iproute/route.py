@@ -103,7 +103,10 @@ class Route:
 
     @property
     def selector(self) -> str:
-        """The arguments of `ip route del`. They name no next hops of a multipath route: all go."""
+        """The arguments of `ip route del` for this route.
+
+        For a multipath route they leave out the next hops, so the whole route is deleted.
+        """
         return self.words if len(self.hops) == 1 else f"{self._node} {self._origin}"
 
     @property
@@ -135,7 +138,7 @@ def number_of(address: Address) -> Number:
 
 
 class Unreadable(ValueError):
-    """A line cannot be read as a route."""
+    """The line is not a route that this module can read."""
 
 
 @lru_cache(maxsize=65536)  # many machines of the cluster get the same route

@@ -1,1 +1,1 @@
-"""The files that restore routes at boot, for each network manager."""
+"""The boot files that restore routes when a machine starts, for each network manager."""
