@@ -1,4 +1,4 @@
-"""`fab discover`: fill and refresh hosts.toml from where the truth already is."""
+"""`fab discover`: create or update hosts.toml from sources that already know the machines."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -99,7 +99,7 @@ def discover(
 
 
 def _check_use(names: Sequence[str], flags: Mapping[str, object], concerned: Sequence[str]) -> None:
-    """Raise Stop where a flag is given that concerns none of the sources asked."""
+    """Raise Stop if a flag is given that none of the chosen sources uses."""
     for flag, given in flags.items():
         if given and not set(names) & set(concerned):
             asked = ",".join(names)

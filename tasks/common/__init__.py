@@ -1,1 +1,1 @@
-"""What every package uses: values, text, files, signals, errors, the loader of scripts."""
+"""Helpers that every package uses: values, text, files, signals, errors, shell scripts."""

@@ -1,7 +1,8 @@
-"""Files put in place at once: whoever reads one sees the old text or the new, never a part.
+"""Replaces files atomically: a reader sees the whole old text or the whole new text.
 
-The new text is written beside its place, into a file that is locked (flock) for as long as its
-writer lives. One that is not locked is debris of a writer that was killed: the next takes it away.
+The new text is written to a temporary file in the same directory. The writer holds a lock (flock)
+on that file while it runs. An unlocked temporary file is left over from a writer that was killed,
+and the next writer removes it.
 """
 
 import fcntl
@@ -21,11 +22,12 @@ SUFFIX = ".unfinished"
 
 @contextmanager
 def replacing(path: Path, text: str) -> Iterator[None]:
-    """Put a text in the place of a file when the block ends well, its mode and owner kept.
+    """Replace the text of a file when the block ends without an exception.
 
-    What the block raises leaves everything as before. Raises Stop where the path cannot be written.
+    The file keeps its mode and owner. If the block raises, the file does not change. Raises Stop
+    if the path cannot be written.
     """
-    target = Path(os.path.realpath(path))  # a link stays a link
+    target = Path(os.path.realpath(path))  # a symbolic link stays a link
     try:
         with _beside(target) as file:
             _keep_owner(file.fileno(), target)
@@ -44,7 +46,7 @@ def replacing(path: Path, text: str) -> Iterator[None]:
 
 
 def check_writable(path: Path) -> None:
-    """Raise Stop where `replacing` could not put a file: before there is anything to write."""
+    """Raise Stop if `replacing` could not write this path, before there is anything to write."""
     target = Path(os.path.realpath(path))
     try:
         if target.exists() and not target.is_file():
@@ -57,7 +59,7 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[IO[str]]:
-    """A new file beside another, which is gone after the block unless it was renamed."""
+    """A new file in the target's directory. After the block it is removed unless it was renamed."""
     _sweep(target)
     file = _locked(target)
     try:
@@ -68,6 +70,7 @@ def _beside(target: Path) -> Iterator[IO[str]]:
 
 
 def _locked(target: Path) -> IO[str]:
+    """A new temporary file, open for writing and locked. The caller closes it."""
     while True:
         file = tempfile.NamedTemporaryFile(  # noqa: SIM115  # closed by the caller
             "w",
@@ -78,24 +81,25 @@ def _locked(target: Path) -> IO[str]:
             dir=target.parent,
             delete=False,
         )
-        with suppress(OSError):  # where there are no locks nothing is taken away either
+        with suppress(OSError):  # a file system without locks: _sweep removes nothing there either
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file
-        file.close()  # taken away before it was locked
+        file.close()  # another writer removed it before it was locked
 
 
 def _sweep(target: Path) -> None:
-    """Take away what writers that were killed have left beside a file."""
+    """Remove the temporary files that killed writers left in the target's directory."""
     left = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}{re.escape(SUFFIX)}")
-    with suppress(OSError):  # a directory may be closed to readers
+    with suppress(OSError):  # the directory may not be readable
         for path in target.parent.iterdir():
             if left.fullmatch(path.name):
                 _take_away(path)
 
 
 def _take_away(path: Path) -> None:
-    with suppress(OSError):  # it is in use, or not ours
+    """Remove a temporary file unless a running writer holds its lock."""
+    with suppress(OSError):  # its writer still runs, or another user owns it
         if stat.S_ISREG(path.lstat().st_mode):
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(handle) as file:
@@ -104,6 +108,7 @@ def _take_away(path: Path) -> None:
 
 
 def _keep_owner(descriptor: int, target: Path) -> None:
+    """Give the new file the target's owner and mode; for a new target, the mode of the umask."""
     try:
         old = target.stat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""How a command line ends: its exit statuses, and the exception that ends it."""
+"""The exit statuses of the command line, and the exception that ends it."""
 
 from enum import IntEnum
 
@@ -9,18 +9,18 @@ class Status(IntEnum):
     """Exit status of every task."""
 
     DONE = 0
-    ERROR = 1  # before anything was changed: a bad file, an unreachable worker, usage
-    TO_DO = 2  # `plan --check`: there is something to do
-    UNDONE = 3  # changed, then undone: all as before
-    NOT_WHOLE = 4  # a machine was skipped, not confirmed, cannot be asked, or is not as before
-    SILENT = 5  # some pairs do not answer, or pods are known to be cut off
-    INTERRUPTED = 130  # interrupted: all as before, or before a task was begun
+    ERROR = 1  # nothing was changed: a bad file, an unreachable worker, or wrong usage
+    TO_DO = 2  # `plan --check`: the plan has changes
+    UNDONE = 3  # changes were made and then rolled back
+    NOT_WHOLE = 4  # a machine was skipped, unreachable, not confirmed or not fully rolled back
+    SILENT = 5  # some pairs of machines do not answer, or some pods are known to be unreachable
+    INTERRUPTED = 130  # interrupted before the task started, or its changes were rolled back
 
 
 class Stop(Exit):
-    """End the command line with a message on stderr and a status, without a traceback.
+    """Ends the command line with a message on stderr and an exit status, without a traceback.
 
-    The message is what a person reads: what is wrong, where, and what to do.
+    The message tells the operator what is wrong, where it is wrong, and what to do.
     """
 
     def __init__(self, message: str = "", status: Status = Status.ERROR) -> None:

@@ -1,6 +1,6 @@
-"""Reads files that the operator names: regular files of limited size only.
+"""Reads files that the operator names. It accepts only regular files of limited size.
 
-Any other file raises OSError, with a plain reason.
+Every other file raises OSError, whose `strerror` gives the reason.
 """
 
 import errno
@@ -13,8 +13,8 @@ MAX_KEY = 1 << 16  # bytes of a private key
 
 
 def content(path: Path, most: int = MOST) -> bytes:
-    """The content of a file; raises OSError where it has more than `most` bytes."""
-    check(path, most)  # before it is opened: that may wait, or set a device going
+    """The content of a file. Raises OSError if it has more than `most` bytes."""
+    check(path, most)  # first, because opening a pipe may block and opening a device may act on it
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         _check(os.fstat(descriptor), most)
@@ -25,12 +25,12 @@ def content(path: Path, most: int = MOST) -> bytes:
 
 
 def check(path: Path, most: int = MOST) -> None:
-    """Raise OSError where `content` would, as far as that shows from outside."""
+    """Raise OSError if the type or size of the file is not allowed. The file is not opened."""
     _check(path.stat(), most)
 
 
 def private_key(path: Path) -> bytes:
-    """What the file of a private key holds, in the format of OpenSSH or PEM."""
+    """The content of a private key file in OpenSSH or PEM format. Raises OSError otherwise."""
     found = content(path, MAX_KEY)
     if b"PRIVATE KEY-----" not in found:
         raise OSError(errno.EINVAL, "not a private key")

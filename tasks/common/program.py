@@ -1,4 +1,4 @@
-"""Runs a program on this machine, with limits on its time and its output."""
+"""Runs a program on the operator's machine, with limits on its time and its output."""
 
 import os
 import selectors
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 MOST_STDOUT = 64 << 20  # bytes
 MOST_STDERR = 1 << 20
-PART = 1 << 16
-LOOK = 0.1  # seconds until it is asked whether it has ended, where what it started prints on
+PART = 1 << 16  # bytes per read
+# Seconds between checks whether the program has ended. Its children may keep the pipes open.
+LOOK = 0.1
 
 
 class TooLong(Exception):
@@ -33,10 +34,10 @@ class Ended:
 
 
 def run(argv: Sequence[str], seconds: float) -> Ended:
-    """Run a program with nothing on its stdin.
+    """Run a program with an empty stdin, for at most `seconds`.
 
-    Raises TooLong, TooMuch, OSError where it cannot be started, and KeyboardInterrupt. Then it is
-    killed, and with it what it has started.
+    Raises TooLong, TooMuch or KeyboardInterrupt after killing the program and its children.
+    Raises OSError if the program cannot be started.
     """
     deadline = time.monotonic() + seconds
     process = subprocess.Popen(
@@ -44,7 +45,7 @@ def run(argv: Sequence[str], seconds: float) -> Ended:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,  # which is what is killed
+        start_new_session=True,  # so that killpg reaches its children too
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -53,9 +54,9 @@ def run(argv: Sequence[str], seconds: float) -> Ended:
         stdout, stderr = _heard(process, out, err, deadline)
         process.wait(max(0.0, deadline - time.monotonic()))
     except BaseException as error:
-        if process.returncode is None:  # else its number may be another's
+        if process.returncode is None:  # else another process may have its PID by now
             os.killpg(process.pid, signal.SIGKILL)
-            with suppress(subprocess.TimeoutExpired):  # the kernel may hold it up
+            with suppress(subprocess.TimeoutExpired):  # the kernel may delay its end
                 process.wait(1)
         if isinstance(error, subprocess.TimeoutExpired):
             raise TooLong from None
@@ -69,7 +70,7 @@ def run(argv: Sequence[str], seconds: float) -> Ended:
 def _heard(
     process: subprocess.Popen[bytes], out: int, err: int, deadline: float
 ) -> tuple[bytes, bytes]:
-    """What it prints until it has ended, and all of it was read."""
+    """What the program prints on stdout and stderr until it ends. Raises TooLong and TooMuch."""
     heard: dict[int, list[bytes]] = {out: [], err: []}
     room = {out: MOST_STDOUT, err: MOST_STDERR}
     with selectors.DefaultSelector() as selector:

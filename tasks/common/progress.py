@@ -1,4 +1,4 @@
-"""Progress on stderr, for a person at a terminal who has waited for two seconds."""
+"""A progress line on stderr. It appears after two seconds, and only on a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -6,16 +6,17 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic
 
-DELAY = 2.0  # seconds until it is shown
-REFRESH = 0.5  # seconds
-CLEAR = "\r\x1b[K"  # to the start of the line, and erase it (ECMA-48, CR and EL)
+DELAY = 2.0  # seconds before the line appears
+REFRESH = 0.5  # seconds between updates
+CLEAR = "\r\x1b[K"  # go to the start of the line and erase it (ECMA-48: CR, EL)
 
 
 @contextmanager
 def progress(doing: str, total: int) -> Iterator[Callable[[], None]]:
-    """A function to call as each of `total` machines is done with; the line goes with the block.
+    """Show how many of `total` machines are done. The line is erased when the block ends.
 
-    `doing` may be empty: then nothing is shown.
+    The caller calls the given function once for each machine that is done. An empty `doing`
+    shows nothing.
     """
     if not (doing and sys.stderr and sys.stderr.isatty()):
         yield lambda: None

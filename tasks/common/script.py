@@ -1,6 +1,6 @@
-"""Scripts for machines, put together: shell files, with values as quoted assignments in front.
+"""Builds the scripts that run on machines: quoted variable assignments, then shell files.
 
-Nothing else puts a value into a script. So whoever writes one cannot forget to quote it.
+Values enter scripts only through this module, so no value is left unquoted.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import NewType
 
 from .values import Address, Network
 
-Script = NewType("Script", str)  # what may be sent to a machine
+Script = NewType("Script", str)  # only this type may be sent to a machine
 Value = str | int | Address | Network
 Values = Value | Iterable[Value]
 
@@ -21,10 +21,11 @@ _TASKS = Path(__file__).parent.parent
 
 
 def script(*files: str, **values: Values) -> Script:
-    """Shell files of tasks/, one after the other, with values assigned in front of them.
+    """A script that assigns the values to variables and then runs the shell files in order.
 
-    Several values of one variable stand a line each, so that `for` takes them one by one where
-    they hold no blank. A script may be a value too: for `sh -c`, or for a file.
+    The paths of `files` are relative to tasks/. Several values of one variable become one line
+    each, so `for` can loop over values without blanks. A value may also be a script, for `sh -c`
+    or for a file. Raises ValueError for an invalid variable name or a value with a zero byte.
     """
     return Script(
         "\n".join([*(_assigned(name, v) for name, v in values.items()), *map(_text, files)])
@@ -47,5 +48,5 @@ def _text(file: str) -> str:
 
 
 def joined(*scripts: Script) -> Script:
-    """Scripts, one after the other."""
+    """One script that runs these scripts in order."""
     return Script("\n".join(scripts))

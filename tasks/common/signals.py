@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while machines are changed."""
+"""Defers Ctrl-C (SIGINT), SIGTERM and SIGHUP while machines are being changed."""
 
 import signal
 import sys
@@ -13,7 +13,10 @@ _AT_START = {number: signal.getsignal(number) for number in SIGNALS}  # nohup(1)
 
 
 def allow() -> bool:
-    """Let a task be interrupted; whether a signal came while the one before it changed machines."""
+    """Make the next task interruptible. True if a signal came while the last one changed machines.
+
+    Restores the signal handlers that this process started with.
+    """
     came = any(signal.getsignal(number) is _came for number in SIGNALS)
     for number, handler in _AT_START.items():
         signal.signal(number, handler)
@@ -22,7 +25,7 @@ def allow() -> bool:
 
 
 def _once_more(lost: "sys.UnraisableHookArgs") -> None:
-    """Repeat a Ctrl-C that came where Python drops exceptions: in a callback, as imports have."""
+    """Repeat a Ctrl-C that Python dropped. It drops exceptions in callbacks; imports use some."""
     if lost.exc_type is KeyboardInterrupt:
         Timer(0.05, interrupt_main).start()
     else:
@@ -30,11 +33,11 @@ def _once_more(lost: "sys.UnraisableHookArgs") -> None:
 
 
 def _came(_number: int, _frame: FrameType | None) -> None:
-    """Handles the signals after a change in which one came."""
+    """Ignore a signal. `allow` finds this handler installed if a signal came during a change."""
 
 
 class Interrupts:
-    """Records signals instead of ending the process, so that no command is abandoned.
+    """Records signals in `seen` instead of ending the process, so every command runs to its end.
 
     After the outermost block, signals are ignored until the next task starts. If one arrived,
     that task refuses to start.
@@ -56,5 +59,5 @@ class Interrupts:
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.seen = True
-        with suppress(OSError):  # SIGHUP comes when the terminal has gone
+        with suppress(OSError):  # after SIGHUP the terminal may be gone
             print("interrupted: one moment, what is under way is ended properly …", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Questions to the person at the terminal."""
+"""Asks the operator for confirmation at the terminal."""
 
 import sys
 
@@ -6,14 +6,14 @@ from .errors import Stop
 
 
 def is_interactive() -> bool:
-    """Whether stdin is a terminal. Python has no stdin where the shell closed it."""
+    """True if stdin is a terminal. If the shell closed stdin, `sys.stdin` is None."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 def confirm_prompt(question: str, yes: bool) -> None:
     """Ask for confirmation, unless `yes` already gives it.
 
-    Raises Stop where the answer is no, or there is no terminal to ask in.
+    Raises Stop if the answer is not yes, or if stdin is not a terminal.
     """
     if yes:
         return

@@ -1,15 +1,15 @@
-"""Text for people: tables, counts, names in a sentence."""
+"""Formats text for the operator: tables, counts, lists of names."""
 
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 
-MANY = 40  # rows past which adds, and what a rollback does, are counted instead of listed
-FEW = 5  # routes of one machine, gone or changed, past which they are counted
+MANY = 40  # longest list of rows that a report shows in full; a longer one is shortened or counted
+FEW = 5  # most lines about routes of one machine; more are counted instead
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A plain table: words to the left, numbers to the right, no trailing blanks."""
+    """A plain-text table: text aligned left, numbers aligned right, no trailing blanks."""
     from tabulate import tabulate
 
     text = tabulate([list(map(str, row)) for row in rows], list(headers), tablefmt="simple")
@@ -17,22 +17,25 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def width() -> int:
-    """The columns of the terminal, 80 where there is none."""
+    """The width of the terminal in columns; 80 if there is no terminal."""
     return shutil.get_terminal_size((80, 24)).columns
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural where it is one."""
+    """A number and its noun, such as "1 route" or "2 routes"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def few(routes: Sequence[str]) -> Sequence[str]:
-    """Lines about routes of one machine, or where they are many one line that counts them."""
+    """The lines about routes of one machine; more than FEW become one line with their count."""
     return routes if len(routes) <= FEW else [f"{len(routes)} routes: {routes[0]}, …"]
 
 
 def wrapped(lines: Iterable[str]) -> list[str]:
-    """Lines broken at the screen's width, what continues one set in; the same line once."""
+    """The lines wrapped at the terminal's width, without duplicates.
+
+    Continuation lines are indented by two spaces.
+    """
     return [
         textwrap.fill(line, width(), subsequent_indent="  ", break_on_hyphens=False)
         for line in dict.fromkeys(lines)
@@ -40,13 +43,13 @@ def wrapped(lines: Iterable[str]) -> list[str]:
 
 
 def listed(names: Iterable[str], most: int = 3) -> str:
-    """Some names in a line: the first ones, and how many more."""
+    """The first `most` distinct names, separated by commas, and how many more there are."""
     every = list(dict.fromkeys(names))
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more
 
 
 def first(lines: Sequence[str], most: int, more: str = "") -> list[str]:
-    """Some lines: the first ones, and one that says how many more there are."""
+    """The first `most` lines, then one line that counts the rest, if any, and ends with `more`."""
     rest = len(lines) - most
     return [*lines[:most], f"and {rest} more{more}"] if rest > 0 else list(lines)

@@ -1,1 +1,1 @@
-"""Sources of machines, and what they say merged with hosts.toml."""
+"""Finds machines in several sources and merges the results with hosts.toml."""

@@ -1,4 +1,4 @@
-"""Which of the addresses found is a machine's internal IP; what several sources agree on. Pure."""
+"""Finds a machine's likely internal IP and the values on which all sources agree. Pure."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,15 @@ from tasks.common.values import Network, within
 
 from .model import Found, Value
 
-MOST = 20  # names in a sentence
-# RFC 1918 and RFC 4193. Python's own is_private holds more, such as addresses for documentation.
+MOST = 20  # names in one message
+# RFC 1918 and RFC 4193. Python's is_private includes more, such as addresses for documentation.
 PRIVATE = tuple(map(values.network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
 
 def without_shared(
     by_name: Mapping[str, list[Found]],
 ) -> tuple[dict[str, list[Found]], list[str]]:
-    """The machines without internal IPs that two of them have, and a note for each such."""
+    """The machines without the internal IPs that several share, and a note about each such IP."""
     owners: dict[str, dict[str, None]] = defaultdict(dict)
     for name, found in by_name.items():
         for one in found:
@@ -42,7 +42,7 @@ def without_shared(
 
 
 def listing(names: Sequence[str]) -> str:
-    """Names in a sentence, not all where they are many."""
+    """Names separated by commas; if there are many, the first MOST and the number of others."""
     rest = len(names) - MOST
     return ", ".join(names) if rest < 2 else f"{', '.join(names[:MOST])} and {rest} others"
 
@@ -55,7 +55,7 @@ def _shared_note(text: str, names: Sequence[str]) -> str:
 
 
 def shared_links(by_name: Mapping[str, list[Found]]) -> set[Network]:
-    """The networks of each family on which the most machines have an address, at least two."""
+    """The networks that the most machines share, by family. Two or more machines must share one."""
     owners: dict[Network, set[str]] = defaultdict(set)
     for name, found in by_name.items():
         for one in found:
@@ -72,10 +72,10 @@ def shared_links(by_name: Mapping[str, list[Found]]) -> set[Network]:
 def likely_internal(
     found: list[Value], ranges: Sequence[Network], links: set[Network]
 ) -> list[Value]:
-    """The addresses of one source and family that may be the internal IP.
+    """The addresses, of one source and family, that may be the internal IP.
 
-    Those in node_networks; else private addresses, and among these the ones on the network that
-    most machines share.
+    Prefers addresses in node_networks (`ranges`). Without node_networks of this family it prefers
+    private addresses, and among them those on the networks that most machines share (`links`).
     """
     of_family = tuple(n for n in ranges if found and n.version == found[0].family)
     if of_family:
@@ -85,13 +85,13 @@ def likely_internal(
 
 
 def agreed(sets: Sequence[list[Value]]) -> list[Value]:
-    """What all sources say, the same text once; nothing where they contradict each other."""
+    """The values that every source gives, without duplicates. Empty if the sources contradict."""
     common = set.intersection(*({v.text for v in said} for said in sets)) if sets else set()
     return [value for value in distinct(sets) if value.text in common]
 
 
 def distinct(sets: Sequence[list[Value]]) -> list[Value]:
-    """Everything that any source says, the same text once."""
+    """The values that any source gives, without duplicates."""
     by_text: dict[str, Value] = {}
     for value in (value for said in sets for value in said):
         by_text.setdefault(value.text, value)

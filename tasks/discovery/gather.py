@@ -1,4 +1,4 @@
-"""Asking the sources, and what is to be written of what they found."""
+"""Asks the sources, and works out the changes to hosts.toml."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,18 +15,18 @@ from . import sources
 from .merge import Discovery, Row, Selection, combine, shared_names
 from .model import Found, Request
 
-SSH = "ssh"  # the one source that lists no machines: it asks those that are known
+SSH = "ssh"  # this source lists no machines; it asks the machines that are already known
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """What the sources gave."""
+    """The merged answers of all sources."""
 
     discovery: Discovery
-    providers: tuple[str, ...]
-    others: Mapping[str, int]  # unselected machines per source
-    skipped: Mapping[str, str]  # machines that could not be asked, and why
-    unmet: Sequence[str]  # flags that choose machines, and chose none in any source
+    providers: tuple[str, ...]  # cloud providers, by their names in facts/providers.py
+    others: Mapping[str, int]  # number of unselected machines per source
+    skipped: Mapping[str, str]  # machines that could not be reached, with the reason
+    unmet: Sequence[str]  # flags that select machines but fit none in any source
 
 
 def gather(
@@ -38,16 +38,18 @@ def gather(
     controllers: Sequence[str],
     reach: Callable[[Cluster], Fleet],
 ) -> Gathered:
-    """Ask each source; `reach` connects to the machines of a cluster, for ssh.
+    """Ask each source in `names` and merge the answers.
 
-    Raises Stop where a source cannot say, or gives one name to several machines that are meant.
+    `reach` connects to the machines of a cluster, for the source ssh. Raises Stop if a source
+    fails, if it gives one name to several selected machines, or if it selects no machine for a new
+    hosts.toml.
     """
     found: list[Found] = []
     listed: dict[str, frozenset[str]] = {}
     others: dict[str, int] = {}
     everyone: list[Found] = []
     discovery = combine(found, cluster, listed)
-    for name in sorted(names, key=SSH.__eq__):  # last: it goes to what the others found
+    for name in sorted(names, key=SSH.__eq__):  # ssh last: it asks machines that others found
         if name == SSH:
             draft = drafted(discovery, path, cluster)
             request = replace(request, fleet=lambda draft=draft: reach(draft))  # type: ignore[misc]
@@ -84,7 +86,7 @@ def _none_meant(source: str, every: Sequence[Found]) -> str:
 
 
 def drafted(discovery: Discovery, path: Path, cluster: Cluster | None) -> Cluster:
-    """The cluster as it is known so far: enough to log in on its machines."""
+    """The cluster as far as it is known: enough to connect to its machines."""
     base = cluster or Cluster(path, (), (), ssh=Ssh(known_hosts=path.parent / "known_hosts"))
     held = {machine.name: machine for machine in base.machines}
     ways = {row.machine: row.values[0].text for row in discovery.rows if row.field == "public_ip"}
@@ -99,7 +101,10 @@ def drafted(discovery: Discovery, path: Path, cluster: Cluster | None) -> Cluste
 
 
 def edit_of(discovery: Discovery, cluster: Cluster | None, prune: bool) -> Edit:
-    """What is to be changed in hosts.toml; rows that are open change nothing."""
+    """The changes to hosts.toml. Open rows change nothing.
+
+    With `prune`, machines that no source lists are removed.
+    """
     held = {machine.name: machine for machine in cluster.machines} if cluster else {}
     changes: dict[str, dict[str, tuple[str, ...]]] = {}
     for row in discovery.rows:
@@ -129,7 +134,7 @@ def _held(machine: Machine | None, field: str) -> tuple[str, ...]:
 
 
 def _with(before: tuple[str, ...], row: Row) -> tuple[str, ...]:
-    """A field's values with that of one address family put in, each in its place."""
+    """The values of a field with the row's value, in place of the old value of its family."""
     text = row.values[0].text
     if row.held in before:
         return tuple(text if value == row.held else value for value in before)
@@ -137,7 +142,7 @@ def _with(before: tuple[str, ...], row: Row) -> tuple[str, ...]:
 
 
 def new_text(pod_networks: Sequence[str], path: Path) -> str:
-    """The beginning of a new hosts.toml; Stop where nothing tells its pod networks."""
+    """The first part of a new hosts.toml. Raises Stop if the pod networks are unknown."""
     if not pod_networks:
         raise Stop(
             f"{path} is not written: no source names a pod CIDR. Say what holds them all,"
@@ -147,9 +152,10 @@ def new_text(pod_networks: Sequence[str], path: Path) -> str:
 
 
 def around(rows: Sequence[Row]) -> list[str]:
-    """The smallest network of each family that holds all pod CIDRs found.
+    """The smallest network of each family that contains all pod CIDRs found.
 
-    Where that would hold a node too, it is the pod CIDRs themselves.
+    If such a network would contain an internal IP or the whole address space, the pod CIDRs of
+    that family instead.
     """
     outers: list[Network] = []
     for version in (4, 6):

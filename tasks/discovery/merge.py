@@ -1,4 +1,4 @@
-"""What the sources found, put together and held against hosts.toml. Pure."""
+"""Merges what the sources found and compares it with hosts.toml. Pure."""
 
 import re
 from collections import defaultdict
@@ -22,10 +22,10 @@ FIELDS: tuple[Field, ...] = ("public_ip", "internal_ip", "pod_cidr")
 
 @dataclass(frozen=True)
 class Selection:
-    """Which machines of a source are meant; names are exact, or patterns as the shell has them."""
+    """The operator's choice of machines from a source."""
 
-    cluster: Cluster | None  # those in hosts.toml are always meant
-    match: tuple[str, ...] = ()
+    cluster: Cluster | None  # hosts.toml: its machines are always selected
+    match: tuple[str, ...] = ()  # exact names or shell patterns
     tag: str = ""
 
     @cached_property
@@ -33,7 +33,7 @@ class Selection:
         return frozenset(m.name for m in self.cluster.machines) if self.cluster else frozenset()
 
     def takes(self, found: Found) -> bool:
-        """Whether this machine is meant."""
+        """True if this machine is selected."""
         if found.name in self._named:
             return True
         if not (self.match or self.tag):
@@ -42,7 +42,7 @@ class Selection:
         return fits and (not self.tag or self.tag in found.tags)
 
     def unmet(self, every: Sequence[Found]) -> list[str]:
-        """What of it fits no machine, as it stands on the command line."""
+        """The flags, as typed on the command line, that fit none of these machines."""
         names = [one.name for one in every]
         strange = [f"--match {p}" for p in self.match if not any(fnmatchcase(n, p) for n in names)]
         tagged = not self.tag or any(self.tag in one.tags for one in every)
@@ -56,36 +56,36 @@ class Row:
     machine: str
     field: Field
     family: int
-    values: tuple[Value, ...]  # one, or all that are possible where the state is open
-    held: str  # what hosts.toml says, empty for nothing
+    values: tuple[Value, ...]  # one value, or all candidates if the state is open
+    held: str  # the value in hosts.toml; empty if there is none
     state: State
-    against: tuple[Value, ...] = ()  # what contradicts hosts.toml, though other sources agree
+    against: tuple[Value, ...] = ()  # other values, from sources that contradict the taken value
 
     def settled(self, value: Value) -> "Row":
-        """The same, with one of its values taken."""
+        """The row with this one value, and no longer open."""
         state: State = "same" if value.text == self.held else "differs" if self.held else "new"
         return replace(self, values=(value,), state=state)
 
 
 @dataclass(frozen=True)
 class Discovery:
-    """What was found of a whole cluster."""
+    """The merged result for a whole cluster."""
 
     rows: tuple[Row, ...]
-    roles: Mapping[str, Role]  # of every machine that has rows
+    roles: Mapping[str, Role]  # by name, for every machine in `rows`
     new: tuple[str, ...]  # machines that are not in hosts.toml
-    gone: Mapping[str, tuple[str, ...]]  # machines of hosts.toml, and the sources without them
-    absent: frozenset[str]  # those of them that no source lists any more
-    notes: tuple[str, ...]
+    gone: Mapping[str, tuple[str, ...]]  # machines in hosts.toml: the sources that do not list them
+    absent: frozenset[str]  # machines in `gone` that no source lists
+    notes: tuple[str, ...]  # for the operator
 
     @property
     def open(self) -> tuple[Row, ...]:
-        """The rows that need a person's answer."""
+        """The rows for which the operator must choose a value."""
         return tuple(row for row in self.rows if row.state == "open")
 
 
 def shared_names(found: Iterable[Found]) -> list[str]:
-    """A line for each name that a source gives to several machines."""
+    """One message for each name that a source gives to several machines."""
     places: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for one in found:
         places[one.source, one.name].append(one)
@@ -107,10 +107,10 @@ def combine(
     listed: Mapping[str, frozenset[str]],
     controllers: Sequence[str] = (),
 ) -> Discovery:
-    """Everything found about each machine, next to what hosts.toml says of it.
+    """Merge everything found about each machine and compare it with hosts.toml.
 
-    `found` holds the machines that are meant; `listed` is, for each source that lists machines,
-    every name it has, `controllers` the patterns for names of those that own no pod CIDR.
+    `found` holds the selected machines. `listed` holds every name that a source lists, by source.
+    `controllers` are patterns for the names of machines without a pod CIDR.
     """
     held = {machine.name: machine for machine in cluster.machines} if cluster else {}
     ranges = cluster.node_networks if cluster else ()
@@ -123,7 +123,7 @@ def combine(
     rows: list[Row] = []
     roles: dict[str, Role] = {}
     new = []
-    notes: dict[str, list[str]] = defaultdict(list)  # what to know, and of which machines
+    notes: dict[str, list[str]] = defaultdict(list)  # note: the machines it is about
     for name in _in_order(by_name, held):
         here, machine = kept[name], held.get(name)
         if not (machine or re.fullmatch(NAME, name)):
@@ -150,14 +150,14 @@ def combine(
 
 
 def _pod_families(cluster: Cluster | None, found: Iterable[Found]) -> set[int]:
-    """The address families that pods have, both where nothing tells."""
+    """The IP versions of the pod networks; both if unknown."""
     if cluster:
         return {network.version for network in cluster.pod_networks}
     return {v.family for one in found for v in one.values if v.field == "pod_cidr"} or {4, 6}
 
 
 def _in_order(by_name: Iterable[str], held: Mapping[str, Machine]) -> list[str]:
-    """The machines of hosts.toml in its order, then new ones: worker-2 before worker-10."""
+    """The machines of hosts.toml in its order, then new ones in natural order (2 before 10)."""
 
     def natural(name: str) -> list[tuple[int, str]]:
         return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", name)]
@@ -166,7 +166,7 @@ def _in_order(by_name: Iterable[str], held: Mapping[str, Machine]) -> list[str]:
 
 
 def _role(name: str, found: Sequence[Found], controllers: Sequence[str]) -> Role | None:
-    """What a new machine is; None where a source knows it and cannot tell yet."""
+    """The role of a new machine; None if kubectl lists it but cannot tell its role yet."""
     roles = [one.role for one in found if one.role]
     if roles:
         return "worker" if "worker" in roles else "controller"
@@ -180,17 +180,17 @@ def _notes(found: Iterable[Found]) -> list[str]:
 
 
 def _says_no_pods(found: Sequence[Found]) -> bool:
-    """Whether a machine was asked itself, and nothing names a pod CIDR of it."""
+    """True if the machine answered over ssh, and no source gives it a pod CIDR."""
     asked = any(one.source == "ssh" and not one.trouble for one in found)
     return asked and not any(v.field == "pod_cidr" for one in found for v in one.values)
 
 
 def _lacking(machine: Machine, listed: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    """The sources that should list a machine and do not."""
+    """The sources that should list a machine but do not."""
     return tuple(
         source
         for source, names in listed.items()
-        # A controller is no node where no kubelet runs on it, as in the tutorial.
+        # A controller without a kubelet, as in the hard-way tutorial, is not a node.
         if machine.name not in names and (source != "kubectl" or machine.role == "worker")
     )
 
@@ -204,6 +204,7 @@ def _rows(
     links: set[Network],
     families: set[int],
 ) -> list[Row]:
+    """The rows of one machine. `families` are the IP versions of the pods."""
     rows = []
     for field in FIELDS:
         if field == "pod_cidr" and role == "controller":
@@ -214,7 +215,7 @@ def _rows(
             held = _held(machine, field, family)
             if field == "internal_ip":
                 if family not in families and not held:
-                    continue  # next hop to no pods
+                    continue  # pods of this family do not exist: no next hop is needed
                 of_family = [likely_internal(values, ranges, links) for values in of_family]
             rows.append(_row(name, field, family, list(filter(None, of_family)), held))
     if machine is None and not any(row.field == "public_ip" for row in rows):
@@ -223,16 +224,17 @@ def _rows(
 
 
 def _row(machine: str, field: Field, family: int, sets: Sequence[list[Value]], held: str) -> Row:
-    if field == "pod_cidr":  # what several places on one machine name are no alternatives
+    """The row of one field, from the candidates of each source; open if no value is clear."""
+    if field == "pod_cidr":  # values from several files of one machine can contradict each other
         sets = [[value] for values in sets for value in values]
     common = agreed(sets)
     values = common or distinct(sets)
     row = Row(machine, field, family, tuple(values), held, "open")
     answer = next((v for v in values if v.text == held), None)
     if field == "public_ip" and held and not _is_address(held):
-        answer = Value(field, family, held, "hosts.toml")  # the operator's own name for it
+        answer = Value(field, family, held, "hosts.toml")  # a host name that the operator chose
     elif field == "public_ip" and common:
-        answer = answer or common[0]  # it may have several, and all are right
+        answer = answer or common[0]  # a machine may have several public IPs, and all are valid
     elif len(values) == 1:
         answer = values[0]
     if answer is None:
@@ -242,7 +244,7 @@ def _row(machine: str, field: Field, family: int, sets: Sequence[list[Value]], h
 
 
 def _held(machine: Machine | None, field: Field, family: int) -> str:
-    """What hosts.toml says of a field, in one address family."""
+    """The value of a field in hosts.toml, for one family; empty if there is none."""
     if machine is None:
         return ""
     if field == "public_ip":
@@ -260,7 +262,7 @@ def _is_address(text: str) -> bool:
 
 
 def _way_in(name: str, rows: Sequence[Row]) -> Value:
-    """Where ssh may go to a machine of which no source names a public IP."""
+    """The address for ssh if no source gives a public IP: the internal IP, else the name."""
     internal = [v for row in rows if row.field == "internal_ip" for v in row.values]
     if len(internal) == 1:
         return Value("public_ip", 0, internal[0].text, "its internal IP")

@@ -1,7 +1,7 @@
-"""What a source says of a machine, read without trust in it.
+"""The data that sources give about machines. It is untrusted, so it is parsed here.
 
-A source is a module in sources/ with one function, `machines(request)`, that yields a Found
-for each machine it knows of. Its name there is its name on the command line.
+A source is a module in sources/ with one function, `machines(request)`, that yields a Found for
+each machine. The name of the module is the name of the source on the command line.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,49 +23,49 @@ Field = Literal["public_ip", "internal_ip", "pod_cidr"]
 
 @dataclass(frozen=True)
 class Request:
-    """What a source may use; each takes what concerns it."""
+    """The input of every source. Each source uses only the fields that it needs."""
 
-    c: Context  # to run programs with
-    context: str = ""  # kubectl's, empty for its current one
+    c: Context  # configuration, such as the timeout of a command
+    context: str = ""  # kubectl's context; empty for its current one
     file: Path = Path("machines.txt")
-    fleet: "Callable[[], Fleet] | None" = None  # the machines that are known so far, connected
+    fleet: "Callable[[], Fleet] | None" = None  # connects to the machines known so far
     skip_unreachable: bool = False
 
 
 @dataclass(frozen=True)
 class Value:
-    """One value that a source names; `family` is the IP version, 0 for a public IP.
+    """One value that a source gives. `family` is the IP version, or 0 for a public IP.
 
-    Several of one field and family are alternatives. Of public IPs the first is preferred and
-    the others are right too.
+    Several values of one field and family are alternatives. For public IPs all alternatives are
+    valid, and the first is preferred.
     """
 
     field: Field
     family: int
     text: str
-    place: str  # where the source has it from, as a table can show it
-    network: Network | None = None  # of an address: the one on its link, where that is known
+    place: str  # where the source found it, for a table
+    network: Network | None = None  # the network of an address on its link; None if unknown
 
 
 @dataclass(frozen=True)
 class Found:
-    """One machine as a source has it."""
+    """One machine as one source describes it."""
 
     name: str
     source: str
     values: tuple[Value, ...] = ()
     role: Role | None = None  # None: the source does not know
-    member: bool = True  # of the cluster for sure; False: of an account that may hold others
+    member: bool = True  # True: surely in the cluster. False: the account may hold other machines
     tags: tuple[str, ...] = ()
-    provider: str = ""  # whose network it is on, by its name in providers
-    notes: tuple[str, ...] = ()  # what a person should know of it
-    trouble: str = ""  # why it could not be asked
+    provider: str = ""  # the cloud provider of its network, by its name in facts/providers.py
+    notes: tuple[str, ...] = ()  # for the operator
+    trouble: str = ""  # why it could not be reached; empty if it was
 
 
 def public_ips(source: str, *texts: str | None) -> list[Value]:
-    """The public IPs among some texts, IPv4 first; what stands for none ("", 0.0.0.0) left out.
+    """The public IPs in some texts, IPv4 first. Texts without an address ("", 0.0.0.0) are skipped.
 
-    Raises ValueError where a text is no address.
+    Raises ValueError for any other text that is not an address.
     """
     addresses = _addresses(texts)
     known = sorted((a for a in addresses if not a.is_unspecified), key=lambda a: a.version)
@@ -73,7 +73,10 @@ def public_ips(source: str, *texts: str | None) -> list[Value]:
 
 
 def internal_ips(source: str, *texts: str | None) -> list[Value]:
-    """The internal IPs among some texts, as `public_ips`; link-local ones are left out too."""
+    """The internal IPs in some texts, as `public_ips`, but in the order given.
+
+    Link-local and loopback addresses are skipped too.
+    """
     addresses = _addresses(texts)
     known = [a for a in addresses if not (a.is_unspecified or a.is_link_local or a.is_loopback)]
     return [Value("internal_ip", a.version, str(a), source) for a in dict.fromkeys(known)]
@@ -84,6 +87,9 @@ def _addresses(texts: Iterable[str | None]) -> list[Address]:
 
 
 def pod_cidrs(source: str, *texts: str | None) -> list[Value]:
-    """The pod CIDRs among some texts, host bits cleared; raises ValueError where one is none."""
+    """The pod CIDRs in some texts, with host bits cleared. Raises ValueError for an invalid text.
+
+    Empty texts are skipped.
+    """
     networks = [values.network(text) for text in texts if text]
     return [Value("pod_cidr", n.version, str(n), source) for n in dict.fromkeys(networks)]

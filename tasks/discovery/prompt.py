@@ -1,4 +1,4 @@
-"""Questions to the person at the terminal, about values that the sources leave open."""
+"""Asks the operator at the terminal to choose the values that the sources leave open."""
 
 import sys
 from dataclasses import replace
@@ -10,10 +10,10 @@ from .merge import Discovery, Row
 
 
 def ask_about_open_rows(discovery: Discovery) -> Discovery:
-    """The discovery with the person's answers; unchanged where there is no terminal."""
+    """The discovery with the operator's answers; unchanged if stdin is not a terminal."""
     if not (discovery.open and is_interactive()):
         return discovery
-    chosen: set[Network | None] = set()  # networks of the answers so far
+    chosen: set[Network | None] = set()  # networks of the values chosen so far
     rows = []
     for row in discovery.rows:
         if row.state == "open":
@@ -25,7 +25,10 @@ def ask_about_open_rows(discovery: Discovery) -> Discovery:
 
 
 def _on_chosen_network(row: Row, chosen: set[Network | None]) -> Row | None:
-    """The row with its only value on a network chosen before; None unless there is exactly one."""
+    """The row with its only value on a network that was chosen before.
+
+    None if several values, or no value, are on such a network.
+    """
     values = [value for value in row.values if value.network and value.network in chosen]
     if len(values) != 1:
         return None
@@ -34,7 +37,7 @@ def _on_chosen_network(row: Row, chosen: set[Network | None]) -> Row | None:
 
 
 def _answer(row: Row) -> Row:
-    """The row with the value that the person picks; still open where the person picks none."""
+    """The row with the value that the operator picks, or the open row if there is no pick."""
     print(f"{row.machine}: which {row.field}?", file=sys.stderr)
     for number, value in enumerate(row.values, 1):
         print(f"  {number}  {value.text}  ({value.place})", file=sys.stderr)

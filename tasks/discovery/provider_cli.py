@@ -1,4 +1,4 @@
-"""A program of the operator's own, run on this machine for what it prints as JSON."""
+"""Runs a command-line program on the operator's machine and reads the JSON that it prints."""
 
 import os
 import re
@@ -14,27 +14,27 @@ from tasks.common import program
 from tasks.common.errors import Stop
 from tasks.common.values import printable, shown
 
-TIMEOUT = 60  # seconds for one command; Fabric's own --command-timeout sets another
-LONGEST = 300  # characters of a program's own words that a message holds
-# Values in an answer: a parsed one takes up to a hundred times the room of its text.
+TIMEOUT = 60  # seconds for one command, unless Fabric's --command-timeout is given
+LONGEST = 300  # characters of a program's error text in a message
+# Values in one answer. Parsed JSON may take a hundred times the memory of its text.
 MOST_VALUES = 2_000_000
 
 _T = TypeVar("_T")
 
 
 class Answer(BaseModel):
-    """Base of the shapes that answers are read into: the fields named, and nothing else of them.
+    """Base class of the models for JSON answers. Parsing keeps only the fields of the model.
 
-    What a provider's JSON holds besides, passwords among it, is dropped while it is parsed.
+    Everything else in a provider's JSON, such as passwords, is dropped.
     """
 
 
 def answer_of(c: Context, argv: Sequence[str], shape: type[_T], key: str, missing: str) -> _T:
-    """Run a program and read the JSON it prints into a shape.
+    """Run a program and parse the JSON that it prints into `shape`.
 
-    `key` is the environment variable that holds its API key, kept out of messages; `missing`
-    says what to do where there is no such program. Raises Stop, in the program's own words
-    where it has any, and KeyboardInterrupt.
+    `key` is the environment variable with its API key, which messages never show. `missing` tells
+    the operator what to do if the program is not installed. Raises KeyboardInterrupt. Raises Stop
+    if there is no valid answer, with the program's own error text if it fails.
     """
     name = argv[0]
     if shutil.which(name) is None:
@@ -56,7 +56,7 @@ def answer_of(c: Context, argv: Sequence[str], shape: type[_T], key: str, missin
     try:
         return _parsed(shape, ended.stdout)
     except ValidationError as error:
-        # Its input is not shown: it may hold what must not be.
+        # The message leaves out the input, because it may contain secrets.
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = shown(".".join(map(str, first["loc"])))
         what = f"{where}: {shown(first['msg'])}" if where else "it prints no JSON"
@@ -66,14 +66,14 @@ def answer_of(c: Context, argv: Sequence[str], shape: type[_T], key: str, missin
 
 
 def _parsed(shape: type[_T], text: bytes) -> _T:
-    """JSON in a shape; ValueError where it holds too many values, and ValidationError."""
+    """The JSON parsed into `shape`. Raises ValidationError, or ValueError for too many values."""
     if sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise ValueError(f"it holds more than {MOST_VALUES:,} values")
     return TypeAdapter(shape).validate_json(text)
 
 
 def _errors(stdout: bytes) -> str:
-    """The details in doctl's `{"errors": [{"detail": "…"}]}`, empty where it is something else."""
+    """The details in doctl's `{"errors": [{"detail": "…"}]}`; empty for any other text."""
     try:
         failure = _parsed(_Failure, stdout)
     except ValueError:
@@ -90,19 +90,20 @@ class _Failure(Answer):
 
 
 def _plain(stdout: str) -> str:
-    """What a program says on stdout before any data, which may hold passwords."""
+    """The text on stdout before any JSON. The JSON is left out because it may hold passwords."""
     return re.split(r"^[ \t]*[{\[]", stdout, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def _quoted(words: str, secret: str) -> str:
-    """A program's last words on one line, printable, without its API key."""
+    """A program's error text on one printable line of limited length, without its API key."""
     if secret:
         words = words.replace(secret, "***")
     lines = [line.strip() for line in words.splitlines() if line.strip()]
-    # Among usage and log lines, programs of cobra and kubectl begin theirs with "Error".
+    # kubectl and programs built with cobra begin their error lines with "Error". Other lines are
+    # usage or log lines.
     said = [
         line for line in lines if not re.match(r"[IWEF]\d{4} ", line)
-    ] or lines  # klog's are not
+    ] or lines  # without log lines of klog, if others remain
     told = [line for line in said if re.match(r"error\b", line, re.IGNORECASE)] or said[-3:]
     line = "; ".join(dict.fromkeys(told))
     text = printable(line)

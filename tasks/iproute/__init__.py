@@ -1,1 +1,1 @@
-"""The text of ip(8): routes, policy rules, tables, batches."""
+"""Reads and writes the text of ip(8): routes, policy rules, routing tables, batches."""

@@ -1,12 +1,12 @@
-"""The parts of what `ip` shows of a route that change by themselves."""
+"""Removes the parts of a line of `ip route` that change by themselves."""
 
 import re
 
-# What changes by itself: seconds to an expiry, and what a link without carrier does to routes.
+# Regular expressions: the seconds until a route expires, and the flags of a link without carrier.
 PASSING = (" expires -*[0-9]*sec", " linkdown", " dead")
 _PASSING = re.compile("|".join(PASSING))
 
 
 def lasting(line: str) -> str:
-    """A line that was shown of a route, without what changes by itself."""
+    """A line of `ip route` without the parts that change by themselves."""
     return _PASSING.sub("", line)

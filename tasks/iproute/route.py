@@ -1,7 +1,7 @@
-"""A route as the kernel has it: read from `ip -details -oneline route`, written for `ip -batch`.
+"""A kernel route: read from `ip -details -oneline route` and written for `ip -batch`.
 
-One parser serves every version of iproute2: the words are those of ip-route(8), where a
-line is a type, a prefix, and then pairs of a keyword and its value among single-word flags.
+One parser handles every version of iproute2. A line (ip-route(8)) has an optional type, a prefix,
+and then pairs of a keyword and its value, mixed with flags of one word.
 """
 
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ from tasks.common.values import Address, Network, address, device, number, prefi
 
 from .batch import lasting
 
-OWN_PROTOCOL = "214"  # unassigned in rt_protos: how a route of this tool is told from others
-DEFAULT_METRIC = {4: 0, 6: 1024}  # what the kernel takes when no metric is named
+OWN_PROTOCOL = "214"  # marks the routes of this tool; unassigned in rt_protos
+DEFAULT_METRIC = {4: 0, 6: 1024}  # by IP version: the kernel's metric when the command has none
 MAX_METRIC = (1 << 32) - 1
 
 _FLAGS = frozenset(
@@ -26,9 +26,9 @@ _TYPES = frozenset(
 )
 
 
-# Words of a route that does not come back from `ip route save` as it was, and why: the kernel
-# refuses what is saved with the number of a next hop object or, for IPv4, with a flag of a link
-# that was down; it does not save when an IPv6 route expires.
+# By IP version: the words of a route that `ip route save` and `restore` cannot bring back
+# unchanged, each with the reason. The kernel refuses to restore a route with the number of a next
+# hop object or, for IPv4, with the flag of a link that was down. It does not save expiry times.
 _UNSAVED = {
     "nhid": "it is made of a next hop object (ip-nexthop(8))",
     "expires": "it expires by itself",
@@ -38,14 +38,14 @@ UNSAVED = {
     6: _UNSAVED,
 }
 
-# What tables are looked up by: an object of `ipaddress` works out its hash anew each time.
+# Keys of routing tables. They are tuples because `ipaddress` objects compute their hash every time.
 Length = tuple[int, int]  # IP version, prefix length in bits
-Place = tuple[Length, int]  # of a prefix: its length, its first address
-Number = tuple[int, int]  # of an address: IP version, value
+Place = tuple[Length, int]  # key of a prefix: its length and its first address
+Number = tuple[int, int]  # key of an address: IP version and value
 
 
 class Hop(NamedTuple):
-    """One next hop of a route; `via` is None where the prefix is on the link itself."""
+    """One next hop of a route. `via` is None if the prefix is directly on the link."""
 
     via: Address | None
     dev: str
@@ -60,7 +60,7 @@ class Hop(NamedTuple):
 
 @dataclass(frozen=True)
 class Route:
-    """One route of one machine. `key` is what makes two lines the same route."""
+    """One route of one machine. Two routes with the same `key` are one route to the kernel."""
 
     prefix: Network
     hops: tuple[Hop, ...]
@@ -69,32 +69,33 @@ class Route:
     type: str = "unicast"
     table: str = "main"
     tos: str = "0"
-    text: str = ""  # the line it was read from, without what changes by itself
-    unsaved: str = field(default="", compare=False)  # why `ip route restore` brings back another
+    text: str = ""  # the line that it was read from, shortened by `lasting`
+    # Why `ip route restore` cannot bring it back unchanged; empty if it can.
+    unsaved: str = field(default="", compare=False)
 
     @property
     def key(self) -> tuple[Network, int, str, str]:
-        """What the kernel tells routes apart by: prefix (with its family), metric, table, TOS."""
+        """What identifies a route in the kernel: prefix (with its family), metric, table, TOS."""
         return self.prefix, self.metric, self.table, self.tos
 
     @cached_property
     def place(self) -> Place:
-        """Where it stands in a table: worked out once for all machines that have this line."""
+        """The table key of its prefix, cached for all machines with the same line."""
         return place_of(self.prefix)
 
     @property
     def owned(self) -> bool:
-        """Whether this tool put it there."""
+        """True if this tool added the route."""
         return self.protocol == OWN_PROTOCOL
 
     @property
     def next_hop(self) -> Address | None:
-        """The one address that packets go to next, None if there is none or several."""
+        """The address of its only next hop; None if it has none or several."""
         return self.hops[0].via if len(self.hops) == 1 else None
 
     @cached_property
     def words(self) -> str:
-        """The route as ip-route(8) takes it for `add` and `replace`."""
+        """The arguments of `ip route add` and `ip route replace` for this route."""
         hops = [hop.words(self.prefix.version) for hop in self.hops]
         if len(hops) == 1:
             return " ".join([self._node, hops[0], self._origin])
@@ -102,7 +103,10 @@ class Route:
 
     @property
     def selector(self) -> str:
-        """The route as ip-route(8) takes it for `del`: a multipath goes as a whole."""
+        """The arguments of `ip route del` for this route.
+
+        For a multipath route they leave out the next hops, so the whole route is deleted.
+        """
         return self.words if len(self.hops) == 1 else f"{self._node} {self._origin}"
 
     @property
@@ -116,7 +120,7 @@ class Route:
         return f"proto {self.protocol}{metric}"
 
     def __str__(self) -> str:
-        """The route as a person would type it: what is usual for its family is left out."""
+        """The route without this tool's protocol and without the default metric of its family."""
         words = self.words.replace(f" proto {OWN_PROTOCOL}", "")
         if self.metric == DEFAULT_METRIC[self.prefix.version]:
             words = words.removesuffix(f" metric {self.metric}")
@@ -124,26 +128,26 @@ class Route:
 
 
 def place_of(prefix: Network) -> Place:
-    """What a prefix is looked up by in a table, see Lookup.at."""
+    """The table key of a prefix, for Lookup.at."""
     return (prefix.version, prefix.prefixlen), int(prefix.network_address)
 
 
 def number_of(address: Address) -> Number:
-    """What an address is looked up by in a table, see Lookup.link_to."""
+    """The table key of an address, for Lookup.link_to."""
     return address.version, int(address)
 
 
 class Unreadable(ValueError):
-    """A line that is no route."""
+    """The line is not a route that this module can read."""
 
 
-@lru_cache(maxsize=65536)  # the same route is given to every other machine of the cluster
+@lru_cache(maxsize=65536)  # many machines of the cluster get the same route
 def own_route(prefix: Network, via: Address, dev: str) -> Route:
-    """The route this tool gives a machine for a worker's pod CIDR."""
+    """The route that this tool adds for a worker's pod CIDR."""
     return Route(prefix, (Hop(via, dev),), metric=DEFAULT_METRIC[prefix.version])
 
 
-@lru_cache(maxsize=65536)  # the same line stands on every other machine of the cluster
+@lru_cache(maxsize=65536)  # many machines of the cluster have the same line
 def parse(line: str, family: int) -> Route:
     """Read one line of `ip -FAMILY -details -oneline route`; raises Unreadable."""
     try:
@@ -186,7 +190,7 @@ def _parse(line: str, family: int) -> Route:
                 hops.append(Hop(via, dev))
             via, dev = None, ""
             at += 1
-        elif key == "encap":  # its own words, whatever they are, end where the way begins
+        elif key == "encap":  # its own keywords vary; they end at the next hop
             while words[at] not in ("via", "dev", "nexthop"):
                 at += 1
         elif key == "via":

@@ -1,14 +1,14 @@
-"""Policy rules of a machine, as far as they can lead packets for pods away; see ip-rule(8)."""
+"""Policy rules (ip-rule(8)) that can divert pod traffic from the main routing table."""
 
 import itertools
 from dataclasses import dataclass
 
 from tasks.common.values import Network, network, number, shown, word
 
-SHORTEST = 8  # no pod CIDR has a shorter prefix
+SHORTEST = 8  # bits; no pod CIDR has a shorter prefix
 
 
-# What makes a rule one for some packets of a prefix only.
+# Keywords that limit a rule to some packets of a prefix.
 _PARTIAL = {
     *("fwmark", "uidrange", "ipproto", "sport", "dport", "oif", "tos", "dsfield", "dscp"),
     *("tun_id", "flowlabel"),
@@ -17,25 +17,29 @@ _PARTIAL = {
 
 @dataclass(frozen=True)
 class Rule:
-    """A policy rule of ip-rule(8) that comes before the one that asks the main table for all.
+    """A policy rule (ip-rule(8)) before the rule that looks up the main table for all packets.
 
-    One to the main table exempts what it takes from those after it.
+    A rule that looks up the main table exempts its packets from the rules after it.
     """
 
     family: int  # IP version
     text: str
     source: Network | None  # None: from all
     destination: Network | None  # None: to all
-    table: str  # empty where the rule ends the lookup (blackhole, unreachable, prohibit)
+    table: str  # empty if the rule drops the packet (blackhole, unreachable, prohibit)
 
     @property
     def exempts(self) -> bool:
-        """Whether it has the main table looked up."""
+        """True if the rule looks up the main table."""
         return self.table == "main"
 
 
 def read_rules(lines: list[str], family: int) -> list[Rule]:
-    """The rules of a family that take whole prefixes, until the main table is asked for all."""
+    """The rules for whole prefixes, up to the rule that looks up the main table for all packets.
+
+    `lines` are the output of `ip rule` for one family. Raises ValueError for a line that cannot be
+    read.
+    """
     rules = []
     for line in lines:
         words = line.partition(":")[2].split()

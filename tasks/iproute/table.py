@@ -1,4 +1,4 @@
-"""A table of one machine by prefix: what stands there, and which route the kernel would use."""
+"""A routing table of one machine, indexed by prefix. It finds the route that the kernel uses."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,7 @@ from .route import Length, Number, Place, Route, number_of, place_of
 
 
 class Prefixes:
-    """An index of prefixes, to find the one that holds an address or a longer prefix."""
+    """An index of prefixes. It finds those that contain an address or a longer prefix."""
 
     def __init__(self, prefixes: Iterable[Network]) -> None:
         self._held: dict[Length, dict[int, Network]] = {}
@@ -17,16 +17,19 @@ class Prefixes:
             self._held.setdefault(length, {})[first] = prefix
 
     def over(self, address: Address) -> Network | None:
-        """The shortest prefix that holds an address, None if there is none."""
+        """The shortest prefix that contains an address, or None."""
         longest = (address.version, _BITS[address.version] + 1)
         return next(self.holding(longest, int(address)), None)
 
     def around(self, prefix: Network) -> Iterator[Network]:
-        """The prefixes that hold this one and more, shortest first."""
+        """The shorter prefixes that contain this one, shortest first."""
         return self.holding(*place_of(prefix))
 
     def holding(self, longer: Length, address: int) -> Iterator[Network]:
-        """The prefixes, shortest first, that hold a longer one, which begins with this address."""
+        """The prefixes that contain a longer prefix, shortest first.
+
+        `longer` is the longer prefix's length and `address` its first address.
+        """
         for length in self.shorter(longer):
             shift = _BITS[length[0]] - length[1]
             prefix = self._held[length].get(address >> shift << shift)
@@ -34,7 +37,7 @@ class Prefixes:
                 yield prefix
 
     def shorter(self, longer: Length) -> list[Length]:
-        """The lengths of prefixes here that can hold prefixes of another length."""
+        """The lengths in this index that are shorter than another of the same family, sorted."""
         return sorted(one for one in self._held if one[0] == longer[0] and one[1] < longer[1])
 
 
@@ -61,12 +64,15 @@ class Lookup:
         }
 
     def at(self, place: Place) -> list[Route]:
-        """The routes to exactly the prefix of a place, of any TOS, in order of their metrics."""
+        """The routes to exactly this prefix, of any TOS, lowest metric first."""
         length, first = place
         return self._held.get(length, {}).get(first, [])
 
     def over(self, place: Place) -> list[Route]:
-        """The routes to the longest prefix that holds all of this one's, in the same order."""
+        """The routes to the longest prefix that contains this one or equals it, in the same order.
+
+        Empty if there is none.
+        """
         (version, length), first = place
         for shift, held in self._longest_first[version]:
             if shift >= _BITS[version] - length and (found := held.get(first >> shift << shift)):
@@ -74,7 +80,7 @@ class Lookup:
         return []
 
     def inside(self, prefixes: Prefixes) -> dict[Network, list[Route]]:
-        """The routes more specific than each prefix; they would win over a route to it."""
+        """The more specific routes inside each prefix. They win over a route to the prefix."""
         found: dict[Network, list[Route]] = {}
         for longer, held in self._held.items():
             if not prefixes.shorter(longer):
@@ -85,11 +91,11 @@ class Lookup:
         return found
 
     def route_to(self, address: Address) -> Route | None:
-        """The route that packets to this address take, None if there is none."""
+        """The route that the kernel uses for packets to this address (TOS 0), or None."""
         return self._route_to(number_of(address))
 
     def link_to(self, number: Number) -> str | None:
-        """The device on whose link the address of this number is, None if it is on no link."""
+        """The device on whose link this address is; None if it is not directly on a link."""
         route = self._route_to(number)
         if route is None or route.type != "unicast" or len(route.hops) != 1:
             return None

@@ -1,1 +1,1 @@
-"""The files that make routes stay, for each network manager."""
+"""The boot files that restore routes when a machine starts, for each network manager."""

@@ -1,7 +1,7 @@
-"""Routes that stay: the files that bring a machine's routes back when it starts. Pure.
+"""The boot files that restore a machine's routes when it starts. Pure.
 
-What a file is called and how it reads depends on what sets up the link that its routes leave by.
-The formats: systemd.network(5), NetworkManager-dispatcher(8), interfaces(5), systemd.service(5).
+The path and format of a file depend on the manager of the link that its routes use. The formats:
+systemd.network(5), NetworkManager-dispatcher(8), interfaces(5), systemd.service(5).
 """
 
 import re
@@ -20,40 +20,40 @@ UNIT = "/etc/systemd/system/pod-routes.service"
 WANTED = "/etc/systemd/system/multi-user.target.wants/pod-routes.service"
 PATTERNS = ("/etc/systemd/network/*.network.d/50-pod-routes.conf", DISPATCHER, IF_UP, UNIT, WANTED)
 
-MAX_PATH = 320  # characters: a name has 255 at most (limits.h)
+MAX_PATH = 320  # characters; limits.h allows 255 for a file name
 
 _HEAD = "# Routes to other workers' pods. Made by `fab apply-routes`; `fab rollback` removes it.\n"
-_NAME = re.compile(r"[A-Za-z0-9._-]+")  # of a device, as all four formats take it unescaped
+_NAME = re.compile(r"[A-Za-z0-9._-]+")  # of a device; no format needs to escape these characters
 
-Way = tuple[Network, Address]  # a prefix, and its next hop
+Way = tuple[Network, Address]  # a prefix and its next hop
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of ours, or a symbolic link to one: then `text` is what stands there."""
+    """A boot file, or a symbolic link to one; `text` is then the text of the linked file."""
 
     path: str
     text: str
     mode: str = "644"  # octal
-    target: str = ""  # where the link leads
+    target: str = ""  # target of the symbolic link; empty for a regular file
 
 
 @dataclass(frozen=True)
 class Files:
-    """What is to be done with a machine's files, once its routes are confirmed."""
+    """The boot files to write and to remove on a machine after its routes are confirmed."""
 
     write: tuple[File, ...] = ()
     remove: tuple[str, ...] = ()
-    stay: bool = False  # whether routes, and with them what they displaced, outlive a reboot
+    stay: bool = False  # True if routes, and the record of displaced routes, survive a reboot
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do."""
+        """True if there is nothing to write or remove."""
         return not (self.write or self.remove)
 
     @property
     def forget(self) -> bool:
-        """Whether a machine that brought its routes back will do so no longer."""
+        """True if the machine restored routes at boot until now, and no longer will."""
         return bool(self.remove) and not self.stay
 
 
@@ -61,7 +61,7 @@ NO_FILES = Files()
 
 
 def is_ours(path: str) -> bool:
-    """Whether a path is one that a file of ours may have."""
+    """True if a path is one that a boot file of this tool may have."""
     plain = len(path) <= MAX_PATH and path.isprintable()
     return plain and any(fnmatchcase(path, pattern) for pattern in PATTERNS)
 
@@ -69,7 +69,7 @@ def is_ours(path: str) -> bool:
 def files_to(
     routes: Iterable[Route], managers: Mapping[str, Manager], found: Mapping[str, str]
 ) -> Files:
-    """From the files that are there, by path, to those that hold these routes."""
+    """The files to write and to remove. `found` holds the present files: their text by path."""
     wanted = {file.path: file for file in _files(routes, managers)}
     return Files(
         tuple(file for path, file in wanted.items() if found.get(path) != file.text),
@@ -79,12 +79,13 @@ def files_to(
 
 
 def unmanaged(routes: Iterable[Route], managers: Mapping[str, Manager]) -> list[str]:
-    """The devices for which nothing is known that would bring routes back."""
+    """The devices whose routes cannot be restored at boot: no manager, or an unusual name."""
     devices = dict.fromkeys(hop.dev for route in routes for hop in route.hops)
     return [d for d in devices if d not in managers or not _NAME.fullmatch(d)]
 
 
 def _files(routes: Iterable[Route], managers: Mapping[str, Manager]) -> list[File]:
+    """The boot files for those routes that have one next hop and a link with a known manager."""
     by_manager: dict[Manager, list[Route]] = {}
     for route in sorted(routes, key=lambda r: (r.prefix.version, r.prefix)):
         if route.next_hop is not None and route.hops[0].dev in managers:
@@ -93,6 +94,7 @@ def _files(routes: Iterable[Route], managers: Mapping[str, Manager]) -> list[Fil
 
 
 def _of(manager: Manager, routes: Sequence[Route]) -> list[File]:
+    """The boot files for the routes of one manager's links."""
     if manager.kind == "networkd":
         path = f"/etc/systemd/network/{manager.network}.d/50-pod-routes.conf"
         return [File(path, _drop_in(routes))]
@@ -115,7 +117,7 @@ def _drop_in(routes: Iterable[Route]) -> str:
 
 
 def _script(routes: Iterable[Route], when: str = "") -> str:
-    """Adds what is missing; what is there, or cannot be added yet, it passes over."""
+    """A shell script that adds the missing routes. It ignores routes that cannot be added."""
     lines = "".join(f"route add {r.words}\n" for r in routes)
     return (
         f"#!/bin/sh\n{_HEAD}PATH=/usr/sbin:/sbin:/usr/bin:/bin\n{when}"
@@ -136,7 +138,7 @@ _WAY = re.compile(r"(?:^Destination=|route add )(\S+)(?:\nGateway=| via )(\S+)",
 
 
 def ways_in(files: Mapping[str, str]) -> frozenset[Way]:
-    """The routes that stand in files of ours; what a person has written otherwise is not seen."""
+    """The routes in the boot files of this tool. Lines in any other format are ignored."""
     ways = set()
     for text in files.values():
         for prefix, via in _WAY.findall(text):

@@ -1,6 +1,6 @@
-"""The script that puts a machine's files in place, or takes them away, when a change is confirmed.
+"""The script that writes or removes a machine's boot files when a change is confirmed.
 
-It is sent with the change, waits beside the undo, and is run in STATE by whoever confirms.
+It is sent with the change and stored beside the undo script. The confirmation runs it in STATE.
 """
 
 from tasks.common.script import Script, joined, script
@@ -10,7 +10,7 @@ from .backends import Files
 
 
 def persist_script(files: Files) -> Script:
-    """The script for these files; it says why where it fails, with a status that is not 0."""
+    """The script for these files. If it fails, it prints the reason and exits with status > 0."""
     return joined(
         script("persistence/persist.sh", log=LOG),
         *(

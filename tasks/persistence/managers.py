@@ -1,4 +1,4 @@
-"""Which network manager sets up each link of a machine. Pure."""
+"""Finds the network manager of each link of a machine. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Manager:
-    """The program that sets up a link, and adds its routes when the machine or the link starts."""
+    """The program that configures a link and adds its routes when the machine or link starts."""
 
     kind: Literal["networkd", "NetworkManager", "ifupdown", "systemd"]
     network: str = ""  # networkd: the name of the link's .network file
@@ -21,11 +21,12 @@ def read_managers(
     ifupdown: Iterable[str],
     systemd: bool,
 ) -> dict[str, Manager]:
-    """The manager of each device. A device that no manager sets up is missing.
+    """The manager of each device. A device without a manager is not in the result.
 
-    `devices` maps the index of a link to its name. The other arguments are lines of grep:
-    `networkd` and `network_manager` from the state files of both programs, which are named by
-    the index of the link (`networkctl status` and `nmcli` show the same); `ifupdown` from ifstate.
+    `devices` maps the index of a link to its name. `systemd` is True if the machine runs systemd.
+    The other arguments are lines of grep. `networkd` and `network_manager` come from the state
+    files of these programs, one file per link, named by its index (`networkctl status` and `nmcli`
+    show the same). `ifupdown` comes from ifstate.
     """
     networks = _network_files(networkd)
     links_of = Counter(networks.values())
@@ -34,8 +35,8 @@ def read_managers(
     found = {}
     for index, device in devices.items():
         network = networks.get(index, "")
-        # With a .network file that several links share, networkd would wait for the routes on
-        # links where it cannot set them.
+        # If several links shared the .network file, networkd would wait for the routes on links
+        # where it cannot set them.
         if network and links_of[network] == 1:
             found[device] = Manager("networkd", network)
         elif index in network_manager_links and not network:
@@ -48,7 +49,7 @@ def read_managers(
 
 
 def _network_files(lines: Iterable[str]) -> dict[str, str]:
-    """The name of the .network file of each link that networkd manages, by the link's index."""
+    """The name of the .network file by link index, for each link that networkd manages."""
     settings: dict[str, dict[str, str]] = {}
     for line in lines:
         file, _, setting = line.partition(":")

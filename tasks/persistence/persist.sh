@@ -1,12 +1,13 @@
-# Puts a machine's files in place when a change is confirmed. The script waits beside the undo;
-# whoever confirms runs it in $state. Where it fails it says why, with a status that is not 0.
+# Writes and removes a machine's boot files when a change is confirmed. The script is stored beside
+# the undo script, and the confirmation runs it in $state. If it fails, it prints the reason and
+# exits with a status other than 0.
 #
-# log: our directory on disk
+# log: this tool's directory on disk
 
 umask 022
 
-# put PATH MODE TARGET: stdin becomes a file that is there whole or not at all, even if the power
-# fails. With a target, a symbolic link to it.
+# put PATH MODE TARGET: write stdin to a file atomically, even if the power fails. With a target,
+# make a symbolic link to it instead.
 put() {
   new=${1%/*}/.pod-routes.new
   [ ! -d "$1" ] || { printf '%s is a directory\n' "$1"; return 1; }
@@ -16,13 +17,13 @@ put() {
   return 1
 }
 
-# made MODE TARGET: make the file or link at $new.
+# made MODE TARGET: write stdin to the file $new, or make the symbolic link $new to a target.
 made() {
   if [ "$2" ]; then ln -s "$2" "$new"; return; fi
   cat >"$new" && chmod "$1" "$new" && { sync "$new" 2>/dev/null || sync; }
 }
 
-# take PATH: remove a file; a drop-in's directory too, if it is empty then.
+# take PATH: remove a file, and the directory of a networkd drop-in if it is then empty.
 take() {
   rm -f "$1" "${1%/*}/.pod-routes.new" || return
   case $1 in *.network.d/*) rmdir "${1%/*}" 2>/dev/null || : ;; esac

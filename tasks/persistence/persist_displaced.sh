@@ -1,2 +1,3 @@
-# The routes that were displaced, as the files say: stay, "yes" where routes outlive a reboot.
+# Keeps the records of displaced routes on disk if stay is "yes" (routes survive a reboot), else
+# removes them.
 if [ "$stay" ]; then keep_displaced; else [ ! -d "$log/displaced" ] || rm -rf "$log/displaced"; fi

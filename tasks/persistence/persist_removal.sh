@@ -1,2 +1,2 @@
-# One file that goes: path.
+# Removes one file: path.
 take "$path" || exit

@@ -1,4 +1,4 @@
-"""What discovery prints."""
+"""Formats the output of `fab discover`."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,10 @@ from tasks.inventory.model import Cluster
 
 
 def discovery_report(gathered: Gathered, cluster: Cluster | None, edit: Edit, path: Path) -> str:
-    """What was found as a table, what to know of it, and a line of totals."""
+    """The report: a table of the values found, notes, and a line of totals.
+
+    A long table leaves out values that are the same in hosts.toml.
+    """
     discovery = gathered.discovery
     shown = [
         r for r in discovery.rows if len(discovery.rows) <= MANY or r.state != "same" or r.against
@@ -31,12 +34,13 @@ def discovery_report(gathered: Gathered, cluster: Cluster | None, edit: Edit, pa
 
 
 def _new(row: Row, discovery: Discovery) -> str:
-    """What a new value is: of a new machine's first, what the machine is."""
+    """The state column of a new value. The first row of a new machine also shows its role."""
     first = row.machine in discovery.new and row.field == "public_ip"
     return f"new {discovery.roles[row.machine]}" if first else "new"
 
 
 def _cells(row: Row, new: str) -> Iterable[list[str]]:
+    """The lines of the table for one row; `new` is the state shown for a new value."""
     first, *others = row.values
     words: dict[State, str] = {"open": "choose", "new": new}
     state = words.get(row.state, row.state)
@@ -50,6 +54,7 @@ def _cells(row: Row, new: str) -> Iterable[list[str]]:
 
 
 def _gone(discovery: Discovery, edit: Edit, path: Path) -> list[str]:
+    """One message for each machine of hosts.toml that a source should list but does not."""
     lines = []
     for name, sources in discovery.gone.items():
         fate = "to be removed" if name in edit.removes else "kept"
@@ -73,7 +78,10 @@ def _totals(discovery: Discovery) -> str:
 def hints(
     gathered: Gathered, edit: Edit, path: Path, write: bool, guess: Sequence[str]
 ) -> list[str]:
-    """What a person can do next; `guess` are the pod networks of a new file, by what was found."""
+    """The next steps for the operator, one line each.
+
+    `guess` holds the pod networks of a new file if they are derived from the pod CIDRs found.
+    """
     discovery = gathered.discovery
     lines = [
         f"{source} has {counted(number, 'other machine')}; --match and --tag take machines in"

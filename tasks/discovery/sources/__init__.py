@@ -1,4 +1,4 @@
-"""Where machines can be found: a module for each source, `--from` its name."""
+"""The sources of machines: one module per source. `--from` takes the name of the module."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,19 +10,22 @@ from tasks.common.errors import Stop
 from tasks.common.values import shown
 from tasks.discovery.model import Found, Request
 
-MOST_MACHINES = 5000  # of one source
+MOST_MACHINES = 5000  # in one source
 MOST_VALUES = 1000  # of one machine
 MOST_TAGS = 1000  # of one machine
-MOST_WORDS = 500  # characters of a name, a tag or a note
+MOST_WORDS = 500  # characters in a name, a tag or a note
 
 
 def names() -> list[str]:
-    """The sources that there are."""
+    """The names of all sources."""
     return [module.name for module in iter_modules(__path__)]
 
 
 def chosen(text: str) -> list[str]:
-    """The sources in a list with commas; Stop where one does not exist."""
+    """The names in a comma-separated list of sources, without duplicates.
+
+    Raises Stop for an unknown name or an empty list.
+    """
     wanted = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in wanted:
         if name not in names():
@@ -35,9 +38,9 @@ def chosen(text: str) -> list[str]:
 
 
 def ask(name: str, request: Request) -> Iterator[Found]:
-    """The machines that a source knows of, in words that can be printed; Stop where it cannot say.
+    """The machines that a source finds, in printable text. Raises Stop if the source fails.
 
-    A provider lets people give any name, and a machine has files of any; hosts.toml does not.
+    Providers allow any machine name, and machines allow any file name, so the text is cleaned here.
     """
     source = import_module(f".{name}", __name__)
     try:
@@ -45,7 +48,7 @@ def ask(name: str, request: Request) -> Iterator[Found]:
             if number > MOST_MACHINES:
                 raise Stop(f"{name}: has more than {MOST_MACHINES} machines")
             yield _printable(found)
-    except ValueError as error:  # an address that is none
+    except ValueError as error:  # an invalid address
         raise Stop(f"{name}: its answer cannot be read: {error}") from None
 
 

@@ -1,6 +1,6 @@
-"""DigitalOcean's droplets, by doctl.
+"""Lists DigitalOcean's droplets with doctl.
 
-`compute droplet list --output json` prints an array of the API's own droplets, all pages of it
+`compute droplet list --output json` prints all pages as one array of the API's droplet objects
 (https://docs.digitalocean.com/reference/api/digitalocean/#tag/Droplets).
 """
 
@@ -27,7 +27,7 @@ class _Droplet(Answer):
 
 
 def machines(request: Request) -> Iterator[Found]:
-    """Every droplet of the account."""
+    """Every droplet of the account. Raises Stop if doctl fails."""
     droplets = answer_of(
         request.c,
         ["doctl", "compute", "droplet", "list", "--output", "json"],

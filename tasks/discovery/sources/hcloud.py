@@ -1,8 +1,8 @@
-"""Hetzner Cloud's servers, by hcloud.
+"""Lists Hetzner Cloud's servers with hcloud.
 
-`server list -o json` prints an array of the API's own servers, all pages of it
-(https://docs.hetzner.cloud/reference/cloud#servers). Its labels are the tags here, as KEY and as
-KEY=VALUE. A server's public IPv6 is a network of which it has the first address.
+`server list -o json` prints all pages as one array of the API's server objects
+(https://docs.hetzner.cloud/reference/cloud#servers). Each label becomes two tags: KEY and
+KEY=VALUE. A server's public IPv6 is given as a network; the server has its first address.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class _Server(Answer):
 
 
 def machines(request: Request) -> Iterator[Found]:
-    """Every server of the project that hcloud's context or token is for."""
+    """Every server in the project of hcloud's context or token. Raises Stop if hcloud fails."""
     servers = answer_of(
         request.c,
         ["hcloud", "server", "list", "-o", "json"],
@@ -56,11 +56,11 @@ def machines(request: Request) -> Iterator[Found]:
 
 
 def _given(address: _Address | None) -> str | None:
-    """An address's text; older hcloud prints Go's <nil> where there is none."""
+    """The text of an address, or None. Older versions of hcloud print Go's <nil> for none."""
     return None if address is None or address.ip == "<nil>" else address.ip
 
 
 def _first(text: str) -> str:
-    """The address that a server has of its IPv6 network, a /64 that is printed with or without."""
+    """The server's address in its IPv6 network: the one given, or the first after the network's."""
     address = interface(text).ip
     return str(address if int(address) % (1 << 64) else address + 1)

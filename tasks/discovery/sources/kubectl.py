@@ -1,4 +1,4 @@
-"""The cluster's nodes, by kubectl.
+"""Lists the cluster's nodes with kubectl.
 
 `get nodes -o json` prints a NodeList
 (https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/node-v1/).
@@ -42,7 +42,10 @@ class _Nodes(Answer):
 
 
 def machines(request: Request) -> Iterator[Found]:
-    """Every node; one with a pod CIDR is a worker whatever its taints."""
+    """Every node. A node with a pod CIDR is a worker, whatever its taints.
+
+    Raises Stop if kubectl fails, and ValueError for an invalid address.
+    """
     context = [f"--context={request.context}"] if request.context else []
     nodes = answer_of(
         request.c,

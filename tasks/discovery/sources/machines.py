@@ -1,8 +1,8 @@
-"""A machines.txt, as the hard-way tutorial keeps it since 2023.
+"""Reads a machines.txt, the format of the hard-way tutorial since 2023.
 
-A line a machine: IPV4_ADDRESS FQDN HOSTNAME POD_SUBNET, where a machine without pods has no
-subnet (https://github.com/kelseyhightower/kubernetes-the-hard-way, docs/03-compute-resources.md).
-The one address is where ssh goes and what the others use as next hop.
+Each line describes one machine: IPV4_ADDRESS FQDN HOSTNAME POD_SUBNET. A machine without pods has
+no subnet (https://github.com/kelseyhightower/kubernetes-the-hard-way,
+docs/03-compute-resources.md). The address serves both for ssh and as next hop.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,10 @@ from tasks.discovery.model import Found, Request, internal_ips, pod_cidrs, publi
 
 
 def machines(request: Request) -> Iterator[Found]:
-    """Every line's machine; one without a subnet is a controller."""
+    """One machine per line. A machine without a subnet is a controller.
+
+    Raises Stop if the file cannot be read, or for an invalid line.
+    """
     try:
         text = content(request.file).decode("utf-8-sig")
     except OSError as error:

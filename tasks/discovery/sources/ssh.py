@@ -1,7 +1,7 @@
-"""The machines themselves, asked over ssh, in the one trip that every verb makes.
+"""Asks the machines themselves over ssh, in the same single round trip as every other task.
 
-A pod CIDR is that of the kubelet config, else of the CNI config, checked against the address of
-the pod bridge; every address of its own may be a machine's internal IP.
+The pod CIDR comes from the kubelet config, else from the CNI config, and is checked against the
+address of the pod bridge. Every address of a machine is a candidate for its internal IP.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ USURPED = (
 
 
 def machines(request: Request) -> Iterator[Found]:
-    """Every machine that is known so far, by what it says of itself."""
+    """Every machine known so far, with the values that it reports. Unreachable ones say why."""
     assert request.fleet is not None
     fleet = request.fleet()
     facts, troubles = ask(fleet, skip_unreachable=request.skip_unreachable)
@@ -52,7 +52,7 @@ def machines(request: Request) -> Iterator[Found]:
 def _internal_ips(cluster: Cluster, facts: Facts) -> Iterator[Value]:
     pods = Prefixes(network for claim in facts.claims for network in claim.networks)
     for device, own in own_addresses(cluster, facts, {facts.pod_bridge}):
-        # A bridge may be the node's own, such as vmbr0, or Docker's: node_networks tell.
+        # A bridge may be the node's own uplink (vmbr0) or Docker's. Only node_networks can tell.
         other = device in facts.bridges and not within(host(own.ip), cluster.node_networks)
         if not (other or pods.over(own.ip)):
             yield Value("internal_ip", own.version, str(own.ip), device, own.network)
@@ -65,5 +65,5 @@ def _pod_cidrs(facts: Facts) -> Iterator[Value]:
 
 
 def _short(place: str) -> str:
-    """A file by its own name; the address of a bridge by that of the bridge."""
+    """A short name of a place: the file name of a path, or the bridge of an address."""
     return PurePosixPath(place).name if place.startswith("/") else place.rpartition(" ")[2]

@@ -1,8 +1,8 @@
-"""Vultr's instances, by vultr-cli.
+"""Lists Vultr's instances with vultr-cli.
 
-`instance list --output json` prints the API's own instances and paging
-(https://www.vultr.com/api/#tag/instances/operation/list-instances): an address that there is not
-is "" or "0.0.0.0", and a next cursor that there is not is "".
+`instance list --output json` prints the API's instance objects and paging
+(https://www.vultr.com/api/#tag/instances/operation/list-instances). A missing address is "" or
+"0.0.0.0". The last page has the next cursor "".
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from tasks.common.errors import Stop
 from tasks.discovery.model import Found, Request, internal_ips, public_ips
 from tasks.discovery.provider_cli import Answer, answer_of
 
-PAGE = "500"  # the most that the API gives at once
-PAGES = 100  # that an account may have
+PAGE = "500"  # instances per page, the most that the API allows
+PAGES = 100  # most pages to read
 
 
 class _Instance(Answer):
@@ -39,7 +39,7 @@ class _Page(Answer):
 
 
 def machines(request: Request) -> Iterator[Found]:
-    """Every instance of the account, page after page."""
+    """Every instance of the account, page by page. Raises Stop if vultr-cli or its paging fails."""
     cursors = [""]
     while True:
         argv = ["vultr-cli", "instance", "list", "--output", "json", "--per-page", PAGE]
