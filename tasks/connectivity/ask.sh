@@ -1,9 +1,11 @@
-# All targets of one side asked at once: of the probe, or of the machine itself. With connect.sh.
+# Pings all targets of one sender at once. The sender is the probe or the machine itself. Needs
+# connect.sh.
 #
-# Values: count; tcp, a port or empty; size4 and size6, bytes that fill the MTU; for the probe
-# pods, addresses, and its own, source4 and source6; for the machine hosts, addresses
+# Values: count (pings to a target), tcp (a port; empty: use ping), size4 and size6 (payload bytes
+# that fill the MTU). For the probe: pods (target addresses), source4 and source6 (the probe's own
+# addresses). For the machine: hosts (target addresses).
 
-# ask pod|host: what came of the targets of that side, in sections.
+# ask pod|host: ping the targets of that sender and print the results in sections.
 ask() {
   case $1 in
     pod) targets=$pods ;;
@@ -22,8 +24,8 @@ ask() {
   fi
 }
 
-# pinged SIZE4 SIZE6 ADDRESS...: ping all; those that did not answer are in silent, but for those
-# to which nothing could be sent.
+# pinged SIZE4 SIZE6 ADDRESS...: ping all addresses. Then silent holds those that did not answer.
+# Addresses to which ping could not send anything are not in silent.
 pinged() {
   four=$1 six=$2 sent='' silent=''
   shift 2
@@ -36,7 +38,7 @@ pinged() {
       "$target" 2>/dev/null &
     sent="$sent $! $target"
   done
-  # shellcheck disable=SC2086  # a process and an address each
+  # shellcheck disable=SC2086  # pairs of a process and an address
   set -- $sent
   while [ $# -gt 0 ]; do
     wait "$1"
@@ -45,7 +47,7 @@ pinged() {
   done
 }
 
-# knock ADDRESS: what came of connections to it, in the words of ping(8).
+# knock ADDRESS: connect to the address and print the result in the format of ping(8).
 knock() {
   words=$(connect "$1" "$tcp")
   printf -- '--- %s\n%s\n' "$1" "$words"

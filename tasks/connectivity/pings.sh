@@ -1,9 +1,10 @@
-# What a machine pings from its probe and from itself; with probe.sh.
+# Pings from the probe and from the machine itself. Needs probe.sh.
 #
-# Values: asking (ask.sh and its values, for the machine itself;
-# empty: nothing to ask), forwarding (empty: not asked), callers (networks)
+# Values: asking (ask.sh with its values, for the machine itself; empty: the machine pings nothing),
+# forwarding (empty: do not print the forwarding settings), callers (networks whose TCP connections
+# are counted)
 
-# pings: ping from probe and machine at once; then keep the probe until a line ends the wait.
+# pings: ping from the probe and the machine at once. Then keep the probe until a line comes.
 pings() {
   if [ "$tcp" ] && ! command -v bash >/dev/null; then
     echo "== lacks bash"
@@ -21,10 +22,11 @@ ask host" </dev/null | {
   [ -z "$tcp" ] || counted
 }
 
-# summaries: ping(8) writes its summary at once, so those of many come whole through one pipe.
+# summaries: keep only the lines that are read later. Many pings can share one pipe, because
+# ping(8) writes its summary in one piece.
 summaries() { grep -E '^(==|---|rtt) | received'; }
 
-# settings: print the settings that let the machine forward.
+# settings: print the settings that decide whether the machine forwards.
 settings() {
   [ "$forwarding" ] || return
   echo "== forwarding 4"
@@ -39,7 +41,7 @@ settings() {
   nft list chains inet 2>/dev/null
 }
 
-# prepare: count from where TCP connections come to the probe.
+# prepare: add rules that count the TCP connections to the probe by their source.
 prepare() {
   [ "$tcp" ] || return
   for caller in $callers; do
@@ -49,7 +51,7 @@ prepare() {
   for rule in iptables ip6tables; do $rule -w -A INPUT -p tcp --syn; done
 } 2>/dev/null
 
-# counted: print the rules and their counters, if iptables is there.
+# counted: print the rules and their counters, if iptables is installed.
 counted() {
   [ "$outer" ] && iptables-save -t filter >/dev/null || return
   echo "== callers"

@@ -1,13 +1,15 @@
-# The probe of a machine; with files that define the function pings. Read by probe_main.sh, and by
-# the shell in the probe's namespace, where outer is a process in the machine's own network.
+# The probe of a machine. Needs a file that defines the function pings. Two shells read this file:
+# the shell of probe_main.sh, and the shell in the probe's namespace.
 #
-# Values: place, probes (four words each), bridge, mtu, mac, outer_mac
+# Values: outer (a process in the machine's own network; empty: this is that network), place (bridge
+# or routed), probes (the four parameters of on_bridge or on_routed for each address), bridge (the
+# pod bridge; empty: none), mtu, mac, outer_mac (empty: the kernel chooses)
 set -f
 
-# await: wait for a line that says to go on.
+# await: wait for a line on standard input.
 await() { read -r _; }
 
-# host COMMAND...: run it in the machine's own network.
+# host COMMAND...: run the command in the machine's own network.
 host() {
   if [ "$outer" ]; then
     nsenter --net="/proc/$outer/ns/net" "$@"
@@ -16,13 +18,13 @@ host() {
   fi
 }
 
-# settings: what is to be said of the machine itself, before there is a probe.
+# settings: print the machine's settings before the probe exists. pings.sh redefines this.
 settings() { :; }
 
-# prepare: what is to be done in a probe's network before the others begin.
+# prepare: prepare the probe's network before any machine pings. pings.sh redefines this.
 prepare() { :; }
 
-# wired: have a probe in this namespace until its pings have ended; 9 where that fails.
+# wired: run the probe in this namespace until pings returns. Exits with 9 if there is no probe.
 wired() {
   link=probe$outer
   words=$(wire 2>&1) || {
@@ -33,16 +35,16 @@ wired() {
   prepare
   printf '== ready %s\n' "$place"
   await && pings
-  exit 0 # what ends by another number had no probe
+  exit 0 # probe_main.sh takes some other statuses to mean that there was no probe
 }
 
-# wire: the link between the namespace and the machine, and the probe's addresses on it.
+# wire: add the link between the namespace and the machine, and the probe's addresses on it.
 wire() {
   ip link set lo up || return
   ip link add name eth0 up mtu "$mtu" address "$mac" type veth \
     peer name "$link" mtu "$mtu" ${outer_mac:+address "$outer_mac"} netns "$outer" || return
   host ip link set "$link" ${bridge:+master "$bridge"} up || return
-  # shellcheck disable=SC2086  # words
+  # shellcheck disable=SC2086  # four words for each address
   set -- $probes
   while [ $# -gt 0 ]; do
     "on_$place" "$1" "$2" "$3" "$4" || return
@@ -50,14 +52,15 @@ wire() {
   done
 }
 
-# on_bridge FAMILY ADDRESS LENGTH GATEWAY: an address next to those of the pods.
+# on_bridge FAMILY ADDRESS LENGTH GATEWAY: add the address in the pods' network.
 on_bridge() {
   [ "$1" = 4 ] && nodad='' || nodad=nodad
   printf '%s\n' "addr add $2/$3 dev eth0 $nodad" "route add default via $4 dev eth0" |
     ip "-$1" -batch -
 }
 
-# on_routed FAMILY ADDRESS LENGTH GATEWAY: an address alone; the gateway is the link's other end.
+# on_routed FAMILY ADDRESS LENGTH GATEWAY: add the address and a route to it from the machine. The
+# gateway is the other end of the link.
 on_routed() {
   [ "$1" = 4 ] && nodad='' || nodad=nodad
   printf '%s\n' "addr add $2/$3 dev eth0 $nodad" \

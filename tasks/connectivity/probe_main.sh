@@ -1,9 +1,10 @@
-# Where a machine's pings start: in a probe's namespace, else at addresses on lo, else anywhere.
+# Starts the probe of a machine and then its pings. The probe is a namespace. If that fails, the
+# probe's addresses are put on lo. If that fails too, the machine pings without a probe.
 #
-# Values: outer (empty: this is the machine's own network), shared
-# (probe.sh and what goes with it), alone (the probe's addresses), lifetime (seconds)
+# Values: outer (empty: this is the machine's own network), shared (probe.sh and the files and
+# values that it needs), alone (the probe's addresses), lifetime (seconds)
 
-# main: start the probe, print that it is ready, wait for a line, and ping.
+# main: start the probe, print that it is ready, wait for a line on descriptor 3, and ping.
 main() {
   settings
   ready=none
@@ -19,14 +20,14 @@ wired" <&3 2>&1
   await <&3 && pings <&3
 }
 
-# on_lo: the probe's addresses on lo, from which the kernel takes them when their time is over.
+# on_lo: add the probe's addresses to lo. The kernel removes them after their lifetime.
 on_lo() {
   for address in $alone; do
     ip addr add "$address" dev lo valid_lft "$lifetime" preferred_lft "$lifetime" || return
   done
 }
 
-# off_lo: remove the addresses from lo.
+# off_lo: remove the probe's addresses from lo.
 off_lo() {
   for address in $alone; do ip addr del "$address" dev lo; done
 }

@@ -1,7 +1,7 @@
-"""Real pods: those that host-local's store lists, pinged, and pinging.
+"""Pings to and from real pods: the pods that the store of the host-local plugin lists.
 
-A probe shows what routes do; pods show the rest: whether their bridge is there, and with which
-source address they arrive elsewhere. That is counted in the probes' own namespaces.
+A probe tests the routes. Real pods also show whether the pod bridge works, and which source address
+other workers see. The probes' namespaces count the pings by source address.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,8 +18,8 @@ from .mesh import heard
 from .ping import SENT, Source, counted_sources
 from .probe import READY, Probe, probe_script, probes
 
-MOST = 3  # pods of a worker that are asked
-SET = "== set"  # what counts arrivals is there
+MOST = 3  # pods of each worker that are pinged
+SET = "== set"  # the rules that count pings are in place; a line starts the pings
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,19 @@ class RealPod:
 
     worker: str
     address: Address
-    here: bool  # whether it answers its own machine: else it is gone, or closed to ICMP
+    here: bool  # whether it answers its own machine; if not, it is gone or blocks ICMP
     asked: tuple[str, ...]  # the workers whose probes pinged it
-    answered: tuple[str, ...]  # those of them that it answered
+    answered: tuple[str, ...]  # the workers in `asked` that it answered
     arrives: str = ""  # source address others see: "itself", "masqueraded" (SNAT), "" unknown
 
     @property
     def ok(self) -> bool:
-        """Whether every worker that asked it was answered."""
+        """True if it answered every worker that pinged it, or does not answer its own machine."""
         return not self.here or self.asked == self.answered
 
 
 def real_pods(survey: Survey) -> dict[str, list[Address]]:
-    """Some pods of each worker, by the store of its host-local plugin."""
+    """The first pods of each worker in the store of its host-local plugin, MOST at most."""
     return {
         worker.name: [
             address
@@ -55,9 +55,10 @@ def real_pods(survey: Survey) -> dict[str, list[Address]]:
 def ping_real_pods(
     fleet: Fleet, survey: Survey, asked: Collection[tuple[str, str]] | None
 ) -> list[RealPod]:
-    """Have every probe ping the other workers' pods, and every worker's first pod the probes.
+    """Every probe pings the other workers' pods; each worker's first pod pings the other probes.
 
-    `asked`: from, to: None for all. A machine that gives no report asks nobody.
+    `asked`: the (from, to) pairs of workers that are pinged; None: all. A worker without a report
+    is in no pod's `asked`.
     """
     pods = real_pods(survey)
     machines = {m.name: m for m in survey.cluster.workers if m.name in pods}
@@ -79,7 +80,7 @@ def _script(
     name: str,
     to: Sequence[str],
 ) -> Script:
-    """The script of one worker."""
+    """The script of the worker `name`. `to`: the workers whose pods and probes it pings."""
     sources = {probe.address.version: probe.address for probe in own[name]}
     first = {address.version: address for address in reversed(pods[name])}
     return probe_script(
@@ -111,7 +112,7 @@ def read_real_pods(
     ways: Mapping[str, Sequence[str]],
     said: Mapping[str, Mapping[tuple[str, str], list[str]]],
 ) -> list[RealPod]:
-    """Put together what the scripts printed, of the workers that did."""
+    """The pods' results, from the sections that each worker's script printed."""
     arrived = {name: _counted(answer.get(("arrived", ""), [])) for name, answer in said.items()}
     found = []
     for worker, addresses in pods.items():
@@ -131,7 +132,7 @@ def read_real_pods(
 
 
 def _counted(lines: Sequence[str]) -> frozenset[Source]:
-    """From where pings arrived at one worker; from nowhere, where that cannot be read."""
+    """The sources of the pings that one worker counted; none if the counters cannot be read."""
     try:
         return counted_sources(lines)
     except ValueError:
@@ -139,6 +140,7 @@ def _counted(lines: Sequence[str]) -> frozenset[Source]:
 
 
 def _arrives(machine: Machine, pod: Address, arrived: Mapping[str, frozenset[Source]]) -> str:
+    """The pod's source address as other workers saw it; the values of RealPod.arrives."""
     seen = {source for name, found in arrived.items() if name != machine.name for source in found}
     inner = map(values.host, machine.internal_ips)
     if any(cidr in seen for cidr in machine.pod_cidrs if cidr.version == pod.version):

@@ -1,16 +1,17 @@
-# Pods that run there: pinged from the probes, and pinging them; with probe.sh.
+# Pings from the probe to real pods, and from real pods to the probes. Needs probe.sh.
 #
-# Values: senders (networks), others (pods of other machines), source4
-# and source6 (the probe's addresses), pods (this machine's), leaving (see leave)
+# Values: senders (networks whose pings are counted), others (pods of other machines), source4 and
+# source6 (the probe's addresses), pods (this machine's pods), leaving (the parameters of leave for
+# each ping)
 
-# pings: count from where pings arrive; when all do so, send them; then say what was counted.
+# pings: start to count pings by source. Once all machines count, ping. Then print the counters.
 pings() {
   for network in $senders; do arrivals "$network"; done
   echo "== set"
   await
   for pod in $others; do reached "$pod" & done
   for pod in $pods; do here "$pod" & done
-  # shellcheck disable=SC2086  # three words each
+  # shellcheck disable=SC2086  # three words for each ping
   set -- $leaving
   while [ $# -gt 0 ]; do
     leave "$1" "$2" "$3" &
@@ -22,19 +23,20 @@ pings() {
   arrived
 }
 
-# answers COMMAND...: whether pings are answered, which the command sends; its last word is to whom.
+# answers COMMAND...: run a ping command without output. Succeeds if there is an answer.
 answers() { "$@" </dev/null >/dev/null 2>&1; }
 
-# reached POD: a pod of another machine, from the probe.
+# reached POD: ping a pod of another machine from the probe. Print the pod if it answers.
 reached() {
   case $1 in *:*) source=$source6 ;; *) source=$source4 ;; esac
   answers ping -n -q -c 3 -i 0.2 -W 1 -I "$source" "$1" && printf '== reached %s\n' "$1"
 }
 
-# here POD: a pod of this machine, from the machine.
+# here POD: ping a pod of this machine from the machine itself. Print the pod if it answers.
 here() { answers host ping -n -q -c 3 -i 0.2 -W 1 "$1" && printf '== here %s\n' "$1"; }
 
-# leave FAMILY POD ADDRESS: ping from the network of a process that has the pod's address.
+# leave FAMILY POD ADDRESS: ping the address from the pod. The pod's network is that of a process
+# where the pod's address is set.
 leave() {
   set +f
   seen=" "
@@ -49,7 +51,7 @@ leave() {
   done
 }
 
-# arrivals NETWORK: count pings from there.
+# arrivals NETWORK: add a rule that counts the pings from that network.
 arrivals() {
   [ "$outer" ] || return
   case $1 in

@@ -1,20 +1,21 @@
-"""Which pairs are pinged if there are too many to ping all. Pure."""
+"""Chooses the pairs to ping if there are too many to ping all. Pure."""
 
 from random import Random
 
 from tasks.inventory.model import Cluster
 
 FULL_MESH = 64  # machines up to which all pairs are pinged
-PEERS = 8  # for each machine, past that
+PEERS = 8  # workers that each machine of a larger cluster pings
 
-Pairs = frozenset[tuple[str, str]]  # of machines: from, to
+Pairs = frozenset[tuple[str, str]]  # names of machines: (from, to)
 
 
 def sample(cluster: Cluster, peers: int, seed: int) -> Pairs:
-    """For each machine some workers to ping; each worker is pinged by as many others.
+    """Pairs in which each machine pings `peers` workers, or all others if there are fewer.
 
-    The workers stand in a ring in an order of their own for each seed, and each pings those at
-    some distances; so every one of them is a source and a target equally often.
+    The seed decides the order of the workers in a ring, and some distances. Each worker pings the
+    workers at these distances from it. So all workers are sources and targets equally often.
+    Each controller pings random workers.
     """
     chance = Random(seed)  # noqa: S311  # no secret
     ring = [worker.name for worker in cluster.workers]
@@ -31,7 +32,7 @@ def sample(cluster: Cluster, peers: int, seed: int) -> Pairs:
 
 
 def chosen(cluster: Cluster, peers: int, seed: int, *, full: bool) -> Pairs | None:
-    """The pairs to ping, None for all; `peers` for each machine, 0 where nobody said how many."""
+    """The pairs to ping; None: all. `peers`: workers that each machine pings; 0: the default."""
     if full or (not peers and len(cluster.machines) <= FULL_MESH):
         return None
     return sample(cluster, peers or PEERS, seed)

@@ -1,4 +1,4 @@
-"""Verdicts: what the pings between all machines say of each pair. Pure."""
+"""Verdicts: judges each pair by the pings between all machines. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +15,11 @@ Verdict = Literal["ok", "large lost", "masqueraded", "no forwarding", "silent", 
 
 @dataclass(frozen=True)
 class Pair:
-    """One way from a machine to a worker's pods, in one address family.
+    """The verdict on one direction: from a machine to a worker's pods, in one address family.
 
-    `from_pod`: from a pod's place; otherwise from the machine itself. `masqueraded` says that
-    the routes are not proven, but that a pod would get through by its node's address.
+    `from_pod`: the source's probe sent the pings; otherwise the machine itself sent them. The
+    verdict `masqueraded` means: the routes are not proven, but pods get through with their node's
+    address.
     """
 
     source: str
@@ -31,12 +32,12 @@ class Pair:
 
     @property
     def ok(self) -> bool:
-        """Whether the routes are proven both ways, for packets of every size."""
+        """Whether the routes are proven in both directions, for packets of every size."""
         return self.verdict == "ok"
 
     @property
     def loss(self) -> int:
-        """Unanswered pings in percent."""
+        """How many of the pings were unanswered, in percent."""
         return round(100 * (COUNT - self.received) / COUNT)
 
 
@@ -48,7 +49,7 @@ def judge(
 ) -> list[Pair]:
     """A verdict for every machine and every other worker's pods, in the cluster's order.
 
-    `asked`: from, to: those that were to be pinged, None for all.
+    `asked`: the (from, to) pairs that were to be pinged; None: all.
     """
     pairs = []
     workers = [w for w in cluster.workers if w.name in facts]
@@ -79,9 +80,10 @@ def judge(
 
 
 def _came(ping: Ping, sender: Machine, reports: Mapping[str, Report]) -> bool:
-    """Whether the SYNs reached the probe: a firewall may have forged the TCP reset.
+    """Whether the probe received the SYNs. If it did not, a firewall has forged the TCP reset.
 
-    A machine's own SYNs may come from an address that hosts.toml does not name.
+    True if the SYNs were not counted. A machine may send its own SYNs from an address that is not
+    in hosts.toml; these count too.
     """
     report = reports.get(ping.worker)
     if report is None or report.callers is None:
@@ -92,9 +94,10 @@ def _came(ping: Ping, sender: Machine, reports: Mapping[str, Report]) -> bool:
 
 
 def _forwards(report: Report, family: int, among: int) -> bool:
-    """Whether a machine lets its pods' packets out.
+    """Whether a machine forwards its pods' packets.
 
-    By its settings, and where there are workers enough to tell by a pod ping that came back.
+    Its settings must allow it. With three workers or more, one of its pod pings must also have been
+    answered. `among`: the number of workers.
     """
     came_back = any(p.answers for p in report.pings if p.from_pod and p.family == family)
     return report.forwards[family] and (came_back or among < 3)
@@ -103,6 +106,7 @@ def _forwards(report: Report, family: int, among: int) -> bool:
 def _pair(
     source: str, target: str, family: int, from_pod: bool, ping: Ping | None, unanswered: Verdict
 ) -> Pair:
+    """The verdict on one ping. `unanswered`: the verdict if no answer came."""
     if ping is None:
         return Pair(source, target, family, from_pod, "no probe")
     if not ping.answers:
@@ -112,7 +116,10 @@ def _pair(
 
 
 def _with_settings(pair: Pair, ends: Sequence[Report | None]) -> Pair:
-    """An answer between addresses on `lo` proves no forwarding; then the settings must say it."""
+    """The pair, or "no forwarding" if a probe is on `lo` and its machine's settings forbid it.
+
+    Answers from an address on `lo` do not prove that the machine forwards.
+    """
     stood_in = [end for end in ends if end is not None and end.wired == "lo"]
     if pair.ok and not all(end.forwards[pair.family] for end in stood_in):
         return Pair(pair.source, pair.target, pair.family, True, "no forwarding", pair.received)

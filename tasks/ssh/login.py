@@ -1,4 +1,4 @@
-"""Logging in: connections made as hosts.toml, Fabric's flags and ~/.ssh/config say."""
+"""Logging in: makes connections from hosts.toml, Fabric's flags and ~/.ssh/config."""
 
 import getpass
 import os
@@ -25,15 +25,18 @@ from tasks.inventory.model import Cluster, Machine
 from .connection import Bounded, Connection, JumpHost
 from .known_hosts import KnownHosts
 
-CONNECT_TIMEOUT = 10  # seconds, for each step of a connect; Fabric's own -t sets another
+CONNECT_TIMEOUT = 10  # seconds, for each step of a connect; Fabric's -t overrides it
 
 
 class Login:
-    """Makes the connections to a cluster's machines; keys are read and jump hosts made once."""
+    """Makes connections to a cluster's machines. Each key is read once, each jump host made once.
+
+    Raises Stop if the operator's user has no name.
+    """
 
     def __init__(self, cluster: Cluster, config: Config) -> None:
         try:
-            getpass.getuser()  # as Fabric and paramiko do for every host
+            getpass.getuser()  # Fabric and paramiko call this for every host
         except (KeyError, OSError):
             raise Stop(
                 f"no user here has the number {os.getuid()}: give a name, for example with"
@@ -54,11 +57,11 @@ class Login:
 
     @property
     def gateways(self) -> list[JumpHost]:
-        """The jump hosts of the connections made so far, first hops first."""
+        """The jump hosts of the connections made so far. A hop comes before the next one."""
         return list(self._gateways.values())
 
     def connection(self, machine: Machine) -> Connection:
-        """A connection to a machine, not yet opened."""
+        """A connection to a machine. It is not open yet. Raises Stop if a key cannot be read."""
         ssh = self._ssh
         theirs = self._config.base_ssh_config.lookup(machine.public_ip)
         jump = theirs.get("proxyjump")
@@ -74,7 +77,7 @@ class Login:
         return connection
 
     def _prepare(self, connection: Connection, key_files: list[Path]) -> None:
-        """Give a connection its keys, its timeouts and the rule for host keys."""
+        """Set a connection's keys, timeouts and host key policy."""
         operators = self._ssh.operators_own
         asked = self._config.connect_kwargs.get("key_filename") or []
         theirs = connection.ssh_config.get("identityfile", [])
@@ -82,7 +85,7 @@ class Login:
         known = [key for key in map(self._key, files) if key is not None]
         timeout = connection.connect_timeout
         given = dict(self._config.connect_kwargs)
-        given.pop("timeout", None)  # Fabric's -t, which is connection.connect_timeout by now
+        given.pop("timeout", None)  # Fabric's -t; connection.connect_timeout has it already
         connection.connect_kwargs = {
             **given,
             "key_filename": None,
@@ -99,6 +102,7 @@ class Login:
         )
 
     def _transport_factory(self, connection: Connection) -> Callable[..., paramiko.Transport]:
+        """Makes transports that prefer the host key types in known_hosts."""
         host, port = connection.host, connection.port
         types = self._known_hosts.types(host if port == 22 else f"[{host}]:{port}")
 
@@ -118,17 +122,18 @@ class Login:
         return transport
 
     def _key(self, file: str) -> paramiko.PKey | None:
-        """A private key, read once for all connections; None where the agent is to have it."""
+        """A private key, read once for all connections. None: use the agent, or no such file."""
         if file not in self._keys:
             self._keys[file] = self._read_key(Path(file).expanduser())
         return self._keys[file]
 
     def _read_key(self, file: Path) -> paramiko.PKey | None:
+        """Read a private key and ask for its passphrase if needed. Raises Stop if that fails."""
         passphrase = self._config.connect_kwargs.get("passphrase")
         try:
             return _load(file, passphrase)
         except FileNotFoundError:
-            return None  # an IdentityFile of ssh_config need not be there
+            return None  # ssh_config may name an IdentityFile that does not exist
         except _Encrypted:
             if self._ssh.operators_own and paramiko.Agent().get_keys():
                 return None
@@ -145,7 +150,10 @@ class Login:
             raise Stop(f"{file}: that is not its passphrase") from None
 
     def _gateway(self, jump: str) -> JumpHost | None:
-        """The jump host of a ProxyJump in ssh_config(5); one connection serves all."""
+        """The last jump host of a ProxyJump in ssh_config(5); None if it says "none".
+
+        Each hop has one connection, which all machines behind it share.
+        """
         if jump.lower() == "none":
             return None
         gateway = None
@@ -166,10 +174,14 @@ class Login:
 
 
 class _Encrypted(Exception):
-    """A key whose passphrase is not known."""
+    """The key is encrypted, and the passphrase is missing or wrong."""
 
 
 def _load(file: Path, passphrase: str | None) -> paramiko.PKey:
+    """A private key, with its certificate if there is one beside it.
+
+    Raises FileNotFoundError; _Encrypted if the passphrase does not fit; Stop for other errors.
+    """
     try:
         key = _own_key(private_key(file), passphrase.encode() if passphrase else None)
         certificate = file.with_name(f"{file.name}-cert.pub")
@@ -189,10 +201,11 @@ def _load(file: Path, passphrase: str | None) -> paramiko.PKey:
 
 
 def _own_key(data: bytes, passphrase: bytes | None) -> paramiko.PKey:
-    """A private key of OpenSSH or PEM.
+    """A private key from a file in OpenSSH or PEM format.
 
-    Paramiko's `from_path` works the passphrase out twice, an eighth of a second each, and checks
-    that an RSA key's primes are primes, half a second for 4096 bits, on the operator's own key.
+    Paramiko's `from_path` is slow. It derives the key from the passphrase twice, which takes an
+    eighth of a second each time. It also tests an RSA key's primes, which takes half a second for
+    4096 bits. The operator's own key does not need that test.
     """
     key: PrivateKeyTypes
     try:
@@ -215,6 +228,7 @@ def _own_key(data: bytes, passphrase: bytes | None) -> paramiko.PKey:
 
 
 def _operators_known_hosts(cluster: Cluster) -> list[Path]:
+    """The known_hosts files of ssh(1); none if the operator's own ssh files must not be used."""
     if not cluster.ssh.operators_own:
         return []
     return [Path("~/.ssh/known_hosts").expanduser(), Path("/etc/ssh/ssh_known_hosts")]
