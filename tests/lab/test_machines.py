@@ -153,7 +153,7 @@ def test_sudo_with_a_password(users_lab: Lab) -> None:
     debugging = ("--debug", "--prompt-for-sudo-password", "plan")
     status, said = prompted(users_lab, "sudo.password", "fa1rly-secret", *debugging)
     assert status == 0, said
-    assert "worker-0 < == ip 4 6" in said
+    assert "worker-0 < == address" in said
     assert "fa1rly-secret" not in said
 
 
