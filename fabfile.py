@@ -17,6 +17,7 @@ from tasks import (
     watch,
 )
 from tasks.cli import startup
+from tasks.cli.session import session
 
 namespace = Collection(
     discover.discover,
@@ -37,3 +38,4 @@ namespace.configure(
     {"inventory": "hosts.toml", "parallel": "32"},
 )
 startup.prepare()
+session.begin()

@@ -19,6 +19,10 @@ class Session:
     """The open connections of a command line, and the twin that it rehearses on, if any."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a command line. A process may run several, each with connections of its own."""
         self._twin: Twin | None = None
         self._rehearsed = Path()
         self._reported = False
