@@ -90,7 +90,7 @@ def carry_out(
     run = new_run(fleet.cluster.pod_networks, options.confirm_timeout)
     at_once = options.parallel or 1
     rollout = roll_out(fleet, plan, found.facts, run, check, options.hold, at_once)
-    silent = check.silent if check else frozenset()
+    silent = check.silent if check and rollout.whole else frozenset()
     if rollout.whole:
         for hint in hints:
             print(hint, file=sys.stderr)

@@ -215,6 +215,7 @@ def test_a_change_that_silences_pods_is_taken_back(lab: Lab) -> None:
     out = ok(done, status=3)
     assert "gone silent" in out
     assert "worker-0 to worker-1" in out
+    assert done.stdout.splitlines()[-1] == "all as before"
     assert lab.tables() == before
     on(lab, "worker-1", AFTER_APPLY.replace("COMMAND", "true"))
     silent = lab.fab("apply-routes", "--yes")  # they are silent before, now: that undoes nothing
