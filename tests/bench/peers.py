@@ -68,7 +68,7 @@ def _tutorial(lab: Lab) -> Peer:
         flags = " ".join(("-i", KEY, *SSH_FLAGS))
         lines.append(f"ssh {flags} root@{address} -C {shlex.quote(command)} </dev/null")
     return Peer(
-        "the tutorial's ssh, one by one", ["bash", _write(lab, "undo/push.sh", "\n".join(lines))]
+        "the tutorial's ssh, one by one", ["bash", _write(lab, "push.sh", "\n".join(lines))]
     )
 
 
