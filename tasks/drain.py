@@ -35,7 +35,7 @@ def drain(
 
     machines = session.fleet(c, inventory, parallel)
     check_name(machines, "", name)
-    found = survey(machines, skip_unreachable=skip_unreachable, strangers=True, leaving=name)
+    found = survey(machines, skip_unreachable=skip_unreachable, ping_unknown=True, leaving=name)
     leaving = found.cluster.machine(name)
     if leaving.role == "worker" and not leaving.pod_cidrs:
         raise Stop(f"{name} cannot be asked for its pod CIDR: write pod_cidr in hosts.toml")

@@ -23,7 +23,7 @@ from tasks.diagnosis.trials import Trials, read_trials
 from tasks.discovery.merge import Selection, combine
 from tasks.discovery.model import Found, Request, internal_ips
 from tasks.discovery.sources import ask
-from tasks.facts.complete import complete, usurpers
+from tasks.facts.complete import complete, doubtful_claims
 from tasks.facts.model import Facts
 from tasks.facts.parse import read
 from tasks.facts.pod_cidrs import Claim
@@ -313,7 +313,7 @@ def _absent(number: int) -> Job:
     way = f"via 10.250.0.9 dev {DEV} table main proto 214"
     stray = read(answer(1, *(f"unicast 10.9.{k // 256}.{k % 256} {way}" for k in range(number))))
     found["worker-1"] = replace(found["worker-1"], routes=stray.routes)
-    return lambda: usurpers(of, found)
+    return lambda: doubtful_claims(of, found)
 
 
 def _reading(of: Callable[[int], str]) -> Callable[[int], Job]:

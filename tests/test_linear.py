@@ -13,7 +13,7 @@ import pytest
 from tasks.common.values import MAX_LINE
 from tasks.diagnosis.evidence import read_evidence
 from tasks.iproute.route import parse
-from tasks.persistence.backends import ways_in
+from tasks.persistence.backends import persisted_routes
 
 from .growth import EXAMINING, PLANNING, READING, REPLACING, Job
 
@@ -85,5 +85,5 @@ def test_no_pattern_tries_one_line_over_and_over(line: str) -> None:
     native = f"nft\ntable inet f {{\nchain c {{\n{line}\n"
     started = process_time()
     read_evidence("".join(sections) + "== firewall 4\n" + native)
-    ways_in({"": line})
+    persisted_routes({"": line})
     assert process_time() - started < 5

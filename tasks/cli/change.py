@@ -52,7 +52,9 @@ def plan_cluster(
     modes = [mode for mode in get_args(Persist) if mode == persist]
     if persist and not modes:
         raise Stop(f"--persist {persist}: choose {' or '.join(get_args(Persist))}")
-    found = survey(fleet, skip_unreachable=skip_unreachable, limit=limit, strangers=allowed.prune)
+    found = survey(
+        fleet, skip_unreachable=skip_unreachable, limit=limit, ping_unknown=allowed.prune
+    )
     if modes:
         found = replace(found, cluster=replace(found.cluster, persist=modes[0]))
     plan = plan_routes(found.cluster, found.facts, allowed, only, found.skipped)

@@ -8,11 +8,11 @@ import os
 import stat
 from pathlib import Path
 
-MOST = 4 << 20  # bytes: a hosts.toml of 20,000 machines
+MAX_BYTES = 4 << 20  # bytes: a hosts.toml of 20,000 machines
 MAX_KEY = 1 << 16  # bytes of a private key
 
 
-def content(path: Path, most: int = MOST) -> bytes:
+def content(path: Path, most: int = MAX_BYTES) -> bytes:
     """The content of a file. Raises OSError if it has more than `most` bytes."""
     check(path, most)  # first, because opening a pipe may block and opening a device may act on it
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -24,7 +24,7 @@ def content(path: Path, most: int = MOST) -> bytes:
     return found
 
 
-def check(path: Path, most: int = MOST) -> None:
+def check(path: Path, most: int = MAX_BYTES) -> None:
     """Raise OSError if the type or size of the file is not allowed. The file is not opened."""
     _check(path.stat(), most)
 

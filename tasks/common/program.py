@@ -16,11 +16,11 @@ PART = 1 << 16  # bytes per read
 LOOK = 0.1
 
 
-class TooLong(Exception):
+class TimedOut(Exception):
     """The program did not end within its time limit."""
 
 
-class TooMuch(Exception):
+class TooMuchOutput(Exception):
     """The program printed more than its limit."""
 
 
@@ -36,7 +36,7 @@ class Ended:
 def run(argv: Sequence[str], seconds: float) -> Ended:
     """Run a program with an empty stdin, for at most `seconds`.
 
-    Raises TooLong, TooMuch or KeyboardInterrupt after killing the program and its children.
+    Raises TimedOut, TooMuchOutput or KeyboardInterrupt after killing the program and its children.
     Raises OSError if the program cannot be started.
     """
     deadline = time.monotonic() + seconds
@@ -59,7 +59,7 @@ def run(argv: Sequence[str], seconds: float) -> Ended:
             with suppress(subprocess.TimeoutExpired):  # the kernel may delay its end
                 process.wait(1)
         if isinstance(error, subprocess.TimeoutExpired):
-            raise TooLong from None
+            raise TimedOut from None
         raise
     finally:
         process.stdout.close()
@@ -70,7 +70,7 @@ def run(argv: Sequence[str], seconds: float) -> Ended:
 def _heard(
     process: subprocess.Popen[bytes], out: int, err: int, deadline: float
 ) -> tuple[bytes, bytes]:
-    """What the program prints on stdout and stderr until it ends. Raises TooLong and TooMuch."""
+    """What the program prints until it ends: stdout, stderr. Raises TimedOut, TooMuchOutput."""
     heard: dict[int, list[bytes]] = {out: [], err: []}
     room = {out: MOST_STDOUT, err: MOST_STDERR}
     with selectors.DefaultSelector() as selector:
@@ -78,7 +78,7 @@ def _heard(
             selector.register(pipe, selectors.EVENT_READ)
         while selector.get_map():
             if time.monotonic() > deadline:
-                raise TooLong
+                raise TimedOut
             ready = selector.select(LOOK)
             if not ready and process.poll() is not None:
                 break
@@ -87,7 +87,7 @@ def _heard(
                 heard[key.fd].append(part)
                 room[key.fd] -= len(part)
                 if room[key.fd] < 0:
-                    raise TooMuch
+                    raise TooMuchOutput
                 if not part:
                     selector.unregister(key.fd)
     return b"".join(heard[out]), b"".join(heard[err])

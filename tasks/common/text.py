@@ -4,8 +4,8 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 
-MANY = 40  # longest list of rows that a report shows in full; a longer one is shortened or counted
-FEW = 5  # most lines about routes of one machine; more are counted instead
+MAX_ROWS = 40  # rows that a report shows in full; a longer list is shortened or counted
+MAX_LINES = 5  # lines about routes of one machine; more are counted instead
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -27,8 +27,8 @@ def counted(number: int, noun: str) -> str:
 
 
 def few(routes: Sequence[str]) -> Sequence[str]:
-    """The lines about routes of one machine; more than FEW become one line with their count."""
-    return routes if len(routes) <= FEW else [f"{len(routes)} routes: {routes[0]}, …"]
+    """The lines about routes of one machine; above MAX_LINES, one line with their count."""
+    return routes if len(routes) <= MAX_LINES else [f"{len(routes)} routes: {routes[0]}, …"]
 
 
 def wrapped(lines: Iterable[str]) -> list[str]:

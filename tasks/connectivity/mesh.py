@@ -37,7 +37,7 @@ def heard(answers: Mapping[str, str | MachineError]) -> dict[str, dict[tuple[str
 
 
 @dataclass(frozen=True)
-class Asked:
+class PingRequest:
     """What is pinged, and how."""
 
     pairs: Collection[tuple[str, str]] | None = None  # from, to; None: all of them
@@ -45,27 +45,27 @@ class Asked:
     tcp: int = 0  # a port, where ICMP is closed
 
 
-def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
+def ping_all(machines: Fleet, found: Survey, request: PingRequest) -> dict[str, Report]:
     """Start a probe on every worker, ping all pairs at once; the report of each machine.
 
     Raises IncompleteReport if a machine does not report.
     """
-    pairs = asked.pairs
+    pairs = request.pairs
     involved = None if pairs is None else {name for pair in pairs for name in pair}
     own = {
         m.name: probes(m, found.facts[m.name])
         for m in found.cluster.machines
         if m.name in found.facts and (involved is None or m.name in involved)
     }
-    targets = {name: _targets(name, own, asked) for name in own}
+    targets = {name: _targets(name, own, request) for name in own}
     scripts = {
         name: ping_script(
             own[name],
             found.facts[name],
             targets[name],
-            asked.tcp,
-            _callers(name, found.cluster, own, asked),
-            forwarding=asked.machines,
+            request.tcp,
+            _callers(name, found.cluster, own, request),
+            forwarding=request.machines,
         )
         for name in own
     }
@@ -85,22 +85,24 @@ def ping_all(machines: Fleet, found: Survey, asked: Asked) -> dict[str, Report]:
     return reports
 
 
-def _callers(name: str, cluster: Cluster, own: Collection[str], asked: Asked) -> Iterator[Network]:
+def _callers(
+    name: str, cluster: Cluster, own: Collection[str], request: PingRequest
+) -> Iterator[Network]:
     """The networks from which a machine's probe is pinged."""
     for machine in cluster.machines:
-        if machine.name in own and (asked.pairs is None or (machine.name, name) in asked.pairs):
+        if machine.name in own and (request.pairs is None or (machine.name, name) in request.pairs):
             yield from (*machine.pod_cidrs, *map(values.host, machine.internal_ips))
 
 
-def _targets(name: str, own: Mapping[str, tuple[Probe, ...]], asked: Asked) -> list[Target]:
+def _targets(name: str, own: Mapping[str, tuple[Probe, ...]], request: PingRequest) -> list[Target]:
     """What one machine pings."""
     sources = {probe.address.version: probe.address for probe in own[name]}
     found = []
     for worker, there in own.items():
-        if worker == name or (asked.pairs is not None and (name, worker) not in asked.pairs):
+        if worker == name or (request.pairs is not None and (name, worker) not in request.pairs):
             continue
         for probe in there:
-            if asked.machines:
+            if request.machines:
                 found.append(Target(worker, probe.address, None))
             if probe.address.version in sources:
                 source = sources[probe.address.version]

@@ -18,7 +18,7 @@ from .mesh import heard
 from .ping import SENT, Source, counted_sources
 from .probe import READY, Probe, probe_script, probes
 
-MOST = 3  # pods of each worker that are pinged
+MAX_PODS = 3  # pods of each worker that are pinged
 SET = "== set"  # the rules that count pings are in place; a line starts the pings
 
 
@@ -40,13 +40,13 @@ class RealPod:
 
 
 def real_pods(survey: Survey) -> dict[str, list[Address]]:
-    """The first pods of each worker in the store of its host-local plugin, MOST at most."""
+    """The first pods of each worker in the store of its host-local plugin, MAX_PODS at most."""
     return {
         worker.name: [
             address
             for address in sorted(survey.facts[worker.name].reserved, key=int)
             if values.within(values.host(address), worker.pod_cidrs)
-        ][:MOST]
+        ][:MAX_PODS]
         for worker in survey.cluster.workers
         if worker.name in survey.facts
     }

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from tasks.connectivity.mesh import Asked, IncompleteReport, ping_all
+from tasks.connectivity.mesh import IncompleteReport, PingRequest, ping_all
 from tasks.connectivity.ping import COUNT
 from tasks.connectivity.real_pods import ping_real_pods
 from tasks.connectivity.sample import PEERS, chosen
@@ -48,7 +48,7 @@ def run_verify(fleet: Fleet, options: VerifyOptions, known: Verification) -> Ite
     )
     yield known
     try:
-        reports = ping_all(fleet, found, Asked(pairs, tcp=options.tcp))
+        reports = ping_all(fleet, found, PingRequest(pairs, tcp=options.tcp))
     except IncompleteReport as stop:
         heard = {name: found.facts[name] for name in stop.reports}
         judged = judge(found.cluster, heard, stop.reports, pairs)

@@ -9,7 +9,7 @@ from tasks.common.values import Network, within
 
 from .model import Found, Value
 
-MOST = 20  # names in one message
+MAX_NAMES = 20  # names in one message
 # RFC 1918 and RFC 4193. Python's is_private includes more, such as addresses for documentation.
 PRIVATE = tuple(map(values.network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
@@ -42,9 +42,9 @@ def without_shared(
 
 
 def listing(names: Sequence[str]) -> str:
-    """Names separated by commas; if there are many, the first MOST and the number of others."""
-    rest = len(names) - MOST
-    return ", ".join(names) if rest < 2 else f"{', '.join(names[:MOST])} and {rest} others"
+    """Names separated by commas; after MAX_NAMES of them, the number of the others."""
+    rest = len(names) - MAX_NAMES
+    return ", ".join(names) if rest < 2 else f"{', '.join(names[:MAX_NAMES])} and {rest} others"
 
 
 def _shared_note(text: str, names: Sequence[str]) -> str:

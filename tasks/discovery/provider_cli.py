@@ -42,10 +42,10 @@ def answer_of(c: Context, argv: Sequence[str], shape: type[_T], key: str, missin
     seconds = c.config.timeouts.command or TIMEOUT
     try:
         ended = program.run(argv, seconds)
-    except program.TooLong:
+    except program.TimedOut:
         hint = "-T SECONDS in front of the task waits longer"
         raise Stop(f"{name} gives no answer within {seconds} s; {hint}") from None
-    except program.TooMuch:
+    except program.TooMuchOutput:
         raise Stop(f"{name} prints more than any answer has: it was ended") from None
     except OSError as error:
         raise Stop(f"{name} cannot be run: {error.strerror}") from None

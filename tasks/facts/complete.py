@@ -8,11 +8,11 @@ from tasks.common.values import Address, Interface, Network, host, within
 from tasks.inventory.checks import overlaps
 from tasks.inventory.model import Cluster, Machine
 from tasks.iproute.table import Prefixes
-from tasks.persistence.backends import Way, ways_in
+from tasks.persistence.backends import PersistedRoute, persisted_routes
 
 from .model import Facts
 
-MOST = 10  # values, or mistakes of one machine, in a message; the rest is counted
+MAX_VALUES = 10  # values, or mistakes of one machine, in a message; the rest is counted
 
 
 def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, list[str]]:
@@ -35,17 +35,17 @@ def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, lis
     mistakes += [f"  {line}" for line in _shared(machines)]
     mistakes += [
         f"  {name}: {line}"
-        for name, lines in _usurped(cluster, machines, facts).items()
+        for name, lines in _doubtful_mistakes(cluster, machines, facts).items()
         for line in lines
     ]
     return replace(cluster, machines=tuple(machines)), mistakes
 
 
-def usurpers(cluster: Cluster, facts: Mapping[str, Facts]) -> list[str]:
+def doubtful_claims(cluster: Cluster, facts: Mapping[str, Facts]) -> list[str]:
     """The workers that claim a pod CIDR which may belong to a worker that was not asked."""
     if not _unheard(cluster, facts):
         return []
-    return list(_usurped(cluster, complete(cluster, facts)[0].machines, facts))
+    return list(_doubtful_mistakes(cluster, complete(cluster, facts)[0].machines, facts))
 
 
 def _unheard(cluster: Cluster, facts: Mapping[str, Facts]) -> list[str]:
@@ -53,7 +53,7 @@ def _unheard(cluster: Cluster, facts: Mapping[str, Facts]) -> list[str]:
     return [w.name for w in cluster.workers if w.name not in facts and not w.pod_cidrs]
 
 
-def _usurped(
+def _doubtful_mistakes(
     cluster: Cluster, machines: Collection[Machine], facts: Mapping[str, Facts]
 ) -> dict[str, list[str]]:
     """The mistakes of workers that claim a pod CIDR which may belong to an absent worker.
@@ -77,15 +77,15 @@ def _usurped(
         for prefix, via in _ways(found):
             if via not in here:
                 ways.setdefault(prefix, {}).setdefault(via, []).append(name)
-    usurped: dict[str, list[str]] = {}
+    mistakes: dict[str, list[str]] = {}
     for cidr, prefix in _overlaps(claimants, ways):
         for name in claimants[cidr]:
-            usurped.setdefault(name, []).extend(
+            mistakes.setdefault(name, []).extend(
                 f"names pod CIDR {cidr} as its own, but {listed(where)} routes {prefix} via {via},"
                 f" which may be {listed(absent)}, not asked: write pod_cidr in hosts.toml"
                 for via, where in ways[prefix].items()
             )
-    return {name: first(lines, MOST) for name, lines in usurped.items()}
+    return {name: first(lines, MAX_VALUES) for name, lines in mistakes.items()}
 
 
 def _overlaps(
@@ -98,11 +98,11 @@ def _overlaps(
     yield from ((one, other) for one in some for other in theirs.around(one))
 
 
-def _ways(facts: Facts) -> set[Way]:
+def _ways(facts: Facts) -> set[PersistedRoute]:
     """Prefixes and next hops of a machine's owned routes: present, recorded, and in files."""
-    routes = {id(r): r for r in (*facts.owned, *facts.kept)}.values()  # a line is read once
+    routes = {id(r): r for r in (*facts.owned, *facts.recorded)}.values()  # a line is read once
     held = {(r.prefix, hop.via) for r in routes for hop in r.hops if hop.via is not None}
-    return held | ways_in(facts.files)
+    return held | persisted_routes(facts.files)
 
 
 def _pod_cidrs(machine: Machine, facts: Facts) -> tuple[tuple[Network, ...], list[str]]:
@@ -117,7 +117,7 @@ def _pod_cidrs(machine: Machine, facts: Facts) -> tuple[tuple[Network, ...], lis
         for source, mine in named
         for place, network in contradictions(facts, mine)
     ]
-    return tuple(cidr for _, cidr in named), first(wrong, MOST)
+    return tuple(cidr for _, cidr in named), first(wrong, MAX_VALUES)
 
 
 def claimed(facts: Facts) -> list[tuple[str, Network]]:
@@ -191,7 +191,7 @@ def own_addresses(
 
 
 def _listed(values: Iterable[object]) -> str:
-    return listed(map(str, values), MOST)
+    return listed(map(str, values), MAX_VALUES)
 
 
 def _shared(machines: Collection[Machine]) -> Iterator[str]:

@@ -25,12 +25,12 @@ def all_ours(pod_networks: Sequence[Network], family: int) -> tuple[list[str], l
 def question(
     pod_networks: Sequence[Network],
     known: Iterable[Address],
-    ask_strangers: bool,
+    ping_unknown: bool,
     settle: str = NOTHING,
 ) -> Script:
     """The script that asks a machine for its facts, for `Shell.run`.
 
-    `known`: the internal IPs of the cluster. With `ask_strangers`, every other next hop of an
+    `known`: the internal IPs of the cluster. With `ping_unknown`, every other next hop of an
     owned route is pinged: a worker that answers is running, though hosts.toml does not list it.
     `settle`: a script that defines a shell function of that name, which is called first.
     """
@@ -43,7 +43,7 @@ def question(
         files=PATTERNS,
         own=OWN_PROTOCOL,
         known=known,
-        strangers="yes" if ask_strangers else "",
+        ping_unknown="yes" if ping_unknown else "",
         ours_4=chain(*all_ours(pod_networks, 4)),
         ours_6=chain(*all_ours(pod_networks, 6)),
     )

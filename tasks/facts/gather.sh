@@ -6,13 +6,13 @@
 # files: patterns of this tool's files that restore routes
 # own: this tool's routing protocol number
 # known: next hops of the cluster, a line each
-# strangers: "yes" to ping all other next hops
+# ping_unknown: "yes" to ping all other next hops
 # ours_4, ours_6: lines for `ip -batch` that show the routes which this tool may touch; empty for
 #   an IP version without pods
 
-# strangers_answering: print the next hops of owned routes that no machine has and that answer a
+# unknown_answering: print the next hops of owned routes that no machine has and that answer a
 # ping.
-strangers_answering() {
+unknown_answering() {
   for hop in $(ip -4 -oneline route show proto "$own"; ip -6 -oneline route show proto "$own"); do
     [ "$previous" = via ] && printf '%s\n' "$hop"
     previous=$hop
@@ -133,5 +133,5 @@ main() {
     tr -c '\n -~' '?' <"$file" | sed 's/^/|/'
   done
   echo "== answering"
-  [ ! "$strangers" ] || strangers_answering
+  [ ! "$ping_unknown" ] || unknown_answering
 } 2>/dev/null

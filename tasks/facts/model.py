@@ -37,7 +37,7 @@ class Facts:
     last: Last | None = None
     # The runs that this machine was armed for, in order. After each run: earlier runs of others.
     runs: tuple[tuple[str, ...], ...] = ()
-    kept: tuple[Route, ...] = ()  # owned routes, recorded when the last change was confirmed
+    recorded: tuple[Route, ...] = ()  # owned routes, recorded when the last change was confirmed
     files: Mapping[str, str] = field(default_factory=dict)  # our files that restore routes, by path
     managers: Mapping[str, Manager] = field(default_factory=dict)  # by device
     snapshot: str = ""  # all routes that this tool may touch, as readback.sh shows them

@@ -14,7 +14,7 @@ from tasks.common.values import (
     quoted,
     shown,
 )
-from tasks.iproute.batch import lasting
+from tasks.iproute.batch import without_volatile
 from tasks.iproute.route import OWN_PROTOCOL, Route, Unreadable, parse_all
 from tasks.iproute.rule import Rule, read_rules
 from tasks.persistence.backends import is_ours
@@ -65,7 +65,7 @@ def read(answer: str) -> Facts:
         pending=read_pending(_lines(found, "pending")),
         last=read_last(_lines(found, "last")),
         runs=_runs(found),
-        kept=_recorded(found),
+        recorded=_recorded(found),
         files=_files(found),
         managers=_managers(found),
         snapshot=_snapshot(found),
@@ -172,7 +172,7 @@ def _managers(found: Sections) -> Mapping[str, Manager]:
 def _snapshot(found: Sections) -> str:
     """All routes that this tool may touch, as readback.sh shows them."""
     lines = [*_lines(found, "ours", "4"), *_lines(found, "ours", "6")]
-    return "".join(f"{lasting(line)}\n" for line in lines)
+    return "".join(f"{without_volatile(line)}\n" for line in lines)
 
 
 def _recorded(found: Sections) -> tuple[Route, ...]:

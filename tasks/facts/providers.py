@@ -13,7 +13,7 @@ from tasks.common.values import Address, Network
 
 from .model import Facts
 
-MOST = 5  # addresses of one machine that lines are about, past which they are counted
+MAX_ADDRESSES = 5  # addresses of one machine that lines are about, past which they are counted
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def routed(facts: Facts) -> list[str]:
                 " routed, no worker can be next hop to another; its provider's own routes lead"
                 " to pods"
             )
-    return first(lines, MOST)
+    return first(lines, MAX_ADDRESSES)
 
 
 def _listed(gateways: Iterable[Address]) -> str:

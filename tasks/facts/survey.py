@@ -32,20 +32,20 @@ def ask(
     *,
     skip_unreachable: bool = False,
     limit: str = "",
-    strangers: bool = False,
+    ping_unknown: bool = False,
     leaving: str = "",
 ) -> tuple[dict[str, Facts], dict[str, str]]:
     """Ask the machines for their facts, in one round trip each.
 
     Returns the facts by machine, and for the other machines why there are none.
     With `limit`, only that machine is asked, and those that hosts.toml describes incompletely.
-    With `strangers`, next hops that belong to no machine, or to the one `leaving`, are pinged.
+    With `ping_unknown`, next hops that belong to no machine, or to the one `leaving`, are pinged.
     Raises Stop where a machine cannot be asked, unless `skip_unreachable`, and where none can.
     """
     cluster = fleet.cluster
     known = [ip for m in cluster.machines if m.name != leaving for ip in m.internal_ips]
     settle = recovery.settle(new_run(cluster.pod_networks, 0))
-    script = question(cluster.pod_networks, known, strangers, settle)
+    script = question(cluster.pod_networks, known, ping_unknown, settle)
     names = [m.name for m in cluster.machines if not limit or m.name == limit or _lacking(m)]
     facts: dict[str, Facts] = {}
     troubles: dict[str, str] = {}
@@ -73,7 +73,7 @@ def survey(
     *,
     skip_unreachable: bool = False,
     limit: str = "",
-    strangers: bool = False,
+    ping_unknown: bool = False,
     leaving: str = "",
 ) -> Survey:
     """Ask the machines as `ask` does, and complete the cluster.
@@ -84,7 +84,7 @@ def survey(
         fleet,
         skip_unreachable=skip_unreachable,
         limit=limit,
-        strangers=strangers,
+        ping_unknown=ping_unknown,
         leaving=leaving,
     )
     cluster, mistakes = complete(fleet.cluster, facts)

@@ -3,10 +3,10 @@
 import re
 
 # Regular expressions: the seconds until a route expires, and the flags of a link without carrier.
-PASSING = (" expires -*[0-9]*sec", " linkdown", " dead")
-_PASSING = re.compile("|".join(PASSING))
+VOLATILE = (" expires -*[0-9]*sec", " linkdown", " dead")
+_VOLATILE = re.compile("|".join(VOLATILE))
 
 
-def lasting(line: str) -> str:
+def without_volatile(line: str) -> str:
     """A line of `ip route` without the parts that change by themselves."""
-    return _PASSING.sub("", line)
+    return _VOLATILE.sub("", line)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tasks.common.values import Address, Network, address, device, number, prefix, quoted, word
 
-from .batch import lasting
+from .batch import without_volatile
 
 OWN_PROTOCOL = "214"  # marks the routes of this tool; unassigned in rt_protos
 DEFAULT_METRIC = {4: 0, 6: 1024}  # by IP version: the kernel's metric when the command has none
@@ -69,7 +69,7 @@ class Route:
     type: str = "unicast"
     table: str = "main"
     tos: str = "0"
-    text: str = ""  # the line that it was read from, shortened by `lasting`
+    text: str = ""  # the line that it was read from, shortened by `without_volatile`
     # Why `ip route restore` cannot bring it back unchanged; empty if it can.
     unsaved: str = field(default="", compare=False)
 
@@ -214,7 +214,7 @@ def _parse(line: str, family: int) -> Route:
         type=kind,
         table=word(values.get("table", "main")),
         tos=word(values.get("tos", "0")),
-        text=lasting(line.strip()),
+        text=without_volatile(line.strip()),
         unsaved=next((why for key, why in UNSAVED[family].items() if key in words), ""),
     )
 

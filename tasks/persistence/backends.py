@@ -25,7 +25,7 @@ MAX_PATH = 320  # characters; limits.h allows 255 for a file name
 _HEAD = "# Routes to other workers' pods. Made by `fab apply-routes`; `fab rollback` removes it.\n"
 _NAME = re.compile(r"[A-Za-z0-9._-]+")  # of a device; no format needs to escape these characters
 
-Way = tuple[Network, Address]  # a prefix and its next hop
+PersistedRoute = tuple[Network, Address]  # a prefix and its next hop
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _unit(routes: Iterable[Route]) -> str:
 _WAY = re.compile(r"(?:^Destination=|route add )(\S+)(?:\nGateway=| via )(\S+)", re.MULTILINE)
 
 
-def ways_in(files: Mapping[str, str]) -> frozenset[Way]:
+def persisted_routes(files: Mapping[str, str]) -> frozenset[PersistedRoute]:
     """The routes in the boot files of this tool. Lines in any other format are ignored."""
     ways = set()
     for text in files.values():

@@ -57,7 +57,7 @@ def plan_drain(
                 refusals=tuple(refusals),
                 files=files_to(at_boot, found.managers, found.files),
                 still_missing=tuple(r for r in missing_routes(found) if r.prefix in others),
-                record_outdated=any(r.prefix not in others for r in found.kept),
+                record_outdated=any(r.prefix not in others for r in found.recorded),
             )
         )
     return Plan(tuple(plans), skipped or {})

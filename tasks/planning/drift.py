@@ -9,7 +9,7 @@ from tasks.common.values import Network
 from tasks.facts.model import Facts
 from tasks.iproute.route import Place, Route
 from tasks.iproute.table import Lookup
-from tasks.persistence.backends import ways_in
+from tasks.persistence.backends import persisted_routes
 
 
 class DriftKind(Enum):
@@ -45,10 +45,10 @@ def drift(facts: Facts, wanted: Collection[Place], stay: bool) -> tuple[Drift, .
 
 def missing_routes(facts: Facts) -> list[Route]:
     """The routes that the last confirmed run recorded as ours and the kernel no longer has."""
-    if facts.kept == facts.owned:
+    if facts.recorded == facts.owned:
         return []  # the usual case, and fast: equal lines are parsed into the same object
     there = {(r.key, r.hops) for r in facts.owned}
-    return [r for r in facts.kept if (r.key, r.hops) not in there]
+    return [r for r in facts.recorded if (r.key, r.hops) not in there]
 
 
 def _in_the_kernel(facts: Facts, wanted: Collection[Place]) -> Iterator[Drift]:
@@ -65,9 +65,9 @@ def _in_the_kernel(facts: Facts, wanted: Collection[Place]) -> Iterator[Drift]:
 def _in_the_files(facts: Facts, stay: bool) -> Iterator[Drift]:
     if not (facts.files or stay):
         return
-    held = ways_in(facts.files)
+    held = persisted_routes(facts.files)
     there = {(r.prefix, r.next_hop): r for r in facts.owned}
-    recorded = {(r.prefix, r.next_hop) for r in facts.kept}
+    recorded = {(r.prefix, r.next_hop) for r in facts.recorded}
     for way, route in there.items():
         if way not in held:
             what = f"{route} would not survive a reboot"

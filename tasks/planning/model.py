@@ -58,11 +58,11 @@ class MachinePlan:
     name: str
     changes: tuple[Change, ...] = ()
     restores: tuple[Displaced, ...] = ()  # rollback: displaced routes that are put back
-    forgets: tuple[Displaced, ...] = ()  # rollback: records of displaced routes to delete
+    discards: tuple[Displaced, ...] = ()  # rollback: records of displaced routes to delete
     in_sync: tuple[Route, ...] = ()  # the routes that are as wanted, ours or foreign
     conflicts: tuple[Conflict, ...] = ()
     stale: tuple[Route, ...] = ()  # ours, to workers that are not in hosts.toml
-    outside: tuple[Route, ...] = ()  # ours, outside pod_networks: only rollback deletes them
+    outside_networks: tuple[Route, ...] = ()  # ours, outside pod_networks: rollback deletes them
     refusals: tuple[str, ...] = ()  # reasons why this plan must not be applied
     is_rollback: bool = False
     repair: bool = False  # puts back missing routes; not recorded for `rollback --last`
@@ -74,7 +74,7 @@ class MachinePlan:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        records = self.forgets or self.record_outdated
+        records = self.discards or self.record_outdated
         return not (self.changes or self.restores or records) and self.files.empty
 
     def count(self, verb: Verb) -> int:

@@ -10,7 +10,7 @@ from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster, Machine
 from tasks.iproute.route import Number, Place, Route, number_of, own_route, place_of
 from tasks.iproute.table import Lookup, Prefixes
-from tasks.persistence.backends import files_to, unmanaged, ways_in
+from tasks.persistence.backends import files_to, persisted_routes, unmanaged
 
 from .conflicts import (
     Conflict,
@@ -200,7 +200,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         in_sync=tuple(in_sync),
         conflicts=tuple(conflicts),
         stale=() if allowed.prune else tuple(stale),
-        outside=tuple(outside),
+        outside_networks=tuple(outside),
         refusals=tuple(refusals),
         files=files_to(at_boot, facts.managers, facts.files),
         still_missing=tuple(r for r in missing_routes(facts) if r.prefix in hidden),
@@ -210,7 +210,9 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
 
 def out_of_scope(facts: Facts, about: Container[Network]) -> set[Network]:
     """The prefixes of our routes, in a machine's files or recorded, that are not in `about`."""
-    prefixes = {prefix for prefix, _ in ways_in(facts.files)} | {r.prefix for r in facts.kept}
+    prefixes = {prefix for prefix, _ in persisted_routes(facts.files)} | {
+        r.prefix for r in facts.recorded
+    }
     return {prefix for prefix in prefixes if prefix not in about}
 
 
@@ -225,7 +227,7 @@ def boot_routes(
     lookup = Lookup(facts.routes)
     in_files = [
         own_route(prefix, via, dev)
-        for prefix, via in ways_in(facts.files)
+        for prefix, via in persisted_routes(facts.files)
         if prefix in hidden and (dev := lookup.link_to(number_of(via))) is not None
     ]
     taken = {r.key for change in changes for r in change.take}

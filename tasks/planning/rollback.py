@@ -37,11 +37,11 @@ def plan_rollback(
                 name=machine.name,
                 changes=tuple(Change(None, (r,)) for r in found.owned),
                 restores=restores,
-                forgets=found.displaced,
+                discards=found.displaced,
                 refusals=tuple(pending_refusals(found)),
                 is_rollback=True,
                 files=files_to((), found.managers, found.files),
-                record_outdated=bool(found.kept),
+                record_outdated=bool(found.recorded),
             )
         )
     return Plan(tuple(plans), skipped or {})
@@ -81,7 +81,7 @@ def plan_last(
                 machine.name,
                 tuple(changes),
                 restores=tuple(_gone(d, here) for d in displaced),
-                forgets=displaced,
+                discards=displaced,
                 is_rollback=True,
                 files=files_to(
                     boot_routes(found, changes, cluster, others) if found.files else (),
@@ -89,7 +89,7 @@ def plan_last(
                     found.files,
                 ),
                 still_missing=tuple(r for r in missing_routes(found) if r.prefix in others),
-                record_outdated=any(r.prefix in about for r in found.kept),
+                record_outdated=any(r.prefix in about for r in found.recorded),
             )
         )
     return Plan(tuple(plans), skipped or {})

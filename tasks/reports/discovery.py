@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tasks.common.text import MANY, counted, table, wrapped
+from tasks.common.text import MAX_ROWS, counted, table, wrapped
 from tasks.discovery.gather import Gathered
 from tasks.discovery.merge import Discovery, Row, State
 from tasks.facts.providers import notes as provider_notes
@@ -19,7 +19,9 @@ def discovery_report(gathered: Gathered, cluster: Cluster | None, edit: Edit, pa
     """
     discovery = gathered.discovery
     shown = [
-        r for r in discovery.rows if len(discovery.rows) <= MANY or r.state != "same" or r.against
+        r
+        for r in discovery.rows
+        if len(discovery.rows) <= MAX_ROWS or r.state != "same" or r.against
     ]
     headers = ["machine", "field", "found", "from", path.name]
     notes = provider_notes(gathered.providers, cluster.pod_networks if cluster else ())

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 
-from tasks.common.text import FEW, MANY, counted, few, first, listed, table, wrapped
+from tasks.common.text import MAX_LINES, MAX_ROWS, counted, few, first, listed, table, wrapped
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
 from tasks.planning.conflicts import Conflict
@@ -24,7 +24,7 @@ def plan_report(plan: Plan, notes: Sequence[str] = ()) -> str:
 
 
 def _counts(plan: Plan) -> str:
-    shown = [m for m in plan.machines if len(plan.machines) <= MANY or not _quiet(m)]
+    shown = [m for m in plan.machines if len(plan.machines) <= MAX_ROWS or not _quiet(m)]
     if not shown:
         return ""
     headers = ["machine", *Verb, "in sync", "conflict"]
@@ -48,14 +48,16 @@ def _blocking(machine: MachinePlan) -> int:
 def _changes(plan: Plan) -> str:
     every = [(m, change) for m in plan.machines for change in m.changes]
     listed = [
-        (m, c) for m, c in every if len(every) <= MANY or not (m.is_rollback or c.verb is Verb.ADD)
+        (m, c)
+        for m, c in every
+        if len(every) <= MAX_ROWS or not (m.is_rollback or c.verb is Verb.ADD)
     ]
     rows = [row for machine, change in listed for row in _change_rows(machine.name, change)]
     rows += [
         [m.name, "restore", route] for m in plan.machines for d in m.restores for route in d.routes
     ]
     files = [row for m in plan.machines for row in _file_rows(m)]
-    rows += files if len(files) <= MANY else []
+    rows += files if len(files) <= MAX_ROWS else []
     if not rows:
         return ""
     more = f"\n({counted(len(every) - len(listed), 'change')} not listed; --dry-run lists all)"
@@ -66,7 +68,7 @@ def _change_rows(name: str, change: Change) -> list[list[object]]:
     if change.put is None:
         return [[name, change.verb, route] for route in change.take]
     rows: list[list[object]] = [[name, change.verb, change.put]]
-    return rows + [["", "instead of", r] for r in first([*map(str, change.take)], MANY)]
+    return rows + [["", "instead of", r] for r in first([*map(str, change.take)], MAX_ROWS)]
 
 
 def _file_rows(machine: MachinePlan) -> list[list[object]]:
@@ -78,8 +80,8 @@ def _problems(plan: Plan) -> Iterable[str]:
     """For each machine that has any: its refusals, conflicts, drift and stale routes, as lines."""
     for machine in plan.machines:
         lines = [
-            *first(machine.refusals, MANY, ALL_OF_THEM),
-            *first([*_conflicts(machine)], MANY, ALL_OF_THEM),
+            *first(machine.refusals, MAX_ROWS, ALL_OF_THEM),
+            *first([*_conflicts(machine)], MAX_ROWS, ALL_OF_THEM),
             *_drift_lines(machine),
         ]
         lines += [
@@ -88,7 +90,7 @@ def _problems(plan: Plan) -> Iterable[str]:
         ]
         lines += [
             f"stale: {route}: outside pod_networks; `fab rollback` deletes it"
-            for route in few([*map(str, machine.outside)])
+            for route in few([*map(str, machine.outside_networks)])
         ]
         if lines:
             yield "\n".join(f"{machine.name}: {line}" for line in lines)
@@ -100,7 +102,7 @@ def _conflicts(machine: MachinePlan) -> Iterable[str]:
     for conflict in machine.conflicts:
         by_remedy.setdefault(conflict.remedy, []).append(conflict)
     for remedy, conflicts in by_remedy.items():
-        if len(conflicts) <= FEW:
+        if len(conflicts) <= MAX_LINES:
             for one in conflicts:
                 yield f"conflict at {one.prefix}: {one.what}\n    {remedy}"
         else:
@@ -148,7 +150,7 @@ def plan_json(plan: Plan, cluster: Cluster, notes: Sequence[str] = ()) -> str:
             "in_the_way": [
                 {"prefix": str(c.prefix), "what": c.what, "remedy": c.remedy} for c in m.conflicts
             ],
-            "left": [_route_json(r) for r in (*m.stale, *m.outside)],
+            "left": [_route_json(r) for r in (*m.stale, *m.outside_networks)],
             "files": [
                 *({"change": "write", "path": f.path} for f in m.files.write),
                 *({"change": "remove", "path": path} for path in m.files.remove),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tasks.common.text import MANY, counted, listed, table, wrapped
+from tasks.common.text import MAX_ROWS, counted, listed, table, wrapped
 from tasks.planning.model import Plan, Verb
 from tasks.rollout.result import MachineState, Rollout
 
@@ -17,7 +17,7 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
     `silent`: pairs of workers that have routes now, but whose pods do not answer.
     """
     plans = {m.name: m for m in plan.machines}
-    many = len(rollout.results) > MANY
+    many = len(rollout.results) > MAX_ROWS
     rows = [
         [r.name, *(plans[r.name].count(verb) for verb in Verb), r.state.value]
         for r in rollout.results

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tasks.common.text import FEW, counted, listed, table
+from tasks.common.text import MAX_LINES, counted, listed, table
 from tasks.facts.model import Facts
 from tasks.facts.run_order import Row, merged
 from tasks.rollout.history import Entry
@@ -29,7 +29,7 @@ def history_report(found: Mapping[str, list[Entry]], number: int) -> str:
         [
             [max(time for time, _ in where[row]), *row[1:], listed(n for _, n in where[row])]
             for (run,) in runs
-            for row in merged(trail[-FEW:] for trail in rows[run].values())
+            for row in merged(trail[-MAX_LINES:] for trail in rows[run].values())
         ],
     )
 

@@ -20,7 +20,7 @@ from tasks.undo.records import RUNS, STATE, Displaced
 from tasks.undo.recovery import PATIENCE, functions, keep
 from tasks.undo.run import Run
 
-from .readback import asked_around, asked_of_prefixes
+from .readback import change_questions, undo_questions
 from .steps import Steps, family_of
 
 NAP = 10  # seconds; the longest sleep of the watchdog between two checks
@@ -33,7 +33,7 @@ def carry_out(
     changes: Sequence[str] | None,
     what: str,
     lifelines: Collection[Address] = (),
-    forgets: Sequence[Displaced] = (),
+    discards: Sequence[Displaced] = (),
     earlier: Collection[str] = (),
     full: bool = False,
 ) -> Script:
@@ -44,7 +44,7 @@ def carry_out(
 
     - `go`: carry out the steps; if one fails, revert and end. Until `go` the script holds the lock.
     - `push`: move the deadline.
-    - `keep`: confirm the change, delete the records of the displaced routes in `forgets`, and end.
+    - `keep`: confirm the change, delete the records of the displaced routes in `discards`, and end.
     - Any other word, or the end of the connection: end. After `go` the change stays armed. Before
       `go` nothing was changed, and the script disarms the undo.
 
@@ -59,7 +59,7 @@ def carry_out(
         "rollout/readback.sh",
         "undo/push.sh",
         "rollout/carry_out.sh",
-        **asked_around(steps, run.pod_networks, lifelines),
+        **change_questions(steps, run.pod_networks, lifelines),
         run=run.id,
         timeout=run.timeout,
         patience=PATIENCE,
@@ -82,12 +82,12 @@ def carry_out(
         persist=persist_script(steps.files),
         watch=script("undo/deadline.sh", "undo/watch.sh", state=STATE, nap=NAP),
     )
-    return joined(functions(run), around, keep(run, forgets))
+    return joined(functions(run), around, keep(run, discards))
 
 
 def _undo(steps: Steps, run: Run) -> Script:
     """The undo, as a script that the watchdog or another connection runs on its own."""
-    asked = asked_of_prefixes(steps, run.pod_networks)
+    asked = undo_questions(steps, run.pod_networks)
     kept = [f"{k.prefix.version} {k.file}" for k in steps.keeps]
     return joined(
         functions(run),
@@ -97,7 +97,7 @@ def _undo(steps: Steps, run: Run) -> Script:
 
 def _still_missing(steps: Steps) -> list[str]:
     """The lines for our routes that stay recorded although they are missing."""
-    return [line for r in steps.noted for line in (f"== kept {r.prefix.version}", r.words)]
+    return [line for r in steps.still_missing for line in (f"== kept {r.prefix.version}", r.words)]
 
 
 def _any_of(words: Collection[str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks.common.script import script
-from tasks.common.text import FEW, listed
+from tasks.common.text import MAX_LINES, listed
 from tasks.common.values import shown
 from tasks.facts.run_order import Row
 from tasks.facts.survey import cannot_ask, tell_skipped
@@ -81,5 +81,5 @@ def ending_of_the_last(fleet: Fleet) -> str:
         f" {lasts[names[0]].time}: {lasts[names[0]].ending}"
         for names in where.values()
     ]
-    more = ["`fab history` shows all"] if len(lines) > FEW else []
-    return "\n".join([*lines[:FEW], *more])
+    more = ["`fab history` shows all"] if len(lines) > MAX_LINES else []
+    return "\n".join([*lines[:MAX_LINES], *more])

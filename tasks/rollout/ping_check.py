@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from tasks.common.errors import Stop
 from tasks.common.text import listed
 from tasks.common.values import Network
-from tasks.connectivity.mesh import Asked, ping_all
+from tasks.connectivity.mesh import PingRequest, ping_all
 from tasks.connectivity.ping import Report
 from tasks.connectivity.sample import Pairs
 from tasks.facts.model import Facts
@@ -17,7 +17,7 @@ from tasks.planning.model import MachinePlan, Plan
 from tasks.ssh.fleet import Fleet
 
 
-def standing(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None = None) -> Pairs:
+def routed_pairs(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None = None) -> Pairs:
     """The pairs of workers with correct routes in both directions; with a plan, after the plan."""
     planned = {machine.name: machine for machine in plan.machines} if plan else {}
     tables = {name: _winners(_after(f, planned.get(name))) for name, f in facts.items()}
@@ -71,8 +71,8 @@ class PairCheck:
     def __init__(self, fleet: Fleet, survey: Survey, plan: Plan) -> None:
         self._fleet = fleet
         self._survey = survey
-        self._after = standing(survey.cluster, survey.facts, plan)
-        before = standing(survey.cluster, survey.facts) & self._after
+        self._after = routed_pairs(survey.cluster, survey.facts, plan)
+        before = routed_pairs(survey.cluster, survey.facts) & self._after
         self._answered = before - self._silent(before)
         self.silent: Pairs = frozenset()
 
@@ -95,7 +95,7 @@ class PairCheck:
         if not pairs:
             return pairs
         reports: Mapping[str, Report] = ping_all(
-            self._fleet, self._survey, Asked(pairs, machines=False)
+            self._fleet, self._survey, PingRequest(pairs, machines=False)
         )
         answers = {
             (name, ping.worker, ping.family)

@@ -6,16 +6,16 @@ from functools import lru_cache
 
 from tasks.common.values import Address, Network, within
 from tasks.facts.gather import all_ours
-from tasks.iproute.batch import PASSING
+from tasks.iproute.batch import VOLATILE
 
 from .steps import Steps
 
-Asked = dict[str, Sequence[str]]  # by variable of the shell script
+Questions = dict[str, Sequence[str]]  # by variable of the shell script
 
 
-def asked_around(
+def change_questions(
     steps: Steps, pod_networks: Sequence[Network], lifelines: Collection[Address]
-) -> Asked:
+) -> Questions:
     """The questions for a change: all routes that this tool may touch, and next hops."""
     families = {network.version for network in (*pod_networks, *steps.prefixes)}
     return {
@@ -28,7 +28,7 @@ def asked_around(
     }
 
 
-def asked_of_prefixes(steps: Steps, pod_networks: Sequence[Network]) -> Asked:
+def undo_questions(steps: Steps, pod_networks: Sequence[Network]) -> Questions:
     """The questions for an undo: the routes at the prefixes of the change."""
     families = {prefix.version for prefix in steps.prefixes}
     return {**_common(steps), **_of_families(steps, pod_networks, families)}
@@ -40,21 +40,23 @@ def first_address(prefix: Network) -> Address:
     return prefix[0] if prefix.num_addresses == 1 else prefix[1]
 
 
-def _common(steps: Steps) -> Asked:
+def _common(steps: Steps) -> Questions:
     return {
         "prefixes": list(map(_as_shown, steps.prefixes)),
-        "passing": [f"s/{words}//g" for words in PASSING],
+        "volatile": [f"s/{words}//g" for words in VOLATILE],
     }
 
 
-def _of_families(steps: Steps, pod_networks: Sequence[Network], families: Collection[int]) -> Asked:
+def _of_families(
+    steps: Steps, pod_networks: Sequence[Network], families: Collection[int]
+) -> Questions:
     """The questions for each family: all inside pod_networks, and the prefixes outside them."""
-    asked: Asked = {}
+    questions: Questions = {}
     for family in (4, 6):
         wanted = family in families
-        asked[f"inside_{family}"] = all_ours(pod_networks, family)[0] if wanted else []
-        asked[f"outside_{family}"] = _outside(steps, pod_networks, family)
-    return asked
+        questions[f"inside_{family}"] = all_ours(pod_networks, family)[0] if wanted else []
+        questions[f"outside_{family}"] = _outside(steps, pod_networks, family)
+    return questions
 
 
 def _outside(steps: Steps, pod_networks: Sequence[Network], family: int) -> list[str]:

@@ -7,7 +7,7 @@
 # outside_4, outside_6: show the routes at prefixes outside pod_networks
 # lifelines: get the routes to the operator and to the gateways
 #
-# passing: a sed script that deletes the words of a route that change by themselves
+# volatile: a sed script that deletes the words of a route that change by themselves
 
 # shown LINES OPTION...: set $text to what ip prints for these lines; returns the status of ip.
 shown() {

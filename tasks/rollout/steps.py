@@ -31,7 +31,7 @@ class Steps:
     keeps: tuple[Keep, ...] = ()
     restores: tuple[Displaced, ...] = ()
     files: Files = NO_FILES
-    noted: tuple[Route, ...] = ()  # ours and missing, out of scope: they stay recorded
+    still_missing: tuple[Route, ...] = ()  # ours and missing, out of scope: they stay recorded
     prefixes: tuple[Network, ...] = ()  # all prefixes of the change
     puts: tuple[Network, ...] = ()  # the prefixes that get a route
 

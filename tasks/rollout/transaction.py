@@ -13,7 +13,7 @@ from tasks.facts.run_order import earlier, last_runs
 from tasks.planning.model import MachinePlan, Plan, Verb
 from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.ssh.shell import Talk
+from tasks.ssh.shell import RunningScript
 from tasks.undo import recovery
 from tasks.undo.records import RUNS, last_lines
 from tasks.undo.run import Run
@@ -45,7 +45,7 @@ class _Rollout:
         self._run = replace(run, machines=tuple(self._todo))
         self._pushed = monotonic()  # when the last deadlines were set, at the earliest
         self._armed = monotonic()  # when they were set, at the latest
-        self._talks: dict[str, Talk] = {}  # with the armed machines
+        self._running: dict[str, RunningScript] = {}  # with the armed machines
         self.results: list[MachineResult] = []
 
     @property
@@ -66,28 +66,28 @@ class _Rollout:
                 _changes(machine),
                 _what(machine),
                 facts.lifelines,
-                machine.forgets,
+                machine.discards,
                 earlier(facts, lasts),
                 len(facts.runs) >= RUNS,
             )
-        for name, talk in self._fleet.talks(scripts, recovery.READY, "arming").items():
-            if isinstance(talk, (str, MachineError)):
-                self.results.append(unready_result(*self._todo[name], talk))
+        for name, running in self._fleet.start(scripts, recovery.READY, "arming").items():
+            if isinstance(running, (str, MachineError)):
+                self.results.append(unready_result(*self._todo[name], running))
             else:
-                self._talks[name] = talk
+                self._running[name] = running
         self._armed = monotonic()
 
     def forward(self, interrupts: Interrupts, at_once: int) -> None:
         """Change `at_once` machines at a time, until one fails or a signal arrives."""
-        names = [self._fleet.name_of(connection) for connection in self._fleet.group(self._talks)]
+        names = [self._fleet.name_of(connection) for connection in self._fleet.group(self._running)]
         with progress("changing", len(names)) as step:
             for at in range(0, len(names), at_once):
                 if any(r.state != MachineState.DONE for r in self.results) or not self._in_time():
                     return
                 if interrupts.seen:
                     return
-                wave = {name: self._talks[name] for name in names[at : at + at_once]}
-                for name, answer in self._fleet.tell(wave, "go", recovery.READY).items():
+                wave = {name: self._running[name] for name in names[at : at + at_once]}
+                for name, answer in self._fleet.send(wave, "go", recovery.READY).items():
                     self.results.append(machine_result(*self._todo[name], answer))
                     step()
 
@@ -110,7 +110,7 @@ class _Rollout:
     def _push(self) -> list[str]:
         """Move all deadlines; the machines whose undo is no longer armed."""
         self._pushed = monotonic()
-        answers = self._fleet.tell(self._talks, "push", recovery.READY)
+        answers = self._fleet.send(self._running, "push", recovery.READY)
         self._armed = monotonic()
         return [
             name
@@ -136,14 +136,14 @@ class _Rollout:
 
     def keep(self) -> None:
         """Confirm every change. A change that cannot be confirmed reverts at its deadline."""
-        answers = self._fleet.tell(self._talks, "keep", recovery.READY)
+        answers = self._fleet.send(self._running, "keep", recovery.READY)
         self.results = [kept_result(r, answers[r.name]) for r in self.results]
         self.leave()
 
     def leave(self) -> None:
         """End all scripts. Changes that were carried out stay armed; other machines disarm."""
-        for talk in self._talks.values():
-            talk.close()
+        for running in self._running.values():
+            running.close()
 
     def back(self, why: str) -> None:
         """Revert every change. A machine that cannot be reached reverts at its deadline."""

@@ -18,8 +18,8 @@ $kept
 END
 }
 
-# forget: delete the records of the displaced routes.
-forget() {
+# discard_records: delete the records of the displaced routes.
+discard_records() {
   while read -r _ file; do
     [ ! "$file" ] || rm -f "displaced/$file.text" "displaced/$file.save"
   done <<END
@@ -37,7 +37,7 @@ END
 if [ "$(touched)" = "$before" ]; then
   record "$place" "undone: $1"
   rm -rf "$place"
-  forget
+  discard_records
 else
   why=$1
   set -f

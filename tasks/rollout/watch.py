@@ -14,7 +14,7 @@ from time import monotonic
 from tasks.common.signals import Interrupts
 from tasks.common.text import few
 from tasks.common.values import Network
-from tasks.facts.complete import complete, usurpers
+from tasks.facts.complete import complete, doubtful_claims
 from tasks.facts.gather import question
 from tasks.facts.model import Facts
 from tasks.facts.parse import read
@@ -71,7 +71,7 @@ def repair(plan: MachinePlan, facts: Facts, losses: Losses) -> MachinePlan:
     return MachinePlan(plan.name, () if plan.refusals else changes, repair=True, files=files)
 
 
-def lasting(plan: MachinePlan, made: MachinePlan, losses: Losses) -> list[str]:
+def unrepaired(plan: MachinePlan, made: MachinePlan, losses: Losses) -> list[str]:
     """The drift and the refusals that this repair leaves as they are, a line for each."""
     putting = {c.prefix for c in made.changes}
     kinds: dict[str, list[str]] = {}
@@ -139,9 +139,9 @@ class _Watch:
             self._tell(name, [f"cannot be asked: {found}"])
             return False
         facts = {**self._facts, name: found}
-        for usurper in usurpers(self._fleet.cluster, facts):
-            if usurper != name:  # forgotten; its next answer is checked again
-                del facts[usurper]
+        for claimant in doubtful_claims(self._fleet.cluster, facts):
+            if claimant != name:  # forgotten; its next answer is checked again
+                del facts[claimant]
         cluster, mistakes = complete(self._fleet.cluster, facts)
         if mistakes:  # the facts of the others stay as they were
             self._tell(name, [f"is not as in {cluster.path}: {line.strip()}" for line in mistakes])
@@ -153,7 +153,7 @@ class _Watch:
         losses = self._losses[name]
         losses.seen({d.prefix for d in plan.drift if d.kind is DriftKind.MISSING})
         made = repair(plan, found, losses)
-        stays = frozenset(lasting(plan, made, losses))
+        stays = frozenset(unrepaired(plan, made, losses))
         if made.changes:
             return self._put_back(made, asked, stays)
         self._tell(name, stays)
@@ -174,9 +174,9 @@ class _Watch:
         self._tell(name, stays if ended.whole else stays | set(lines))  # each look tries again
         return ended.interrupted
 
-    def _tell(self, name: str, lasting: Iterable[str]) -> None:
+    def _tell(self, name: str, unrepaired: Iterable[str]) -> None:
         """Say what is new about a machine since its last answer, or that all is well again."""
-        now = frozenset(lasting)
+        now = frozenset(unrepaired)
         before = self._told[name]
         for line in sorted(now - before):
             self._say(name, line)

@@ -19,7 +19,7 @@ from tasks.inventory.model import Cluster
 from .connection import Connection, JumpHost
 from .errors import MachineError, machine_error, turned_away
 from .login import Login
-from .shell import TIMEOUT, Shell, Talk
+from .shell import TIMEOUT, RunningScript, Shell
 from .transcript import Transcript
 
 K = TypeVar("K")
@@ -88,16 +88,16 @@ class Fleet:
         found = self._each(jobs, len(jobs), doing)
         for marker, names in [*steps, ("", scripts)]:
             goes_on = {
-                name: _continuing(talk, marker)
+                name: _continuing(running, marker)
                 for name in names
-                if isinstance(talk := found[name], Talk)
+                if isinstance(running := found[name], RunningScript)
             }
             found |= self._each(goes_on, len(goes_on), doing)
-        return {name: end for name, end in found.items() if not isinstance(end, Talk)}
+        return {name: end for name, end in found.items() if not isinstance(end, RunningScript)}
 
-    def talks(
+    def start(
         self, scripts: Mapping[str, str], marker: str, doing: str
-    ) -> dict[str, Talk | str | MachineError]:
+    ) -> dict[str, RunningScript | str | MachineError]:
         """Start a script on each machine, and wait for a line that begins with this marker.
 
         Returns the answer of a script that ends before it prints such a line.
@@ -108,15 +108,15 @@ class Fleet:
         }
         return self._each(jobs, self.parallel, doing)
 
-    def tell(
-        self, talks: Mapping[str, Talk], line: str, marker: str
+    def send(
+        self, running: Mapping[str, RunningScript], line: str, marker: str
     ) -> dict[str, str | MachineError]:
         """Send a line to running scripts; what each prints until its next line with this marker."""
 
-        def job(talk: Talk) -> Callable[[Shell], str]:
-            return lambda _: talk.ask(line, marker)
+        def job(script: RunningScript) -> Callable[[Shell], str]:
+            return lambda _: script.ask(line, marker)
 
-        jobs = {name: job(talk) for name, talk in talks.items()}
+        jobs = {name: job(script) for name, script in running.items()}
         return self._each(jobs, self.parallel, "")
 
     def _opened(self, job: Callable[[Shell], T]) -> Callable[[Shell], T]:
@@ -294,29 +294,29 @@ def side_by_side(jobs: Mapping[K, Callable[[], T]], at_once: int) -> Iterator[tu
         waiting.clear()
 
 
-def _beginning(script: str, marker: str, timeout: int) -> Callable[[Shell], Talk | str]:
-    return lambda shell: _until(shell.talk(script, timeout), marker)
+def _beginning(script: str, marker: str, timeout: int) -> Callable[[Shell], RunningScript | str]:
+    return lambda shell: _until(shell.start(script, timeout), marker)
 
 
-def _continuing(talk: Talk, marker: str) -> Callable[[Shell], Talk | str]:
-    return lambda _: _until(talk, marker, "go")
+def _continuing(running: RunningScript, marker: str) -> Callable[[Shell], RunningScript | str]:
+    return lambda _: _until(running, marker, "go")
 
 
-def _until(talk: Talk, marker: str, line: str = "") -> Talk | str:
+def _until(running: RunningScript, marker: str, line: str = "") -> RunningScript | str:
     """Send a line if there is one, and wait for a line that begins with the marker.
 
     Returns the script's answer if it ends before that, or if the marker is empty.
     """
     try:
         if line:
-            talk.say(line)
-        if marker and talk.hear(marker):
-            return talk
-        answer = talk.answer()
+            running.say(line)
+        if marker and running.hear(marker):
+            return running
+        answer = running.answer()
     except BaseException:
-        talk.close()
+        running.close()
         raise
-    talk.close()
+    running.close()
     return answer
 
 

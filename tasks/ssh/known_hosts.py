@@ -21,7 +21,7 @@ from tasks.common.errors import Stop
 from tasks.common.files import content
 from tasks.inventory.model import HostKeys
 
-MOST = 64 << 20  # bytes of a known_hosts file
+MAX_BYTES = 64 << 20  # bytes of a known_hosts file
 
 # ssh_config(5), StrictHostKeyChecking; `ask` is strict, since nobody can be asked for each of many.
 _THEIRS: dict[str, HostKeys] = {"accept-new": "accept-new", "no": "off", "off": "off", "": "off"}
@@ -71,7 +71,7 @@ def read_lines(files: Iterable[Path]) -> list[Line]:
     lines = []
     for file in files:
         try:
-            text = content(file, MOST).decode(errors="replace")
+            text = content(file, MAX_BYTES).decode(errors="replace")
         except OSError as error:
             if error.errno == errno.EFBIG:  # it may hold what hosts are known by
                 raise Stop(f"{file}: cannot be read: {error.strerror}") from None

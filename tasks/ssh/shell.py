@@ -46,16 +46,16 @@ class Shell:
 
     def run(self, script: str, timeout: int = TIMEOUT) -> str:
         """Run a script; what it prints. `timeout`: seconds to wait for its end."""
-        talk = self.talk(script, timeout)
+        running = self.start(script, timeout)
         try:
-            answer = talk.answer()
+            answer = running.answer()
         except BaseException:
-            talk.close()
+            running.close()
             raise
-        self._idle = talk.wire
+        self._idle = running.wire
         return answer
 
-    def talk(self, script: str, timeout: int = TIMEOUT) -> "Talk":
+    def start(self, script: str, timeout: int = TIMEOUT) -> "RunningScript":
         """Start a script that is sent lines. `timeout`: seconds to wait for each of its answers.
 
         The shell ends with the script, so that no later script reads a line meant for this one.
@@ -64,7 +64,7 @@ class Shell:
         wire, self._idle = self._idle, None
         if wire is None or wire.gone:
             wire = self._start(timeout)
-        return Talk(wire, script, timeout)
+        return RunningScript(wire, script, timeout)
 
     def _start(self, timeout: int) -> "_Wire":
         """Start `sh`, through sudo if the user is not root, and wait until it is ready."""
@@ -110,7 +110,7 @@ class Shell:
         )
 
 
-class Talk(AbstractContextManager["Talk"]):
+class RunningScript(AbstractContextManager["RunningScript"]):
     """A running script; it reads lines from descriptor 3. The end of the block closes it."""
 
     def __init__(self, wire: "_Wire", script: str, timeout: int) -> None:

@@ -1,6 +1,6 @@
 # Confirms a change.
 #
-# run: its ID     forgets: the files of displaced routes to delete, one on each line
+# run: its ID     discards: the files of displaced routes to delete, one on each line
 
 # keep: confirm the change, write the files that bring its routes back at boot, record our routes,
 # and print the outcome.
@@ -18,16 +18,16 @@ keep() {
   { record $place "$how" && { [ $place = kept ] || remember; }; } || {
     ending=unpersisted words="${words:+$words; }no record of it can be written to $log"
   }
-  if [ $place = last ]; then forget; else rm -rf kept; fi
+  if [ $place = last ]; then discard_records; else rm -rf kept; fi
   printf '%s\n' "== $ending" "$words"
 }
 
-# forget: delete the records of displaced routes that $forgets names.
-forget() {
+# discard_records: delete the records of displaced routes that $discards names.
+discard_records() {
   while read -r file; do
     [ ! "$file" ] || rm -f "displaced/$file.text" "displaced/$file.save" \
       "$log/displaced/$file.text" "$log/displaced/$file.save"
   done <<END
-$forgets
+$discards
 END
 }

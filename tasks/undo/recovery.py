@@ -32,10 +32,10 @@ def push(run: Run) -> Script:
     return joined(functions(run), pushed, script("undo/alone.sh", does="push", patience=PATIENCE))
 
 
-def confirm(run: Run, forgets: Sequence[Displaced] = ()) -> Script:
+def confirm(run: Run, discards: Sequence[Displaced] = ()) -> Script:
     """The script that confirms the change of this run, and removes records no longer needed."""
     alone = script("undo/alone.sh", does="keep", patience=PATIENCE)
-    return joined(functions(run), keep(run, forgets), alone)
+    return joined(functions(run), keep(run, discards), alone)
 
 
 def settle(run: Run) -> Script:
@@ -49,9 +49,9 @@ def functions(run: Run) -> Script:
     return script("undo/deadline.sh", "undo/recovery.sh", state=STATE, log=LOG, holder=holder)
 
 
-def keep(run: Run, forgets: Sequence[Displaced]) -> Script:
+def keep(run: Run, discards: Sequence[Displaced]) -> Script:
     """The shell function `keep`, which confirms the change of this run."""
-    return script("undo/keep.sh", run=run.id, forgets=[d.file for d in forgets])
+    return script("undo/keep.sh", run=run.id, discards=[d.file for d in discards])
 
 
 def _revert(run: Run, why: str, pending_only: str) -> Script:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.connectivity.probe import probes
-from tasks.connectivity.real_pods import MOST, RealPod, _script, read_real_pods, real_pods
+from tasks.connectivity.real_pods import MAX_PODS, RealPod, _script, read_real_pods, real_pods
 from tasks.facts.survey import Survey
 from tasks.ssh.answer import sections
 from tests.builders import cluster, facts
@@ -33,7 +33,7 @@ def test_only_pods_are_asked_that_are_their_workers() -> None:
         "worker-1": [ip_address("10.200.1.2"), ip_address("fd00:200:1::2")],
     }
     many = survey(*(f"10.200.1.{n}" for n in range(2, 9)))
-    assert len(real_pods(many)["worker-1"]) == MOST
+    assert len(real_pods(many)["worker-1"]) == MAX_PODS
 
 
 # Pods of both workers are addresses of the machine, and so are those of the other's probe.

@@ -4,7 +4,7 @@ from ipaddress import ip_interface, ip_network
 
 import pytest
 
-from tasks.facts.complete import complete, usurpers
+from tasks.facts.complete import complete, doubtful_claims
 from tasks.facts.model import Facts
 from tasks.facts.parse import read
 from tasks.facts.pod_cidrs import Claim
@@ -195,7 +195,7 @@ def test_an_absent_workers_pod_cidr_is_nobody_elses(known: Facts, ips: bool) -> 
     _, (mistake,) = complete(of, asked)
     for word in ("worker-1", pods(2), node(2), "worker-0", "worker-2", "write pod_cidr"):
         assert word in mistake
-    assert usurpers(of, asked) == ["worker-1"]
+    assert doubtful_claims(of, asked) == ["worker-1"]
     posing = replace(asked["worker-1"], addresses=((DEV, ip_interface(f"{node(2)}/24")),))
     both = replace(posing, addresses=(*posing.addresses, *asked["worker-1"].addresses))
     assert complete(of, {**asked, "worker-1": both})[1]

@@ -151,7 +151,7 @@ def test_the_note_of_our_routes_holds_those_there_and_those_lost_before() -> Non
     noted = "unicast 10.200.1.0/24 via 10.240.0.7 dev enp6s0 proto 214 scope global"
     lost = "10.200.2.0/24 via 10.240.0.8 dev enp6s0 proto 214"
     answer = f"== kept 4\n{lost}\n== kept 4\n{noted}\n== kept 6\n== answering\n"
-    assert [str(r) for r in read(answer).kept] == [
+    assert [str(r) for r in read(answer).recorded] == [
         lost.removesuffix(" proto 214"),
         "10.200.1.0/24 via 10.240.0.7 dev enp6s0",
     ]

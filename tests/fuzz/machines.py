@@ -44,13 +44,13 @@ class Deaf:
         self.sent += scripts.items()
         return {name: self._answers.get(name, "") for name in scripts}
 
-    def talks(self, scripts: Mapping[str, str], _marker: str, _doing: str) -> dict[str, str]:
+    def start(self, scripts: Mapping[str, str], _marker: str, _doing: str) -> dict[str, str]:
         """The same: none of them comes as far as its marker."""
         return self.ask(scripts)
 
-    def tell(self, talks: Mapping[str, Any], _line: str, _marker: str) -> dict[str, str]:
+    def send(self, running: Mapping[str, Any], _line: str, _marker: str) -> dict[str, str]:
         """Nobody is there to be told."""
-        return dict.fromkeys(talks, "")
+        return dict.fromkeys(running, "")
 
     def in_step(
         self, scripts: Mapping[str, str], _ready: str, _steps: Any, _doing: str

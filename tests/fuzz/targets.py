@@ -19,7 +19,7 @@ from paramiko import Ed25519Key
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.common.errors import Stop
-from tasks.connectivity.mesh import Asked, ping_all
+from tasks.connectivity.mesh import PingRequest, ping_all
 from tasks.connectivity.ping import Report, read_report
 from tasks.connectivity.ping import Target as Pinged
 from tasks.connectivity.probe import probes
@@ -62,7 +62,7 @@ from tasks.rollout.history import Histories, histories
 from tasks.rollout.outcome import NO_STEPS, Outcome, read_outcome
 from tasks.rollout.steps import steps
 from tasks.rollout.transaction import roll_out
-from tasks.rollout.watch import Losses, lasting, repair
+from tasks.rollout.watch import Losses, repair, unrepaired
 from tasks.ssh.answer import sections
 from tasks.ssh.known_hosts import KnownHosts, read_lines
 from tasks.twin.design import Spec, design
@@ -170,7 +170,7 @@ class World:
 
     def _pinged(self, survey: Survey) -> Iterator[Out]:
         deaf = Deaf(survey.cluster)
-        for asked in (Asked(), Asked(tcp=80)):
+        for asked in (PingRequest(), PingRequest(tcp=80)):
             try:
                 ping_all(deaf.fleet, survey, asked)
             except Stop as stop:
@@ -184,7 +184,7 @@ class World:
         for machine in plan.machines:
             losses = Losses()
             made = repair(machine, survey.facts[A], losses)
-            yield from _printed(*lasting(machine, made, losses))
+            yield from _printed(*unrepaired(machine, made, losses))
 
     def _discovered(self, text: str) -> Iterator[Out]:
         deaf = Deaf(self.cluster, {**of_others(), A: text})

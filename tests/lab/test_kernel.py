@@ -11,9 +11,9 @@ import pytest
 from tasks.common.script import script
 from tasks.facts.gather import question
 from tasks.facts.parse import read
-from tasks.iproute.batch import lasting
+from tasks.iproute.batch import without_volatile
 from tasks.iproute.route import Route, parse
-from tasks.rollout.readback import asked_around, asked_of_prefixes
+from tasks.rollout.readback import change_questions, undo_questions
 from tasks.rollout.steps import Keep, Steps, restore, save
 from tasks.undo.records import Displaced
 from tests.builders import POD_NETWORKS
@@ -270,13 +270,13 @@ def test_what_stands_at_a_prefix_is_what_the_kernel_shows_at_it(kernel: Kernel) 
             kernel.run(*f"ip -{p.version} -d -o route show table main exact {p}".split()).decode()
             for p in some
         ]
-        wanted = "".join(f"{lasting(line)}\n" for line in "".join(asked).splitlines())
+        wanted = "".join(f"{without_volatile(line)}\n" for line in "".join(asked).splitlines())
         there = Steps((), (), prefixes=some)
         look = script(
-            "undo/recovery.sh", "rollout/readback.sh", **asked_around(there, POD_NETWORKS, [])
+            "undo/recovery.sh", "rollout/readback.sh", **change_questions(there, POD_NETWORKS, [])
         )
         undo = script(
-            "undo/recovery.sh", "rollout/readback.sh", **asked_of_prefixes(there, POD_NETWORKS)
+            "undo/recovery.sh", "rollout/readback.sh", **undo_questions(there, POD_NETWORKS)
         )
         seen = kernel.run("sh", "-c", f'{look}\nlook; printf %s "$touched"').decode()
         assert sorted(seen.splitlines()) == sorted(wanted.splitlines())

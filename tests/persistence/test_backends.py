@@ -16,8 +16,8 @@ from tasks.persistence.backends import (
     WANTED,
     File,
     files_to,
+    persisted_routes,
     unmanaged,
-    ways_in,
 )
 from tasks.persistence.managers import Manager
 from tasks.planning.model import Allowed, MachinePlan, Plan
@@ -50,7 +50,7 @@ def test_each_manager_has_its_file_and_what_is_written_is_read_again(
     made = files_to(BOTH, {DEV: manager}, {})
     there = texts(made.write)
     assert list(there) == ([UNIT, WANTED] if path == UNIT else [path])
-    assert ways_in(there) == {(r.prefix, r.next_hop) for r in BOTH}
+    assert persisted_routes(there) == {(r.prefix, r.next_hop) for r in BOTH}
     assert made.stay
     assert files_to(BOTH[::-1], {DEV: manager}, there).empty
     gone = files_to((), {DEV: manager}, there)
@@ -127,7 +127,7 @@ def planned(facts: dict[str, Facts], only: str = "", **skipped: str) -> set[str]
     names = {name.replace("_", "-"): why for name, why in skipped.items()}
     made = of(plan_routes(STAY, facts, Allowed(), only, names))
     assert not made.refusals
-    return {str(prefix) for prefix, _ in ways_in(texts(made.files.write))}
+    return {str(prefix) for prefix, _ in persisted_routes(texts(made.files.write))}
 
 
 def test_a_file_holds_what_the_plan_leads_to() -> None:
@@ -136,7 +136,7 @@ def test_a_file_holds_what_the_plan_leads_to() -> None:
     assert planned(asked(wanted(1), wanted(2))) == {pods(1), pods(2)}
     assert planned(asked(stale)) == {pods(1), pods(2), pods(9)}
     pruned = of(plan_routes(STAY, asked(stale), Allowed(prune=True)))
-    assert {str(p) for p, _ in ways_in(texts(pruned.files.write))} == {pods(1), pods(2)}
+    assert {str(p) for p, _ in persisted_routes(texts(pruned.files.write))} == {pods(1), pods(2)}
     outside = f"10.99.0.0/24 via {node(1)} dev {DEV} proto 214"
     assert planned(asked(outside)) == {pods(1), pods(2)}
 
@@ -150,7 +150,7 @@ def test_what_a_run_is_not_about_stays_in_the_file() -> None:
 
 def test_what_a_run_is_not_about_and_is_lost_stays_noted_as_ours() -> None:
     there, lost = (
-        {"worker-0": replace(found["worker-0"], kept=BOTH[:1])}
+        {"worker-0": replace(found["worker-0"], recorded=BOTH[:1])}
         for found in (asked(wanted(1)), asked())
     )
     assert of(plan_routes(STAY, there, Allowed(), "worker-2")).still_missing == ()
@@ -186,7 +186,9 @@ def test_the_way_back_leaves_no_file_and_half_the_way_leaves_half() -> None:
     found = asked(wanted(1), wanted(2), files=on_disk(1, 2))
     assert of(plan_rollback(STAY, found)).files.remove == (IF_UP,)
     last = {"worker-0": replace(found["worker-0"], last=Last("run", (route(wanted(2)),)))}
-    assert ways_in(texts(of(plan_last(STAY, last, "run")).files.write)) == ways_in(on_disk(1))
+    assert persisted_routes(
+        texts(of(plan_last(STAY, last, "run")).files.write)
+    ) == persisted_routes(on_disk(1))
 
 
 @pytest.mark.system

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.common.values import Address
 from tasks.facts.model import Facts
-from tasks.persistence.backends import IF_UP, files_to, ways_in
+from tasks.persistence.backends import IF_UP, files_to, persisted_routes
 from tasks.persistence.managers import Manager
 from tasks.planning.drain import plan_drain
 from tasks.planning.model import Plan
@@ -41,9 +41,9 @@ def test_the_routes_to_it_and_on_it_go_and_no_others() -> None:
         "worker-2": [pods(0), pods(1)],
     }
     first, _, last = plan.machines
-    assert {str(prefix) for prefix, _ in ways_in({f.path: f.text for f in first.files.write})} == {
-        pods(1)
-    }
+    assert {
+        str(prefix) for prefix, _ in persisted_routes({f.path: f.text for f in first.files.write})
+    } == {pods(1)}
     assert last.files.remove == (IF_UP,)
     assert not plan.blocked
     assert not plan.only_adds
@@ -66,16 +66,16 @@ def test_one_that_answers_wants_force(asked: dict[int, list[str]], where: str) -
 
 def test_a_route_to_another_worker_that_is_lost_that_day_comes_back_all_the_same() -> None:
     there = [route(wanted(n)) for n in (1, 2)]
-    found = replace(machine(0), routes=facts(0, wanted(2)).routes, kept=tuple(there))
+    found = replace(machine(0), routes=facts(0, wanted(2)).routes, recorded=tuple(there))
     (plan,) = plan_drain(cluster(3), {"worker-0": found}, "worker-2", force=False).machines
-    assert ways_in({f.path: f.text for f in plan.files.write}) == {
+    assert persisted_routes({f.path: f.text for f in plan.files.write}) == {
         (there[0].prefix, there[0].next_hop)
     }
     assert plan.still_missing == (there[0],)
 
 
 def test_a_lost_route_to_it_is_not_put_back_by_the_watch_afterwards() -> None:
-    lost = facts(0, kept=(route(wanted(2)),))
+    lost = facts(0, recorded=(route(wanted(2)),))
     (plan,) = plan_drain(cluster(3), {"worker-0": lost}, "worker-2", force=False).machines
     assert not plan.empty
     assert plan.still_missing == ()

@@ -33,7 +33,7 @@ class Case:
     in_sync: int = 0
     conflicts: int = 0
     stale: int = 0
-    outside: int = 0
+    outside_networks: int = 0
     refusals: int = 0
     families: tuple[int, ...] = (4,)
     rules: tuple[Rule, ...] = ()
@@ -186,7 +186,7 @@ CASES = [
         (OURS, f"10.99.0.0/24 via {node(1)} dev {DEV} proto 214"),
         PRUNE,
         in_sync=1,
-        outside=1,
+        outside_networks=1,
     ),
     Case("ours of another table", (OURS, f"{STALE} table 100"), PRUNE, in_sync=1),
     Case("foreign to the own pod CIDR", (OURS, OWN), in_sync=1, conflicts=1),
@@ -358,7 +358,7 @@ def test_plan_of_one_machine(case: Case) -> None:
         "in_sync": case.in_sync,
         "conflicts": case.conflicts,
         "stale": case.stale,
-        "outside": case.outside,
+        "outside_networks": case.outside_networks,
         "refusals": case.refusals,
     }
     assert {name: len(getattr(plan, name)) for name in counts} == counts
@@ -531,7 +531,7 @@ def test_rollback(
     assert [change.take for change in plan.changes] == [(route(line),) for line in deleted]
     assert all(change.put is None for change in plan.changes)
     assert plan.restores == restored
-    assert set(plan.forgets) == set(displaced)
+    assert set(plan.discards) == set(displaced)
     assert plan.empty == (not lines or (lines == (TYPED,)))
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tasks.persistence.backends import files_to, ways_in
+from tasks.persistence.backends import files_to, persisted_routes
 from tasks.persistence.managers import Manager
 from tasks.planning.rollback import plan_last, plan_rollback
 from tasks.rollout.steps import steps
@@ -62,9 +62,13 @@ def test_half_the_way_back_leaves_what_the_last_run_was_not_about() -> None:
     (plan,) = plan_last(
         cluster(3), {"worker-0": replace(found, last=Last("run", (two,)))}, "run"
     ).machines
-    assert ways_in({f.path: f.text for f in plan.files.write}) == {(one.prefix, one.next_hop)}
+    assert persisted_routes({f.path: f.text for f in plan.files.write}) == {
+        (one.prefix, one.next_hop)
+    }
     assert plan.still_missing == (one,)
     lost = replace(found, last=Last("run", (one,)))
     (plan,) = plan_last(cluster(3), {"worker-0": lost}, "run").machines
-    assert ways_in({f.path: f.text for f in plan.files.write}) == {(two.prefix, two.next_hop)}
+    assert persisted_routes({f.path: f.text for f in plan.files.write}) == {
+        (two.prefix, two.next_hop)
+    }
     assert plan.still_missing == ()

@@ -1,7 +1,7 @@
 """Which pairs must go on answering, by their routes before a run and after it."""
 
 from tasks.planning.model import Change, MachinePlan, Plan
-from tasks.rollout.ping_check import standing
+from tasks.rollout.ping_check import routed_pairs
 from tests.builders import cluster, facts, node, pods, route, wanted
 
 BOTH = {("worker-0", "worker-1"), ("worker-1", "worker-0")}
@@ -9,8 +9,8 @@ BOTH = {("worker-0", "worker-1"), ("worker-1", "worker-0")}
 
 def test_routes_both_ways_stand() -> None:
     there = {"worker-0": facts(0, wanted(1)), "worker-1": facts(1, wanted(0))}
-    assert standing(cluster(2), there) == BOTH
-    assert standing(cluster(2), {**there, "worker-1": facts(1)}) == set()
+    assert routed_pairs(cluster(2), there) == BOTH
+    assert routed_pairs(cluster(2), {**there, "worker-1": facts(1)}) == set()
 
 
 def test_after_a_plan_the_kernels_choice_is_made_anew() -> None:
@@ -20,7 +20,7 @@ def test_after_a_plan_the_kernels_choice_is_made_anew() -> None:
     before = {"worker-0": facts(0, wanted(1), shadow, worse), "worker-1": facts(1, wanted(0))}
 
     def after(*changes: Change) -> frozenset[tuple[str, str]]:
-        return standing(cluster(2), before, Plan((MachinePlan("worker-0", changes),), {}))
+        return routed_pairs(cluster(2), before, Plan((MachinePlan("worker-0", changes),), {}))
 
     assert after(Change(None, (route(shadow),))) == BOTH
     assert after(Change(None, (route(worse),))) == BOTH

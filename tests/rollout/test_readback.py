@@ -11,7 +11,7 @@ import pytest
 
 from tasks.common.script import script
 from tasks.common.values import Network
-from tasks.rollout.readback import asked_around, asked_of_prefixes
+from tasks.rollout.readback import change_questions, undo_questions
 from tasks.rollout.steps import Steps
 from tests.builders import POD_NETWORKS
 
@@ -37,7 +37,7 @@ def said(
 
 def touched(tmp_path: Path, ip: str) -> str:
     """What stands at the prefixes of the steps."""
-    asked = asked_of_prefixes(STEPS, POD_NETWORKS)
+    asked = undo_questions(STEPS, POD_NETWORKS)
     return said(
         tmp_path, ip, f"{script('undo/recovery.sh', 'rollout/readback.sh', **asked)}\ntouched"
     ).stdout
@@ -48,7 +48,7 @@ def test_a_table_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Pat
     assert touched(tmp_path, "exit 0") != touched(tmp_path, "exit 1")
 
 
-@pytest.mark.parametrize("passing", [" dead linkdown", " expires 60sec", " expires -1sec"])
+@pytest.mark.parametrize("volatile", [" dead linkdown", " expires 60sec", " expires -1sec"])
 def test_what_changes_in_a_table_by_itself_is_no_change(tmp_path: Path, passing: str) -> None:
     there = touched(tmp_path, f"echo '{LINE}'")
     assert there == f"{LINE}\n"
@@ -80,7 +80,7 @@ gets "$resolves"
 
 def looked(steps: Steps, pod_networks: Sequence[Network]) -> str:
     """The script that looks what there is, and prints it."""
-    asked = asked_around(steps, pod_networks, [ip_address("192.0.2.1")])
+    asked = change_questions(steps, pod_networks, [ip_address("192.0.2.1")])
     return f"{script('undo/recovery.sh', 'rollout/readback.sh', **asked)}\nlook || exit"
 
 

@@ -30,7 +30,7 @@ class Noon(datetime):
 
 
 @dataclass
-class Talk:
+class RunningScript:
     """A machine that waits to be told to go."""
 
     machine: str
@@ -56,27 +56,31 @@ class Machines:
     def name_of(self, connection: str) -> str:
         return connection
 
-    def talks(self, scripts: Mapping[str, str], _marker: str, _doing: str) -> dict[str, Talk]:
+    def start(
+        self, scripts: Mapping[str, str], _marker: str, _doing: str
+    ) -> dict[str, RunningScript]:
         self.now += 10
-        return {name: Talk(name) for name in scripts}
+        return {name: RunningScript(name) for name in scripts}
 
-    def tell(
-        self, talks: Mapping[str, Talk], word: str, _marker: str, _at_once: int = 0
+    def send(
+        self, running: Mapping[str, RunningScript], word: str, _marker: str, _at_once: int = 0
     ) -> dict[str, str | MachineError]:
         self.now += 10
-        self.told += [f"{name} {word}" for name in talks]
+        self.told += [f"{name} {word}" for name in running]
         if word == "push":
-            return {n: "== fired\n" if n in self.late else "== armed\n" for n in talks}
+            return {n: "== fired\n" if n in self.late else "== armed\n" for n in running}
         there = wanted(1)
         done = f"== done\n== route\n{there}\n== get\n{there.replace('.0/24', '.1')}\n"
-        return {n: MachineError("lost") if n == "worker-1" else done for n in talks}
+        return {n: MachineError("lost") if n == "worker-1" else done for n in running}
 
 
 class Locked(Machines):
     """A fleet of which one machine is at work for somebody else."""
 
-    def talks(self, scripts: Mapping[str, str], _marker: str, _doing: str) -> dict[str, Any]:
-        return {n: "== locked\nsomebody\n" if n == "worker-2" else Talk(n) for n in scripts}
+    def start(self, scripts: Mapping[str, str], _marker: str, _doing: str) -> dict[str, Any]:
+        return {
+            n: "== locked\nsomebody\n" if n == "worker-2" else RunningScript(n) for n in scripts
+        }
 
 
 def under_way(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> transaction._Rollout:

@@ -14,7 +14,7 @@ from tasks.planning.model import Allowed, MachinePlan
 from tasks.planning.reconcile import plan_routes
 from tasks.rollout import watch as watching
 from tasks.rollout.result import MachineResult, MachineState, Rollout
-from tasks.rollout.watch import Losses, lasting, repair
+from tasks.rollout.watch import Losses, repair, unrepaired
 from tasks.undo.records import Pending
 from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 
@@ -30,30 +30,30 @@ def planned(found: Facts) -> MachinePlan:
 def test_only_what_was_lost_is_put_back() -> None:
     """Worker 1 is lost, worker 2 is changed by hand, worker 3 never had a route."""
     by_hand = f"{pods(2)} via {node(9)} dev {DEV} proto 214"
-    found = facts(0, by_hand, kept=KEPT)
+    found = facts(0, by_hand, recorded=KEPT)
     assert {c.verb for c in planned(found).changes} == {"add", "replace"}
     made = repair(planned(found), found, Losses())
     assert [str(c.put) for c in made.changes] == [str(KEPT[0])]
     assert made.repair
-    (told,) = lasting(planned(found), made, Losses())
+    (told,) = unrepaired(planned(found), made, Losses())
     assert told.startswith("left alone: changed by someone else")
 
 
 def test_nothing_is_put_back_where_a_run_waits_or_the_link_is_gone() -> None:
-    waits = facts(0, kept=KEPT, pending=Pending("run", "who", "since", "what", 5))
+    waits = facts(0, recorded=KEPT, pending=Pending("run", "who", "since", "what", 5))
     assert repair(planned(waits), waits, Losses()).empty
-    assert lasting(planned(waits), MachinePlan("worker-0"), Losses()) == []
-    down = facts(0, kept=KEPT)
-    down = Facts(routes=tuple(r for r in down.routes if r.prefix.prefixlen == 0), kept=KEPT)
+    assert unrepaired(planned(waits), MachinePlan("worker-0"), Losses()) == []
+    down = facts(0, recorded=KEPT)
+    down = Facts(routes=tuple(r for r in down.routes if r.prefix.prefixlen == 0), recorded=KEPT)
     made = repair(planned(down), down, Losses())
     assert made.empty
-    told = lasting(planned(down), made, Losses())
+    told = unrepaired(planned(down), made, Losses())
     assert sum(line.startswith("left alone: missing") for line in told) == 2
     assert any("not on a link" in line for line in told)
 
 
 def test_a_route_is_given_up_when_it_is_lost_the_third_time_in_a_row() -> None:
-    found = facts(0, wanted(2), kept=KEPT)
+    found = facts(0, wanted(2), recorded=KEPT)
     prefix = KEPT[0].prefix
     losses = Losses()
     for _ in range(2):
@@ -63,7 +63,9 @@ def test_a_route_is_given_up_when_it_is_lost_the_third_time_in_a_row() -> None:
     losses.seen({prefix})
     made = repair(planned(found), found, losses)
     assert made.empty
-    assert lasting(planned(found), made, losses)[0].startswith("missing again, left alone: missing")
+    assert unrepaired(planned(found), made, losses)[0].startswith(
+        "missing again, left alone: missing"
+    )
     losses.seen(set())
     assert not repair(planned(found), found, losses).empty
 
@@ -96,7 +98,7 @@ def test_what_cannot_be_put_back_is_said_once_and_tried_again(
     )
     watch = watching._Watch(NoFleet(), lambda _name, what: said.append(what))  # type: ignore[arg-type]
     for _ in range(3):
-        watch._answered("worker-0", facts(0, wanted(2), kept=KEPT))
+        watch._answered("worker-0", facts(0, wanted(2), recorded=KEPT))
     assert ends == []
     assert said == [
         f"not put back: no disk: {KEPT[0]}",
@@ -112,7 +114,7 @@ def test_who_names_an_absent_workers_pod_cidr_is_not_believed_and_holds_up_no_ot
     own = Claim("kubelet", (ip_network(pods(0)),))
     lie = Claim("kubelet", (ip_network(pods(2)),))
     answers = {
-        "worker-0": facts(0, wanted(1), kept=KEPT, claims=(own,)),
+        "worker-0": facts(0, wanted(1), recorded=KEPT, claims=(own,)),
         "worker-1": facts(1, claims=(lie,)),
     }
     fleet = NoFleet()

@@ -127,10 +127,10 @@ def test_with_debug_what_is_said_is_logged(
 ) -> None:
     shell, _ = local
     dialogue = "main() { echo; echo '== ready'; read -r word <&3; echo \"heard $word\"; }"
-    with caplog.at_level(logging.DEBUG, "tasks.ssh"), shell.talk(dialogue) as talk:
-        talk.hear("== ready")
-        talk.say("one")
-        talk.answer()
+    with caplog.at_level(logging.DEBUG, "tasks.ssh"), shell.start(dialogue) as running:
+        running.hear("== ready")
+        running.say("one")
+        running.answer()
     lines = caplog.text.splitlines()
     said = [f"worker-0 > {dialogue}", "worker-0 < == ready", "worker-0 > one"]
     assert [line for line in lines if line in said] == said
@@ -152,10 +152,10 @@ def test_a_script_that_is_spoken_to_hears_the_end(local: tuple[Shell, list[Local
       while echo; echo "== ready"; read -r word <&3; do echo "heard $word"; done
     }"""
     shell.run("main() { :; }")
-    with shell.talk(heard) as talk:
-        assert talk.hear("== ready")
-        assert talk.ask("one", "== ready") == "\nheard one\n"
-        assert talk.ask("two", "== ready") == "\nheard two\n"
+    with shell.start(heard) as running:
+        assert running.hear("== ready")
+        assert running.ask("one", "== ready") == "\nheard one\n"
+        assert running.ask("two", "== ready") == "\nheard two\n"
     assert shell.run("main() { echo again; }") == "again\n"
     assert len(channels) == 2
 
@@ -163,19 +163,19 @@ def test_a_script_that_is_spoken_to_hears_the_end(local: tuple[Shell, list[Local
 def test_a_late_answer_is_none_to_the_next_line(local: tuple[Shell, list[Local]]) -> None:
     shell, _ = local
     slow = "main() { while echo; echo '== ready'; read -r seconds <&3; do sleep $seconds; done; }"
-    with shell.talk(slow, timeout=1) as talk:
-        assert talk.hear("== ready")
+    with shell.start(slow, timeout=1) as running:
+        assert running.hear("== ready")
         with pytest.raises(MachineError, match="no answer within 1 seconds"):
-            talk.ask("2", "== ready")
+            running.ask("2", "== ready")
         with pytest.raises(OSError, match="file descriptor"):
-            talk.ask("0", "== ready")
+            running.ask("0", "== ready")
 
 
 def test_what_was_said_before_the_end_is_heard_at_once(local: tuple[Shell, list[Local]]) -> None:
     shell, _ = local
-    with shell.talk("main() { echo '== locked'; echo ann; }") as talk:
-        assert not talk.hear("== ready")
-        assert talk.answer() == "== locked\nann\n"
+    with shell.start("main() { echo '== locked'; echo ann; }") as running:
+        assert not running.hear("== ready")
+        assert running.answer() == "== locked\nann\n"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from tasks.common.values import host, within
 from tasks.discovery.model import Found, Request, Value
-from tasks.facts.complete import claimed, contradictions, own_addresses, usurpers
+from tasks.facts.complete import claimed, contradictions, doubtful_claims, own_addresses
 from tasks.facts.model import Facts
 from tasks.facts.providers import provider_of, routed
 from tasks.facts.survey import ask
@@ -27,7 +27,7 @@ def machines(request: Request) -> Iterator[Found]:
     assert request.fleet is not None
     fleet = request.fleet()
     facts, troubles = ask(fleet, skip_unreachable=request.skip_unreachable)
-    doubtful = set(usurpers(fleet.cluster, facts))
+    doubtful = set(doubtful_claims(fleet.cluster, facts))
     for machine in fleet.cluster.machines:
         found = facts.get(machine.name)
         if found is None:
