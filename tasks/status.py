@@ -1,4 +1,4 @@
-"""`fab status`, `fab history`: our routes, what waits for confirmation, and the last runs."""
+"""`fab status`, `fab history`: counts of routes, the change that waits, and the last runs."""
 
 from invoke import Context, task
 
@@ -10,7 +10,7 @@ from tasks.common.errors import Status, Stop
 
 @task(klass=Command)
 def status(c: Context, inventory: str = "", skip_unreachable: bool = False) -> None:
-    """Show for each machine what is owned, and what waits for confirmation until when."""
+    """Show how many routes of each machine are owned or displaced, and which change waits."""
     from tasks.facts.survey import ask
     from tasks.reports.status import status_report
 

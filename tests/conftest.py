@@ -7,6 +7,7 @@ these out, and `make test` runs them. No test is skipped: it runs, or it fails.
 import shutil
 import signal
 
+import hypothesis
 import pytest
 
 from tasks.common.signals import SIGNALS
@@ -14,6 +15,10 @@ from tasks.common.signals import SIGNALS
 AT_START = {number: signal.getsignal(number) for number in SIGNALS}
 HELPERS = {"tests.scripts", "tests.browser"}  # run scripts under unshare, and Chromium
 SHELLS = {"dash", "busybox"}
+
+# A busy machine is slow, and no test asserts a time.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

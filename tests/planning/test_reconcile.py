@@ -660,7 +660,7 @@ def worlds(draw: st.DrawFn, *, appended: bool = False) -> World:
 ALLOWED = st.builds(
     Allowed, adopt=st.booleans(), replace=st.booleans(), prune=st.booleans(), force=st.booleans()
 )
-LAW = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+LAW = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 def leads(table: list[Route], prefix: str) -> Route | None:
