@@ -75,12 +75,17 @@ class Lab:
 
 
 def tables(twin: Twin) -> dict[str, list[str]]:
-    """Every machine's kernel routes of both families, sorted, local tables left out."""
-    script = "ip -4 -d -o route show table all; ip -6 -d -o route show table all"
+    """Every machine's kernel routes of both families, sorted, local tables left out.
+
+    The kernel deletes a probe's link a moment after the probe has ended.
+    """
+    script = """while ip -o link show type veth | grep -q ': probe'; do sleep 0.02; done
+ip -4 -d -o route show table all; ip -6 -d -o route show table all"""
+    command = ["timeout", "20", "sh", "-c", script]
     return {
         host.name: sorted(
             line.strip()
-            for line in twin.run(host.name, ["sh", "-c", script], check=True).stdout.splitlines()
+            for line in twin.run(host.name, command, check=True).stdout.splitlines()
             if " table local " not in line
         )
         for host in twin.spec.hosts
