@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks.common.errors import Stop
+from tasks.common.script import Script
 from tasks.common.text import listed
 from tasks.inventory.model import Cluster, Machine
 from tasks.ssh.errors import MachineError
@@ -27,6 +28,33 @@ class Survey:
     skipped: Mapping[str, str]
 
 
+def facts_script(cluster: Cluster, *, ping_unknown: bool = False, leaving: str = "") -> Script:
+    """The script that asks a machine for its facts, and first reverts an overdue change there.
+
+    `ping_unknown`, `leaving`: as for `ask`.
+    """
+    known = [ip for m in cluster.machines if m.name != leaving for ip in m.internal_ips]
+    settle = recovery.settle(new_run(cluster.pod_networks, 0))
+    return question(cluster.pod_networks, known, ping_unknown, settle)
+
+
+def read_facts(answer: str) -> Facts:
+    """The facts in an answer to `facts_script`.
+
+    Raises MachineError if the answer cannot be read, or if programs are missing on the machine.
+    """
+    try:
+        found = read(answer)
+    except ValueError as error:
+        raise MachineError(str(error)) from error
+    if found.missing:
+        raise MachineError(
+            f"{', '.join(found.missing)} not found there:"
+            f" install {' '.join(found.packages_missing())}"
+        )
+    return found
+
+
 def ask(
     fleet: Fleet,
     *,
@@ -42,25 +70,16 @@ def ask(
     With `ping_unknown`, next hops that belong to no machine, or to the one `leaving`, are pinged.
     Raises Stop where a machine cannot be asked, unless `skip_unreachable`, and where none can.
     """
-    cluster = fleet.cluster
-    known = [ip for m in cluster.machines if m.name != leaving for ip in m.internal_ips]
-    settle = recovery.settle(new_run(cluster.pod_networks, 0))
-    script = question(cluster.pod_networks, known, ping_unknown, settle)
-    names = [m.name for m in cluster.machines if not limit or m.name == limit or _lacking(m)]
+    script = facts_script(fleet.cluster, ping_unknown=ping_unknown, leaving=leaving)
+    names = [m.name for m in fleet.cluster.machines if not limit or m.name == limit or _lacking(m)]
     facts: dict[str, Facts] = {}
     troubles: dict[str, str] = {}
     for name, answer in fleet.ask(dict.fromkeys(names, script)).items():
         try:
             if isinstance(answer, MachineError):
                 raise answer
-            found = read(answer)
-            if found.missing:
-                raise MachineError(
-                    f"{', '.join(found.missing)} not found there:"
-                    f" install {' '.join(found.packages_missing())}"
-                )
-            facts[name] = found
-        except (MachineError, ValueError) as error:
+            facts[name] = read_facts(answer)
+        except MachineError as error:
             troubles[name] = str(error)
     if troubles and not (skip_unreachable and facts):
         raise cannot_ask(troubles, len(names))

@@ -15,16 +15,14 @@ from tasks.common.signals import Interrupts
 from tasks.common.text import few
 from tasks.common.values import Network
 from tasks.facts.complete import complete, doubtful_claims
-from tasks.facts.gather import question
 from tasks.facts.model import Facts
-from tasks.facts.parse import read
+from tasks.facts.survey import facts_script, read_facts
 from tasks.persistence.backends import Files
 from tasks.planning.drift import DriftKind
 from tasks.planning.model import Allowed, MachinePlan, Plan, Verb
 from tasks.planning.reconcile import plan_routes
 from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tasks.undo import recovery
 from tasks.undo.run import new_run
 
 from .transaction import roll_out
@@ -93,12 +91,9 @@ class _Watch:
     def __init__(self, fleet: Fleet, say: Say) -> None:
         cluster = fleet.cluster
         names = [m.name for m in cluster.machines]
-        known = [ip for m in cluster.machines for ip in m.internal_ips]
         self._fleet = fleet
         self._say = say
-        self._script = question(
-            cluster.pod_networks, known, False, recovery.settle(new_run(cluster.pod_networks, 0))
-        )
+        self._script = facts_script(cluster)
         self._connections = fleet.connections(names)
         for connection in self._connections.values():  # repairs too: others wait for them
             timeouts = connection.config.timeouts
@@ -117,7 +112,7 @@ class _Watch:
 
     def _ask(self, name: str) -> None:
         try:
-            answer: Facts | MachineError = _facts(self._fleet.run(name, self._script))
+            answer: Facts | MachineError = read_facts(self._fleet.run(name, self._script))
         except MachineError as trouble:
             self._connections[name].close()  # the next look opens a new one
             answer = trouble
@@ -183,15 +178,6 @@ class _Watch:
         if before and not now:
             self._say(name, "all is well again")
         self._told[name] = now
-
-
-def _facts(answer: str) -> Facts | MachineError:
-    """The facts in an answer; MachineError if it cannot be read, or if commands are missing."""
-    try:
-        found = read(answer)
-    except ValueError as error:
-        return MachineError(str(error))
-    return MachineError(f"{', '.join(found.missing)} not found there") if found.missing else found
 
 
 def watch(fleet: Fleet, every: float, say: Say) -> None:
