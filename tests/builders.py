@@ -21,12 +21,14 @@ def route(line: str) -> Route:
 
 def node(number: int, family: int = 4) -> str:
     """The internal IP of a machine, as in the tutorial."""
-    return f"10.240.0.{6 + number}" if family == 4 else f"fd00:240::{6 + number:x}"
+    return str(ip_address("10.240.0.6" if family == 4 else "fd00:240::6") + number)
 
 
 def pods(number: int, family: int = 4) -> str:
     """The pod CIDR of a worker, as in the tutorial."""
-    return f"10.200.{number}.0/24" if family == 4 else f"fd00:200:{number:x}::/64"
+    if family == 4:
+        return f"{ip_address('10.200.0.0') + 256 * number}/24"
+    return f"fd00:200:{number:x}::/64"
 
 
 def machine(
