@@ -116,11 +116,11 @@ as_wanted() {
 carry() {
   ways_before=$ways
   if words=$(go 2>&1) && as_wanted; then
-    resolved=$(gets "$resolves")
+    gets "$resolves"
     changed=yes
     printf '%s%s' "${missing:+$missing$nl}" "$owned" >pending/owned
     unlock  # before printing: a reader that hangs must not keep the lock from the watchdog
-    printf '%s\n' "== done" "== route" "$touched== get" "$resolved"
+    printf '%s\n' "== done" "== route" "$touched== get" "$found"
     return
   fi
   if revert "failed"; then echo "== undone"; else echo "== broken"; fi

@@ -20,7 +20,7 @@ END
   )
   status=$?
   case $text in
-    *" expires "* | *" linkdown"* | *" dead"*) text=$(printf '%s\n' "$text" | sed "$passing") ;;
+    *" expires "* | *" linkdown"* | *" dead"*) text=$(printf '%s\n' "$text" | sed "$volatile") ;;
   esac
   text=${text:+$text$nl}
   return $status
@@ -76,13 +76,18 @@ look() {
   table='' owned='' touched=''
   look_at 4 "$inside_4" "$ours_4" "$outside_4" || return
   look_at 6 "$inside_6" "$ours_6" "$outside_6" || return
-  ways=$(gets "$lifelines")
+  gets "$lifelines"
+  ways=$found
 } 2>/dev/null
 
-# gets LINES: print the answers to these `route get` lines; none for an address without a route.
+# gets LINES: set $found to the answers to these `route get` lines; none for an address without a
+# route.
 gets() {
   shown "$1" -force || :
-  printf '%s\n' "$text" | while IFS= read -r line; do
-    [ ! "$line" ] || printf '%s\n' "${line%% cache*}"
-  done
+  found=
+  set -f
+  IFS=$nl
+  for line in $text; do found=$found${line%% cache*}$nl; done
+  unset IFS
+  set +f
 }

@@ -179,7 +179,7 @@ ON_DISK = files_to((ROUTE,), {DEV: Manager("ifupdown")}, {}).write
     [
         facts(0, wanted(2)),
         facts(0, f"10.200.2.128/25 via {node(2)} dev {DEV} proto 214"),
-        facts(0, kept=(ROUTE,)),
+        facts(0, recorded=(ROUTE,)),
         facts(0, files={file.path: file.text for file in ON_DISK}),
     ],
     ids=["in the kernel", "a part of it", "lost", "in a file"],

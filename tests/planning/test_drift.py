@@ -42,26 +42,28 @@ def test_each_is_told_as_what_it_is(
     lines: tuple[str, ...], files: dict[str, str], told: list[str]
 ) -> None:
     numbers = {pods(n): n for n in range(4)}
-    found = drift(facts(0, *lines, kept=KEPT, files=files), WANTED, stay=False)
+    found = drift(facts(0, *lines, recorded=KEPT, files=files), WANTED, stay=False)
     assert [f"{d.kind.text} {numbers[str(d.prefix)]}" for d in found] == told
 
 
 def test_where_routes_are_to_stay_a_file_that_is_gone_is_told() -> None:
-    found = facts(0, wanted(1), wanted(2), kept=KEPT)
+    found = facts(0, wanted(1), wanted(2), recorded=KEPT)
     assert [d.kind.text for d in drift(found, WANTED, stay=True)] == ["not in the file"] * 2
 
 
 def test_nothing_is_told_of_what_nobody_wants_any_more_or_while_a_change_waits() -> None:
-    assert drift(facts(0, kept=KEPT), WANTED[1:], stay=False)[0].prefix == KEPT[1].prefix
+    assert drift(facts(0, recorded=KEPT), WANTED[1:], stay=False)[0].prefix == KEPT[1].prefix
     pending = Pending("run", "who", "since", "what", 5)
-    assert drift(facts(0, kept=KEPT, files=on_disk(3), pending=pending), WANTED, stay=True) == ()
+    assert (
+        drift(facts(0, recorded=KEPT, files=on_disk(3), pending=pending), WANTED, stay=True) == ()
+    )
 
 
 def test_the_plan_tells_it_and_counts_where_it_is_much() -> None:
-    asked = {"worker-0": facts(0, wanted(2), kept=KEPT)}
+    asked = {"worker-0": facts(0, wanted(2), recorded=KEPT)}
     report = plan_report(plan_routes(cluster(3), asked, Allowed()))
     assert f"worker-0: missing: {KEPT[0]} was put here and is gone" in report
-    many = {"worker-0": facts(0, kept=tuple(route(wanted(n)) for n in range(1, 10)))}
+    many = {"worker-0": facts(0, recorded=tuple(route(wanted(n)) for n in range(1, 10)))}
     report = plan_report(plan_routes(cluster(10), many, Allowed()))
     assert "worker-0: missing: 9 routes: " in report
     assert report.count("missing") == 1

@@ -47,7 +47,7 @@ def test_the_route_that_was_displaced_first_comes_back_whatever_the_clocks_said(
 
 def test_what_was_lost_is_noted_as_ours_no_longer() -> None:
     """Else the watch would put it back after the rollback."""
-    lost = facts(0, kept=(route(wanted(1)),))
+    lost = facts(0, recorded=(route(wanted(1)),))
     (plan,) = plan_rollback(cluster(2), {"worker-0": lost}).machines
     assert not plan.empty
     assert plan.still_missing == ()
@@ -58,7 +58,7 @@ def test_half_the_way_back_leaves_what_the_last_run_was_not_about() -> None:
     one, two = (route(wanted(n)) for n in (1, 2))
     here = {"enp6s0": Manager("ifupdown")}
     files = {f.path: f.text for f in files_to((one, two), here, {}).write}
-    found = facts(0, wanted(2), kept=(one, two), files=files, managers=here)
+    found = facts(0, wanted(2), recorded=(one, two), files=files, managers=here)
     (plan,) = plan_last(
         cluster(3), {"worker-0": replace(found, last=Last("run", (two,)))}, "run"
     ).machines
