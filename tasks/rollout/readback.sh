@@ -20,7 +20,7 @@ END
   )
   status=$?
   case $text in
-    *" expires "* | *" linkdown"* | *" dead"*) text=$(printf '%s\n' "$text" | sed "$passing") ;;
+    *" expires "* | *" linkdown"* | *" dead"*) text=$(printf '%s\n' "$text" | sed "$volatile") ;;
   esac
   text=${text:+$text$nl}
   return $status
