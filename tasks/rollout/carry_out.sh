@@ -17,22 +17,28 @@
 
 changed=
 
-# start_watch: start a watchdog that belongs to no login session, and wait until it runs.
+# start_watch: start a watchdog that belongs to no login session, and wait until it has shown that
+# it can do its work. Prints why not.
 start_watch() {
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
-    systemd-run --quiet --collect --unit="pod-routes-$run" sh "$PWD/pending/watch" "$run" \
-      </dev/null 9>&- 3>&- || return
-    tries=0
-    until [ -s pending/pid ]; do
-      tries=$((tries + 1))
-      [ $tries -lt 200 ] || { echo "the watchdog does not start"; return 1; }
-      sleep 0.02
-    done
-    return
+    # A unit has a PATH of its own, which need not lead to the programs that this script finds.
+    systemd-run --quiet --collect --unit="pod-routes-$run" --setenv="PATH=$PATH" \
+      sh "$PWD/pending/watch" "$run" </dev/null 9>&- 3>&- || return
+  else
+    # The watchdog would inherit that TERM is ignored, but TERM must be able to end it.
+    (
+      trap - TERM
+      exec setsid sh "$PWD/pending/watch" "$run" </dev/null >/dev/null 2>&1 9>&- 3>&-
+    ) &
   fi
-  # The watchdog would inherit that TERM is ignored, but TERM must be able to end it.
-  begun=$(trap - TERM; setsid sh "$PWD/pending/watch" "$run" </dev/null 2>/dev/null 9>&- 3>&- &)
-  [ "$begun" = watching ] || { echo "the watchdog does not start"; return 1; }
+  tries=0
+  until [ -s pending/pid ]; do
+    [ ! -s pending/unfit ] ||
+      { echo "the watchdog cannot do its work:"; cat pending/unfit; return 1; }
+    tries=$((tries + 1))
+    [ $tries -lt 500 ] || { echo "the watchdog does not start"; return 1; }
+    sleep 0.02 || return
+  done
 }
 
 # arm: store the undo and the deadline, start the watchdog, and record the run.
@@ -42,7 +48,8 @@ arm() {
   printf '%s\n' "$run" >run && printf '%s\n' "$who ${client:+from $client}" >./who &&
     printf '%s\n' "$what" >./what && printf '%s\n' "$since" >since &&
     printf '%s\n' "$machines" >machines && printf %s "$touched" >before &&
-    printf '%s\n' "$self" >holder && { [ "$repair" ] || printf '%s\n' "$changes" >changes; } &&
+    readlink /proc/self/ns/net >network && printf '%s\n' "$self" >holder &&
+    { [ "$repair" ] || printf '%s\n' "$changes" >changes; } &&
     printf '%s\n' "$undo" >undo && printf '%s\n' "$persist" >persist &&
     printf '%s\n' "$watch" >./watch && due_in "$timeout" >deadline || return
   cd .. && mv pending.new pending && start_watch || return
@@ -112,8 +119,13 @@ as_wanted() {
 }
 
 # carry: change the routes, and print the routes and next hops that are there now. Reverts the
-# change and prints why if a step fails.
+# change and prints why if a step fails. Changes nothing if the watchdog has ended.
 carry() {
+  watchdog pending/pid || {
+    rm -rf pending
+    printf '%s\n' "== undone" "the watchdog has ended: nothing was changed"
+    return 1
+  }
   ways_before=$ways
   if words=$(go 2>&1) && as_wanted; then
     gets "$resolves"

@@ -1,6 +1,8 @@
 # The undo of a change: `sh PLACE/undo WHY`, where PLACE is the directory of the change. It can be
 # repeated: ip goes on after a line that fails, and the routes at the prefixes of the change then
 # show whether the undo worked.
+# `sh PLACE/undo`, before the change, only shows whether the undo can do its work where it is
+# started: it changes nothing, and prints why not.
 #
 # state: our directory in /run     lines: for `ip -batch`
 # kept: a line "FAMILY FILE" for each group of displaced routes
@@ -27,7 +29,21 @@ $kept
 END
 }
 
-before=$(cat "$place/before")
+# is_fit: whether every program of the undo runs, ip may change routes, and these are the routes of
+# the network that is about to change. The route that it asks to delete is in a table that nobody has.
+is_fit() {
+  told=$(ip route del unreachable 192.0.2.0/32 table 4294967214 2>&1)
+  case $?:$told in
+    12[67]:* | *ermi*) printf '%s\n' "$told"; return 1 ;;
+  esac
+  date | tail -n 1 | cut -f 1 >/dev/null && printf %s "$before" | sed "$volatile" >/dev/null || return
+  [ "$(readlink /proc/self/ns/net)" = "$(cat "$place/network")" ] ||
+    { echo "it runs in another network namespace"; return 1; }
+  [ "$(touched)" = "$before" ] || { echo "it does not see the same routes"; return 1; }
+}
+
+before=$(cat "$place/before") || exit
+if [ $# = 0 ]; then is_fit; exit; fi
 [ "$(touched)" = "$before" ] || {
   ip -force -batch - <<END
 $lines

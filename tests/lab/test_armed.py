@@ -252,7 +252,10 @@ def test_a_changed_way_back_is_taken_back(lab: Lab) -> None:
 
 @pytest.mark.parametrize(
     ("blind", "status", "said"),
-    [("-d /run/pod-routes/pending", 3, "ip does not show what came of it"), ("1", 1, "no undo")],
+    [
+        ("-s /run/pod-routes/pending/pid", 3, "ip does not show what came of it"),
+        ("1", 1, "no undo"),
+    ],
     ids=["after the change", "before it"],
 )
 def test_what_ip_does_not_show_is_not_taken_for_well(

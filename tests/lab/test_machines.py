@@ -63,6 +63,11 @@ def test_another_user_goes_through_sudo(users_lab: Lab) -> None:
     before = users_lab.tables()
     ok(users_lab.fab(*ALL))
     assert users_lab.tables() == before
+    # What such a sudo starts can run nothing once the login has ended, and so no watchdog.
+    for logs in ("log_subcmds", "log_subcmds,intercept_type=dso"):
+        on(users_lab, "worker-1", f"echo 'Defaults {logs}' >/etc/sudoers.d/subcommands")
+        assert "sudo follows all that it starts" in ok(users_lab.fab("apply-routes"), status=1)
+        assert users_lab.tables() == before
 
 
 def test_an_sshd_that_turns_logins_away_is_asked_again(lab: Lab) -> None:

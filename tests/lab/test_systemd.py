@@ -1,7 +1,8 @@
 """The undo under a real systemd, as PID 1 of namespaces of its own: it outlives the login.
 
 What logind does with KillUserProcesses=yes is done to a scope: when the session ends, everything
-that is left in its cgroup is killed. /run is noexec, as on hardened machines.
+that is left in its cgroup is killed. /run is noexec, as on hardened machines, and the PATH of a
+unit leads nowhere, as on NixOS.
 """
 
 import os
@@ -37,6 +38,8 @@ mount -t overlay none -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/r
 cd /mnt/root
 rm -rf etc/systemd/system/* var/lib/pod-routes
 printf '[Unit]\nDefaultDependencies=no\n' >etc/systemd/system/lab.target
+mkdir etc/systemd/system.conf.d
+printf '[Manager]\nDefaultEnvironment=PATH=/nowhere\n' >etc/systemd/system.conf.d/path.conf
 mount -t proc none proc
 mount -t sysfs none sys
 mount -t cgroup2 none sys/fs/cgroup

@@ -47,9 +47,9 @@ def test_the_line_that_failed_is_named() -> None:
     assert read_outcome("== undone\nCommand failed -:7\n", PUT).line == ""
 
 
-@pytest.mark.parametrize("passing", [" linkdown", " dead linkdown", " expires 17sec"])
-def test_what_was_displaced_while_its_link_was_down_is_there_once_it_is_up(passing: str) -> None:
-    record = route(f"unicast 10.200.1.0/24 via 10.240.0.9 dev e0 proto static{passing}")
+@pytest.mark.parametrize("volatile", [" linkdown", " dead linkdown", " expires 17sec"])
+def test_what_was_displaced_while_its_link_was_down_is_there_once_it_is_up(volatile: str) -> None:
+    record = route(f"unicast 10.200.1.0/24 via 10.240.0.9 dev e0 proto static{volatile}")
     machine = MachinePlan("worker-0", (), restores=(Displaced("file", (record,)),))
     said = "== done\n== route\nunicast 10.200.1.0/24 via 10.240.0.9 dev e0 proto static\n== get\n"
     assert machine_result(machine, Steps((), ()), said).state == MachineState.DONE

@@ -48,11 +48,11 @@ def test_a_table_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path: Pat
     assert touched(tmp_path, "exit 0") != touched(tmp_path, "exit 1")
 
 
-@pytest.mark.parametrize("passing", [" dead linkdown", " expires 60sec", " expires -1sec"])
-def test_what_changes_in_a_table_by_itself_is_no_change(tmp_path: Path, passing: str) -> None:
+@pytest.mark.parametrize("volatile", [" dead linkdown", " expires 60sec", " expires -1sec"])
+def test_what_changes_in_a_table_by_itself_is_no_change(tmp_path: Path, volatile: str) -> None:
     there = touched(tmp_path, f"echo '{LINE}'")
     assert there == f"{LINE}\n"
-    assert touched(tmp_path, f"echo '{LINE}{passing}'") == there
+    assert touched(tmp_path, f"echo '{LINE}{volatile}'") == there
     assert touched(tmp_path, f"echo '{LINE} metric 5'") != there
 
 
