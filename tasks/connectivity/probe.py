@@ -58,7 +58,9 @@ def _free(cidr: Network, taken: Iterable[Address]) -> Address | None:
     return None
 
 
-_OUTER_MAC = "02:00:00:00:00:01"  # on the machine's side of a routed probe: it meets nobody else
+# On the machine's side of a probe. A bridge may take the lowest of its ports' hardware addresses,
+# and loses packets whenever that changes: no port has a higher one.
+_OUTER_MAC = "fe:ff:ff:ff:ff:ff"
 _LINK_LOCAL = {4: "169.254.1.1", 6: "fe80::1"}
 
 
@@ -77,8 +79,9 @@ def probe_script(own: Sequence[Probe], facts: Facts, *files: str, **given: Value
         probes=[_four_words(probe) for probe in own],
         bridge=facts.pod_bridge if bridged else "",
         mtu=facts.pod_mtu,
+        outer_mtu=facts.bridges.get(facts.pod_bridge, facts.pod_mtu) if bridged else facts.pod_mtu,
         mac=_mac(own[0].address) if own else "",
-        outer_mac="" if bridged else _OUTER_MAC,
+        outer_mac=_OUTER_MAC,
         **given,
     )
     alone = [values.host(probe.address) for probe in own]

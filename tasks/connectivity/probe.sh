@@ -3,7 +3,7 @@
 #
 # Values: outer (a process in the machine's own network; empty: this is that network), place (bridge
 # or routed), probes (the four parameters of on_bridge or on_routed for each address), bridge (the
-# pod bridge; empty: none), mtu, mac, outer_mac (empty: the kernel chooses)
+# pod bridge; empty: none), mtu and mac (of the probe), outer_mtu and outer_mac (of the machine's side)
 set -f
 
 # await: wait for a line on standard input.
@@ -33,16 +33,18 @@ wired() {
   }
   trap 'ip link del eth0 2>/dev/null' EXIT
   prepare
+  settled
   printf '== ready %s\n' "$place"
   await && pings
   exit 0 # probe_main.sh takes some other statuses to mean that there was no probe
 }
 
-# wire: add the link between the namespace and the machine, and the probe's addresses on it.
+# wire: add the link between the namespace and the machine, and the probe's addresses on it. The
+# machine's side has the bridge's MTU, because a bridge may take the lowest of its ports' MTUs.
 wire() {
   ip link set lo up || return
   ip link add name eth0 up mtu "$mtu" address "$mac" type veth \
-    peer name "$link" mtu "$mtu" ${outer_mac:+address "$outer_mac"} netns "$outer" || return
+    peer name "$link" mtu "$outer_mtu" address "$outer_mac" netns "$outer" || return
   host ip link set "$link" ${bridge:+master "$bridge"} up || return
   # shellcheck disable=SC2086  # four words for each address
   set -- $probes
@@ -50,6 +52,30 @@ wire() {
     "on_$place" "$1" "$2" "$3" "$4" || return
     shift 4
   done
+}
+
+# settled: wait until the machine reaches the probe, at most three seconds. New links need a moment,
+# and of many first packets at once only some can wait for a hardware address. A bridge with STP
+# forwards nothing from a new port for twice its forward delay, a minute at most (IEEE 802.1D).
+settled() {
+  tries=0
+  while [ "$tries" -lt 60 ] &&
+    host ip -details -oneline link show dev "$link" | grep -q 'bridge_slave state l'; do
+    sleep 1 # listening or learning
+    tries=$((tries + 1))
+  done
+  # shellcheck disable=SC2086  # four words for each address
+  set -- $probes
+  while [ $# -gt 0 ]; do
+    met "$2" &
+    shift 4
+  done
+  wait
+} >/dev/null 2>&1 </dev/null
+
+# met ADDRESS: have the machine ping the probe until there is an answer, three times at most.
+met() {
+  for _ in 1 2 3; do host ping -n -q -c 1 -W 1 "$1" && return; done
 }
 
 # on_bridge FAMILY ADDRESS LENGTH GATEWAY: add the address in the pods' network.

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -126,6 +127,32 @@ def test_a_probe_leaves_nothing(tmp_path: Path) -> None:
     after = sections(answer(script, tmp_path, before=WITH_BRIDGE, after=shown))
     assert ("ready", "bridge") in after
     assert after["shown", ""] == before["shown", ""]
+
+
+def test_a_bridge_that_follows_its_ports_stays_as_it_is(tmp_path: Path) -> None:
+    """It would take a lower hardware address, or MTU, from a new port: its pods would lose packets.
+
+    A bridge that an administrator has made, or kubenet or Docker, whose address nobody has set.
+    """
+    before = f"""{WITH_BRIDGE}
+for pod in 1 2; do
+  ip link add pod$pod address fe:ff:ff:ff:ff:f$pod type veth peer name eth$pod
+  ip link set pod$pod master cni0 up
+  ip link set eth$pod up
+done"""
+    show = "ip -oneline link show dev cni0 | sed 's/.* mtu \\([0-9]*\\) .* link.ether /\\1 /'"
+    ping = shutil.which("ping")
+    stub(tmp_path, "ping", f'{show} >>seen\nexec {ping} "$@"')
+    asked = replace(BRIDGE, bridges={"cni0": 1500}, pod_mtu=1400)
+    own = probes(machine(0, families=FAMILIES), asked)
+    targets = [Target("itself", probe.address, None) for probe in own]
+    said = answer(
+        ping_script(own, asked, targets), tmp_path, before=f"{before}\n{show}>seen", after=show
+    )
+    lines = [*(tmp_path / "seen").read_text().splitlines(), said.splitlines()[-1]]
+    assert ("ready", "bridge") in sections(said)
+    assert len(lines) > 2
+    assert {line.partition(" brd ")[0] for line in lines} == {"1500 fe:ff:ff:ff:ff:f1"}
 
 
 def test_what_a_machine_calls_its_bridge_is_no_shell(tmp_path: Path) -> None:
