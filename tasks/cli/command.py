@@ -11,7 +11,7 @@ from invoke.tasks import Task
 from tasks.cli import startup
 from tasks.cli.options import OPTIONS, help_of
 from tasks.common.errors import Status, Stop
-from tasks.common.files import private_key
+from tasks.common.files import check_key
 from tasks.common.signals import allow
 
 REHEARSE = "rehearse"
@@ -95,7 +95,7 @@ def _check_command_line(c: Context) -> None:
         )
     for identity in map(str, c.config.authentication.identities):
         try:
-            private_key(Path(identity).expanduser())
+            check_key(Path(identity).expanduser())
         except (OSError, RuntimeError) as error:  # ~ of a user that there is not
             why = error.strerror if isinstance(error, OSError) else "there is no such home"
             raise Stop(

@@ -3,6 +3,7 @@
 Every other file raises OSError, whose `strerror` gives the reason.
 """
 
+import base64
 import errno
 import os
 import stat
@@ -35,6 +36,29 @@ def private_key(path: Path) -> bytes:
     if b"PRIVATE KEY-----" not in found:
         raise OSError(errno.EINVAL, "not a private key")
     return found
+
+
+def public_key(path: Path) -> bytes:
+    """The public key of a .pub file, as RFC 4253, 6.6 encodes it. Raises OSError otherwise."""
+    words = content(path, MAX_KEY).split(maxsplit=2)
+    try:
+        kind, key = words[0], base64.b64decode(words[1], validate=True)
+    except (IndexError, ValueError):
+        raise OSError(errno.EINVAL, "not a public key") from None
+    if not key.startswith(len(kind).to_bytes(4, "big") + kind):
+        raise OSError(errno.EINVAL, "not a public key")
+    return key
+
+
+def check_key(path: Path) -> None:
+    """Raise OSError if a file holds no key, neither a private one nor a public one.
+
+    ssh-agent may hold the private half of a public key.
+    """
+    try:
+        public_key(path)
+    except OSError:
+        private_key(path)
 
 
 def _check(status: os.stat_result, most: int) -> None:

@@ -35,8 +35,7 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
     @property
     def files(self) -> int:
         """The most files that this process has open for this connection."""
-        agent = 1 if self.connect_kwargs.get("allow_agent") else 0
-        return agent + (PROXY_FILES if isinstance(self.gateway, str) else 1)
+        return PROXY_FILES if isinstance(self.gateway, str) else 1
 
     def open(self) -> None:
         """Connect and log in. If that fails, close everything and raise the error."""

@@ -12,6 +12,7 @@ from paramiko.ssh_exception import NoValidConnectionsError
 
 from tasks.common.values import shown
 
+from .authentication import Refused
 from .known_hosts import HostKeyRefused
 
 MAX_MESSAGE = 1000  # characters
@@ -47,9 +48,9 @@ def _explain(connection: Connection, error: Exception) -> str:  # noqa: PLR0911
         return said
     if isinstance(error, TimeoutError) or "timed out" in said or "imeout" in said:
         return f"{where} does not answer within {connection.connect_timeout} s: is it up?"
-    if isinstance(error, paramiko.AuthenticationException):
+    if isinstance(error, Refused):
         return (
-            f"{where} refuses the key for user {connection.user}:"
+            f"{where} refuses the key for user {connection.user}: {said};"
             " check [ssh] user and key_file, and authorized_keys there"
         )
     if isinstance(error, socket.gaierror) or _is_no_name(connection.host):

@@ -3,28 +3,24 @@
 import getpass
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import paramiko
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from fabric import Config
 
 from tasks.common.errors import Stop
-from tasks.common.files import private_key
-from tasks.common.terminal import is_interactive
 from tasks.inventory.model import Cluster, Machine
 
+from .authentication import Authentication
 from .connection import Bounded, Connection, JumpHost
+from .keys import DEFAULTS, Keys, Missing, Unusable
 from .known_hosts import KnownHosts
 
+# What SSHClient.connect takes of keys; Authentication takes its place.
+_ABOUT_KEYS = ("pkey", "key_filename", "passphrase", "password", "allow_agent", "look_for_keys")
 CONNECT_TIMEOUT = 10  # seconds, for each step of a connect; Fabric's -t overrides it
 
 
@@ -47,7 +43,7 @@ class Login:
         self._known_hosts = KnownHosts(
             cluster.ssh.host_keys, _operators_known_hosts(cluster), cluster.ssh.known_hosts
         )
-        self._keys: dict[str, paramiko.PKey | None] = {}
+        self._keys = Keys(config.connect_kwargs.get("passphrase"))
         self._gateways: dict[str, JumpHost] = {}
 
     @cached_property
@@ -78,20 +74,14 @@ class Login:
 
     def _prepare(self, connection: Connection, key_files: list[Path]) -> None:
         """Set a connection's keys, timeouts and host key policy."""
-        operators = self._ssh.operators_own
-        asked = self._config.connect_kwargs.get("key_filename") or []
-        theirs = connection.ssh_config.get("identityfile", [])
-        files = [str(f) for f in key_files or asked or theirs]
-        known = [key for key in map(self._key, files) if key is not None]
         timeout = connection.connect_timeout
         given = dict(self._config.connect_kwargs)
         given.pop("timeout", None)  # Fabric's -t; connection.connect_timeout has it already
+        for about_keys in _ABOUT_KEYS:
+            given.pop(about_keys, None)
         connection.connect_kwargs = {
             **given,
-            "key_filename": None,
-            "pkey": known[0] if known else None,
-            "allow_agent": operators,
-            "look_for_keys": operators and not files,
+            "auth_strategy": self._authentication(connection, key_files),
             "banner_timeout": timeout,
             "auth_timeout": timeout,
             "channel_timeout": timeout,
@@ -100,6 +90,43 @@ class Login:
         connection.client.set_missing_host_key_policy(
             self._known_hosts.policy(connection.ssh_config.get("stricthostkeychecking", ""))
         )
+
+    def _authentication(self, connection: Connection, key_files: Sequence[Path]) -> Authentication:
+        """What a connection logs in with: the files that are named, then the rest of ssh-agent.
+
+        ssh(1) tries ssh-agent's other keys first, and sshd counts them (MaxAuthTries).
+        Raises Stop if no key can be used, although there are files that should hold one.
+        """
+        operators = self._ssh.operators_own
+        given = self._config.connect_kwargs
+        theirs = connection.ssh_config if operators else {}
+        named = [*key_files]
+        if operators:
+            named = [
+                *self._config.authentication.identities,  # -i
+                *key_files,
+                *_listed(given.get("key_filename")),
+                *_listed(theirs.get("identityfile")),
+            ]
+        files = [str(file) for file in named if str(file).lower() != "none"]
+        if operators and not named and given.get("look_for_keys", True):
+            files = [path for name in DEFAULTS if _home(path := f"~/.ssh/{name}").exists()]
+        agent = self._keys.agent(_agent_socket(theirs, given) if operators else "")
+        certificates = [_home(file) for file in _listed(theirs.get("certificatefile"))]
+        identities, left_out = [], []
+        for file in dict.fromkeys(map(_home, files)):
+            try:
+                identities += self._keys.identities(file, agent, certificates, ask=bool(named))
+            except Unusable as why:
+                left_out.append(why)
+        if theirs.get("identitiesonly", "no").lower() != "yes":
+            keys = [identity.key for identity in identities]
+            identities += [other for other in agent.held if other.key not in keys]
+        password = given.get("password")
+        troubles = [str(why) for why in left_out if not isinstance(why, Missing)]
+        if troubles and not identities and password is None:
+            raise Stop("; ".join(troubles))
+        return Authentication(connection.user, identities, [str(why) for why in left_out], password)
 
     def _transport_factory(self, connection: Connection) -> Callable[..., paramiko.Transport]:
         """Makes transports that prefer the host key types in known_hosts."""
@@ -120,34 +147,6 @@ class Login:
             return made
 
         return transport
-
-    def _key(self, file: str) -> paramiko.PKey | None:
-        """A private key, read once for all connections. None: use the agent, or no such file."""
-        if file not in self._keys:
-            self._keys[file] = self._read_key(Path(file).expanduser())
-        return self._keys[file]
-
-    def _read_key(self, file: Path) -> paramiko.PKey | None:
-        """Read a private key and ask for its passphrase if needed. Raises Stop if that fails."""
-        passphrase = self._config.connect_kwargs.get("passphrase")
-        try:
-            return _load(file, passphrase)
-        except FileNotFoundError:
-            return None  # ssh_config may name an IdentityFile that does not exist
-        except _Encrypted:
-            if self._ssh.operators_own and paramiko.Agent().get_keys():
-                return None
-            if not is_interactive():
-                raise Stop(
-                    f"{file}: the key has a passphrase, and there is no terminal to ask for it:"
-                    " load it into ssh-agent"
-                ) from None
-        try:
-            return _load(file, getpass.getpass(f"Passphrase for {file}: "))
-        except EOFError:
-            raise Stop(f"{file}: no passphrase was given") from None
-        except _Encrypted:
-            raise Stop(f"{file}: that is not its passphrase") from None
 
     def _gateway(self, jump: str) -> JumpHost | None:
         """The last jump host of a ProxyJump in ssh_config(5); None if it says "none".
@@ -173,62 +172,33 @@ class Login:
         return gateway
 
 
-class _Encrypted(Exception):
-    """The key is encrypted, and the passphrase is missing or wrong."""
+def _listed(value: Any) -> list[Any]:
+    """A value of Fabric's configuration or of ssh_config that may be one or several."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _load(file: Path, passphrase: str | None) -> paramiko.PKey:
-    """A private key, with its certificate if there is one beside it.
-
-    Raises FileNotFoundError; _Encrypted if the passphrase does not fit; Stop for other errors.
-    """
+def _home(file: str) -> Path:
+    """A path, with the user's home in place of ~ if there is one."""
     try:
-        key = _own_key(private_key(file), passphrase.encode() if passphrase else None)
-        certificate = file.with_name(f"{file.name}-cert.pub")
-        if certificate.is_file():
-            key.load_certificate(str(certificate))
-        return key
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise Stop(f"{file}: cannot read the key: {error.strerror}") from error
-    except (TypeError, paramiko.PasswordRequiredException) as error:
-        raise _Encrypted from error
-    except (ValueError, UnsupportedAlgorithm, paramiko.SSHException) as error:
-        if passphrase:
-            raise _Encrypted from error
-        raise Stop(f"{file} is not a private key that can be read") from error
+        return Path(file).expanduser()
+    except RuntimeError:
+        return Path(file)
 
 
-def _own_key(data: bytes, passphrase: bytes | None) -> paramiko.PKey:
-    """A private key from a file in OpenSSH or PEM format.
-
-    Paramiko's `from_path` is slow. It derives the key from the passphrase twice, which takes an
-    eighth of a second each time. It also tests an RSA key's primes, which takes half a second for
-    4096 bits. The operator's own key does not need that test.
-    """
-    key: PrivateKeyTypes
-    try:
-        key = serialization.load_ssh_private_key(
-            data, passphrase, unsafe_skip_rsa_key_validation=True
-        )
-    except ValueError:
-        key = serialization.load_pem_private_key(
-            data, passphrase, unsafe_skip_rsa_key_validation=True
-        )
-    if isinstance(key, RSAPrivateKey):
-        return paramiko.RSAKey(key=key)
-    plain = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.OpenSSH,
-        serialization.NoEncryption(),
-    )
-    kind = paramiko.Ed25519Key if isinstance(key, Ed25519PrivateKey) else paramiko.ECDSAKey
-    return kind.from_private_key(StringIO(plain.decode()))
+def _agent_socket(theirs: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """The path of ssh-agent's socket, by IdentityAgent of ssh_config(5); "" for none."""
+    asked = theirs.get("identityagent", "SSH_AUTH_SOCK")
+    if asked.lower() == "none" or not given.get("allow_agent", True):
+        return ""
+    if asked == "SSH_AUTH_SOCK" or asked.startswith("$"):
+        return os.environ.get(asked.lstrip("$").strip("{}"), "")
+    return str(_home(asked))
 
 
 def _operators_known_hosts(cluster: Cluster) -> list[Path]:
     """The known_hosts files of ssh(1); none if the operator's own ssh files must not be used."""
     if not cluster.ssh.operators_own:
         return []
-    return [Path("~/.ssh/known_hosts").expanduser(), Path("/etc/ssh/ssh_known_hosts")]
+    return [_home("~/.ssh/known_hosts"), Path("/etc/ssh/ssh_known_hosts")]

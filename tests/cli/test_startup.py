@@ -1,5 +1,6 @@
 """What happens before a task begins: bytecode is kept, and bad ssh files end in a plain line."""
 
+import base64
 import os
 import shutil
 import subprocess
@@ -107,6 +108,13 @@ def test_an_identity_that_is_an_inventory_is_refused_before_anything_runs(
     assert done.stderr.startswith(f"-i staging.toml: cannot be used: {why}; ")
     assert f"fab {task[0]} --inventory staging.toml" in done.stderr
     assert len(done.stderr.splitlines()) == 2
+
+
+def test_an_identity_may_be_a_public_key(tmp_path: Path) -> None:
+    """Its private half is in ssh-agent."""
+    blob = base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)).decode()
+    (tmp_path / "node.pub").write_text(f"ssh-ed25519 {blob} ann@home\n")
+    assert plan(tmp_path, "-i", "node.pub").stderr.startswith("nowhere.toml: cannot be read")
 
 
 def test_an_identity_in_nobodys_home_is_refused_in_plain_lines(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from fabric import Config, Connection
 
 from tasks.common.errors import Stop
-from tasks.inventory.model import Ssh
-from tasks.ssh import login
+from tasks.inventory.model import Machine, Ssh
+from tasks.ssh import keys, login
 from tasks.ssh.connection import PROXY_FILES
 from tasks.ssh.known_hosts import HostKeyRefused
 from tests.builders import cluster
@@ -40,7 +40,7 @@ def test_a_key_signs_what_its_public_half_verifies(
     tmp_path: Path, kind: str, passphrase: str
 ) -> None:
     file = made(tmp_path / "key", kind, passphrase)
-    key = login._load(file, passphrase or None)
+    key = keys.load(file, passphrase or None)
     name, public, *_ = file.with_suffix(".pub").read_text().split()
     assert (key.get_name(), key.get_base64()) == (name, public)
     own = paramiko.PKey.from_type_string(name, key.asbytes())
@@ -55,11 +55,11 @@ def test_a_passphrase_that_is_missing_or_wrong_is_told_from_a_broken_file(
 ) -> None:
     file = made(tmp_path / "key", kind, "correct horse")
     for passphrase in (None, "battery"):
-        with pytest.raises(login._Encrypted):
-            login._load(file, passphrase)
+        with pytest.raises(keys.Encrypted):
+            keys.load(file, passphrase)
     file.write_bytes(file.read_bytes()[:200])
-    with pytest.raises(Stop, match="not a private key"):
-        login._load(file, None)
+    with pytest.raises(keys.Unusable, match="not a private key"):
+        keys.load(file, None)
 
 
 def test_a_kind_that_ssh_does_not_know_is_no_key_here(tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_a_kind_that_ssh_does_not_know_is_no_key_here(tmp_path: Path) -> None:
     file.write_bytes(
         Ed448PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
-    with pytest.raises(Stop, match="not a private key"):
-        login._load(file, None)
+    with pytest.raises(keys.Unusable, match="not a private key"):
+        keys.load(file, None)
 
 
 @pytest.mark.system
@@ -78,9 +78,11 @@ def test_a_certificate_beside_a_key_goes_with_it(tmp_path: Path) -> None:
         file = made(tmp_path / kind, kind, "")
         sign = ["ssh-keygen", "-q", "-s", str(authority), "-I", "ann", f"{file}.pub"]
         subprocess.run(sign, check=True)
-        key = login._load(file, None)
-        assert key.public_blob is not None
-        assert "cert" in key.public_blob.key_type
+        certified, bare = keys.Keys(None).identities(file, keys.Agent(""), [], ask=False)
+        assert certified.name == f"{file}-cert.pub"
+        assert certified.key.public_blob is not None
+        assert "cert" in certified.key.public_blob.key_type
+        assert bare.key.public_blob is None
 
 
 def test_a_machine_that_wants_no_jump_host_has_none() -> None:
@@ -104,8 +106,13 @@ def test_the_identity_file_of_one_host_is_none_of_the_next(tmp_path: Path) -> No
     file = made(tmp_path / "key", "ed25519", "")
     config = configured(f"Host {one.public_ip}\n  IdentityFile {file}\n")
     login_ = login.Login(cluster(3), config)
-    assert login_.connection(one).connect_kwargs["pkey"]
-    assert login_.connection(two).connect_kwargs["pkey"] is None
+
+    def names(machine: Machine) -> list[str]:
+        strategy = login_.connection(machine).connect_kwargs["auth_strategy"]
+        return [identity.name for identity in strategy.identities]
+
+    assert names(one) == [str(file)]
+    assert str(file) not in names(two)
     assert "key_filename" not in config.connect_kwargs
 
 
