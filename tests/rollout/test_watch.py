@@ -80,8 +80,8 @@ class NoFleet:
         return name
 
     def connections(self, names: Iterable[str]) -> dict[str, SimpleNamespace]:
-        timeouts = SimpleNamespace(command=None)
-        return {n: SimpleNamespace(config=SimpleNamespace(timeouts=timeouts)) for n in names}
+        config = SimpleNamespace(timeouts=SimpleNamespace(command=None))
+        return {n: SimpleNamespace(config=config, close=lambda: None) for n in names}
 
 
 def test_what_cannot_be_put_back_is_said_once_and_tried_again(
@@ -133,13 +133,13 @@ def test_who_names_an_absent_workers_pod_cidr_is_not_believed_and_holds_up_no_ot
 def test_what_takes_long_to_read_holds_up_no_other_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     read_it = threading.Event()
 
-    def read(answer: str) -> Facts:
+    def read(answer: str, _: object) -> Facts:
         if answer == "worker-1":
             read_it.wait(30)
         return facts(0, missing=(answer,))
 
     told: list[str] = []
-    monkeypatch.setattr(watching, "read", read)
+    monkeypatch.setattr("tasks.facts.survey.read", read)
     watch = watching._Watch(NoFleet(), lambda name, _: told.append(name))  # type: ignore[arg-type]
     watch.look()
     try:
