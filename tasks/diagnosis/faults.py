@@ -84,7 +84,8 @@ def _reverse_path(scene: Scene, name: str) -> tuple[str, Remedy]:
 
 def _pod_side(scene: Scene, name: str) -> tuple[str, Remedy]:
     bridge = scene.facts[name].pod_bridge
-    look = (f"ip -details link show master {bridge}", "bridge vlan", "nft list ruleset")
+    ports = f"ip -details link show{bridge and f' master {bridge}'}"
+    look = (ports, "bridge vlan", "nft list ruleset")
     return f"packets reach {name}, but not its pods", Remedy(f"{name}, to find out why", look)
 
 

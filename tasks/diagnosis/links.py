@@ -82,7 +82,7 @@ def pod_causes(survey: Survey, pods: Sequence[RealPod]) -> list[Cause]:
     causes = []
     for worker in dict.fromkeys(pod.worker for pod in pods):
         facts = survey.facts[worker]
-        if facts.pod_bridge not in facts.bridges:
+        if facts.bridgeless:
             words = f"{worker}: pod bridge {facts.pod_bridge} is missing, its pods are cut off"
             remedy = f"restart the pods of {worker}: the first one creates the bridge again"
             causes.append(Cause(worker, words, remedy, ()))

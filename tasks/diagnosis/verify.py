@@ -42,9 +42,7 @@ def run_verify(fleet: Fleet, options: VerifyOptions, known: Verification) -> Ite
         cluster=found.cluster,
         skipped=found.skipped,
         method=_method(options, sampled=pairs is not None),
-        bridgeless=[
-            n for n, f in found.facts.items() if f.reserved and f.pod_bridge not in f.bridges
-        ],
+        bridgeless=[name for name, facts in found.facts.items() if facts.bridgeless],
     )
     yield known
     try:

@@ -6,24 +6,28 @@ from dataclasses import replace
 
 from tasks.common import values
 from tasks.common.values import Network, within
+from tasks.facts.complete import PRIVATE
 
 from .model import Found, Value
 
 MAX_NAMES = 20  # names in one message
-# RFC 1918 and RFC 4193. Python's is_private includes more, such as addresses for documentation.
-PRIVATE = tuple(map(values.network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
 
 def without_shared(
     by_name: Mapping[str, list[Found]],
 ) -> tuple[dict[str, list[Found]], list[str]]:
-    """The machines without the internal IPs that several share, and a note about each such IP."""
+    """The machines without the internal IPs that several share, and a note about each such IP.
+
+    There is no note about one that is no likely internal IP, such as that of Docker's bridge.
+    """
     owners: dict[str, dict[str, None]] = defaultdict(dict)
+    likely: set[str] = set()
     for name, found in by_name.items():
         for one in found:
             for value in one.values:
                 if value.field == "internal_ip":
                     owners[value.text][name] = None
+                    likely |= {value.text} if value.sure else set()
     shared = {text: list(names) for text, names in owners.items() if len(names) > 1}
     kept = {
         name: [
@@ -38,7 +42,9 @@ def without_shared(
         for name, found in by_name.items()
     }
     finds = "" if shared_links(kept) else "; ssh among the sources finds that one"
-    return kept, [f"{_shared_note(text, names)}{finds}" for text, names in shared.items()]
+    return kept, [
+        f"{_shared_note(text, names)}{finds}" for text, names in shared.items() if text in likely
+    ]
 
 
 def listing(names: Sequence[str]) -> str:
@@ -76,7 +82,10 @@ def likely_internal(
 
     Prefers addresses in node_networks (`ranges`). Without node_networks of this family it prefers
     private addresses, and among them those on the networks that most machines share (`links`).
+    Where a person has to choose, that is between all of them.
     """
+    if not all(v.sure for v in found):
+        return found
     of_family = tuple(n for n in ranges if found and n.version == found[0].family)
     if of_family:
         return [v for v in found if within(values.network(v.text), of_family)] or found

@@ -235,7 +235,7 @@ def _row(machine: str, field: Field, family: int, sets: Sequence[list[Value]], h
         answer = Value(field, family, held, "hosts.toml")  # a host name that the operator chose
     elif field == "public_ip" and common:
         answer = answer or common[0]  # a machine may have several public IPs, and all are valid
-    elif len(values) == 1:
+    elif len(values) == 1 and values[0].sure:
         answer = values[0]
     if answer is None:
         return row

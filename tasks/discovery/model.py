@@ -45,6 +45,7 @@ class Value:
     text: str
     place: str  # where the source found it, for a table
     network: Network | None = None  # the network of an address on its link; None if unknown
+    sure: bool = True  # False: a guess that is taken only if a person confirms it
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from tasks.common import values
 from tasks.common.text import first, listed
 from tasks.common.values import Address, Interface, Network, host, within
 from tasks.inventory.checks import overlaps
@@ -12,7 +13,11 @@ from tasks.persistence.backends import PersistedRoute, persisted_routes
 
 from .model import Facts
 
+# RFC 1918 and RFC 4193. Python's is_private includes more, such as addresses for documentation.
+PRIVATE = tuple(map(values.network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 MAX_VALUES = 10  # values, or mistakes of one machine, in a message; the rest is counted
+
+_Own = tuple[str, Interface]  # an address of a node, with its device
 
 
 def complete(cluster: Cluster, facts: Mapping[str, Facts]) -> tuple[Cluster, list[str]]:
@@ -145,7 +150,7 @@ def _internal_ips(
     """A worker's internal IPs, one for each family of its pod CIDRs; and the mistakes in them."""
     here = [interface.ip for _, interface in facts.addresses]
     if machine.internal_ips:
-        own = _listed(i.ip for _, i in own_addresses(cluster, facts, {facts.pod_bridge}))
+        own = _listed(i.ip for _, i in own_addresses(facts, pod_cidrs))
         return machine.internal_ips, [
             f"internal_ip {ip} is not one of its addresses (it has {own})"
             for ip in machine.internal_ips
@@ -154,39 +159,79 @@ def _internal_ips(
     chosen: list[Address] = []
     wrong = []
     for family in sorted({n.version for n in pod_cidrs}):
+        likely, doubtful = candidates(cluster, facts, pod_cidrs, family)
+        if len(likely) == 1:
+            chosen.append(likely[0][1].ip)
+            continue
         ranges = [n for n in cluster.node_networks if n.version == family]
-        # With node_networks, the address may be on a bridge that is not the pods', such as vmbr0.
-        pods = {facts.pod_bridge} if ranges else set(facts.bridges)
-        candidates = [i.ip for _, i in own_addresses(cluster, facts, pods) if i.version == family]
-        if ranges:
-            candidates = [ip for ip in candidates if any(ip in n for n in ranges)]
-        elif len(candidates) > 1:
-            candidates = [ip for ip in candidates if ip.is_private] or candidates
-        if len(candidates) == 1:
-            chosen += candidates
-        else:
-            where = f" in node_networks {_listed(ranges)}" if ranges else ""
-            wrong.append(
-                f"it has {_listed(candidates) or 'no IPv' + str(family) + ' address'}{where}:"
-                " write its internal_ip in hosts.toml"
-            )
+        where = f" in node_networks {_listed(ranges)}" if ranges else ""
+        have = [str(i.ip) for _, i in likely] or [
+            f"{i.ip} ({why_doubtful(cluster, facts, dev, i)})" for dev, i in doubtful
+        ]
+        wrong.append(
+            f"it has {_listed(have) or f'no IPv{family} address'}{where}:"
+            " write its internal_ip in hosts.toml"
+        )
     return tuple(chosen), wrong
 
 
-def own_addresses(
-    cluster: Cluster, facts: Facts, pods: Collection[str]
-) -> list[tuple[str, Interface]]:
-    """A node's own addresses, each with its device. `pods`: the links of its pods.
+def candidates(
+    cluster: Cluster, facts: Facts, pod_cidrs: Collection[Network], family: int
+) -> tuple[list[_Own], list[_Own]]:
+    """The node's own addresses of a family that are likely its internal IP, and the doubtful ones.
+
+    With node_networks of the family, those in them are likely, and none is doubtful. Without them,
+    private addresses on links that are no bridges are likely. A person has to confirm any other: a
+    public one, one on a bridge, which may be the node's uplink (vmbr0) or Docker's, and one inside
+    pod_networks. If a link of its own has one of the latter, that may be the nodes' network: then
+    all are doubtful.
+    """
+    ranges = [n for n in cluster.node_networks if n.version == family]
+    of_family = [(dev, i) for dev, i in own_addresses(facts, pod_cidrs) if i.version == family]
+    if ranges:
+        return [(dev, i) for dev, i in of_family if within(host(i.ip), ranges)], []
+    likely = [
+        (dev, i)
+        for dev, i in of_family
+        if dev not in facts.bridges and is_private(i.ip) and not _among_pods(cluster, i)
+    ]
+    amid_pods = any(
+        dev not in facts.bridges and _among_pods(cluster, i) and i.network.num_addresses > 1
+        for dev, i in of_family
+    )
+    return ([], of_family) if amid_pods or not likely else (likely, [])
+
+
+def why_doubtful(cluster: Cluster, facts: Facts, device: str, own: Interface) -> str:
+    """Why an address may not be a node's internal IP, in words."""
+    if _among_pods(cluster, own):
+        return f"on {device}, inside pod_networks"
+    if not is_private(own.ip):
+        return f"on {device}, public"
+    return f"on bridge {device}" if device in facts.bridges else f"on {device}"
+
+
+def is_private(ip: Address) -> bool:
+    """Whether an address is in the private ranges of RFC 1918 and RFC 4193."""
+    return within(host(ip), PRIVATE)
+
+
+def _among_pods(cluster: Cluster, own: Interface) -> bool:
+    return within(host(own.ip), cluster.pod_networks)
+
+
+def own_addresses(facts: Facts, pod_cidrs: Collection[Network]) -> list[_Own]:
+    """A node's own addresses. `pod_cidrs`: those of its pods.
 
     Left out are addresses of pods, of the loopback and link-local ranges, and of services:
     kube-proxy in IPVS mode gives those to every node, on kube-ipvs0.
     """
-    others = {*pods, "kube-ipvs0"}
+    others = {facts.pod_bridge, "kube-ipvs0"}
     return [
         (dev, i)
         for dev, i in facts.addresses
         if dev not in others
-        and not (i.is_loopback or i.is_link_local or within(host(i.ip), cluster.pod_networks))
+        and not (i.is_loopback or i.is_link_local or within(host(i.ip), pod_cidrs))
     ]
 
 

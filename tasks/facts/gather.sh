@@ -97,8 +97,9 @@ main() {
       case $line in podCIDR:*) printf ' %s\n' "${line#podCIDR:}" ;; esac
     done <"$file"
   done
-  for file in /etc/cni/net.d/*.conf /etc/cni/net.d/*.conflist /etc/cni/net.d/*.json; do
-    [ -r "$file" ] || continue
+  for file in /etc/cni/net.d/*.conf /etc/cni/net.d/*.conflist /etc/cni/net.d/*.json \
+    /etc/cni/net.d/.*.conf /etc/cni/net.d/.*.conflist /etc/cni/net.d/.*.json; do
+    [ -f "$file" ] || continue
     printf '== cni %s\n' "$file"
     behind_bars "$file"
   done

@@ -24,7 +24,7 @@ class Facts:
     addresses: tuple[tuple[str, Interface], ...] = ()  # device, address with prefix length
     bridges: Mapping[str, int] = field(default_factory=dict)  # device, MTU in bytes
     claims: tuple[Claim, ...] = ()
-    pod_bridge: str = DEFAULT_BRIDGE
+    pod_bridge: str = DEFAULT_BRIDGE  # empty: nothing tells which bridge holds its pods
     pod_mtu: int = 1500  # bytes
     masquerades: bool = False  # the CNI config's ipMasq
     reserved: frozenset[Address] = frozenset()  # host-local's store
@@ -57,6 +57,11 @@ class Facts:
     def lifelines(self) -> tuple[Address, ...]:
         """The addresses that no change may cut off: the operator's, and those of the gateways."""
         return (*((self.client,) if self.client else ()), *self.gateways)
+
+    @property
+    def bridgeless(self) -> bool:
+        """Whether pods have run there, and the bridge that holds them is missing."""
+        return bool(self.reserved and self.pod_bridge) and self.pod_bridge not in self.bridges
 
     def packages_missing(self) -> tuple[str, ...]:
         """The packages with the missing programs, by their name in Debian and most others."""

@@ -31,30 +31,39 @@ from tasks.undo.records import (
 from tasks.undo.run import is_run
 
 from .model import Facts
+from .pod_bridge import Known, pod_bridge
 from .pod_cidrs import Claim, read_cni, read_kubelet
 
 MAX_MTU = 1 << 20  # bytes; that of lo is 65536
 DEFAULT_MTU = 1500  # bytes
+NOTHING_KNOWN = Known()
 
 Sections = Mapping[str, Mapping[str, list[str]]]  # lines, by the section's name and by its detail
 
 
-def read(answer: str) -> Facts:
-    """The facts in a machine's answer. Raises ValueError where it breaks off or makes no sense."""
+def read(answer: str, of: Known = NOTHING_KNOWN) -> Facts:
+    """The facts in a machine's answer. `of`: what hosts.toml says about the machine's pods.
+
+    Raises ValueError where the answer breaks off or makes no sense.
+    """
     found = _by_name(answer)
     if "" not in found.get("answering", {}):
         raise ValueError("the answer breaks off")
     cni = read_cni({file: _without_bars(lines) for file, lines in _each(found, "cni")})
     addresses = _interfaces(found)
+    routes = _routes(found)
     bridges = dict(map(_bridge, _lines(found, "bridge")))
+    configured = (*_kubelet_claims(found), *cni.claims)
+    pod_cidrs = of.pod_cidrs or [n for claim in configured for n in claim.networks]
+    bridge = pod_bridge(cni.bridge, pod_cidrs, bridges, addresses, routes, of)
     return Facts(
-        routes=_routes(found),
+        routes=routes,
         rules=_rules(found),
         addresses=addresses,
         bridges=bridges,
-        claims=(*_kubelet_claims(found), *cni.claims, *_bridge_claims(cni.bridge, addresses)),
-        pod_bridge=cni.bridge,
-        pod_mtu=cni.mtu or bridges.get(cni.bridge, 0) or DEFAULT_MTU,
+        claims=(*configured, *_bridge_claims(bridge, addresses)),
+        pod_bridge=bridge,
+        pod_mtu=cni.mtu or bridges.get(bridge, 0) or DEFAULT_MTU,
         masquerades=cni.masquerades,
         reserved=frozenset(_addresses(_lines(found, "reserved"))),
         displaced=_displaced(found),

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.common.values import Network, device, network, shown
@@ -24,7 +24,7 @@ class Cni:
     """What the CNI network configuration says about the pod network."""
 
     claims: tuple[Claim, ...] = ()
-    bridge: str = DEFAULT_BRIDGE
+    bridge: str = ""  # empty: it names none
     mtu: int = 0  # bytes; 0: not named
     masquerades: bool = False  # ipMasq
 
@@ -47,31 +47,72 @@ def _networks(words: Iterable[object]) -> list[Network]:
 
 
 def read_cni(configs: Mapping[str, str]) -> Cni:
-    """The first configuration that names pod CIDRs, in name order as the runtime reads them."""
+    """What the first valid configuration says, in name order: container runtimes use that one.
+
+    containerd (go-cni, opts.go) and CRI-O (ocicni.go) both sort the files with the endings .conf,
+    .conflist and .json by name. CRI-O skips invalid ones; with containerd no pod starts then.
+    """
     for file, text in sorted(configs.items()):
-        plugins = _plugins(text)
-        networks = tuple(n for plugin in plugins for n in _subnets(plugin))
-        if networks:
-            bridge = next((p for p in plugins if p.get("type") == "bridge"), {})
-            return Cni(
-                (Claim(shown(file), networks),),
-                _bridge(bridge.get("bridge")),
-                _mtu(bridge.get("mtu")),
-                bridge.get("ipMasq") is True,
-            )
+        if plugins := [p for plugin in _plugins(file, text) for p in _run_by(plugin)]:
+            networks = tuple(n for plugin in plugins for n in _subnets(plugin))
+            claims = (Claim(shown(file), networks),) if networks else ()
+            bridges = (found for p in plugins if (found := _bridge_plugin(p)) is not None)
+            return _with_bridge(Cni(claims), next(bridges, None))
     return Cni()
 
 
-def _plugins(text: str) -> list[dict[str, Any]]:
-    """The plugins of a CNI network configuration or list (CNI spec 0.3.1 to 1.0)."""
+def _with_bridge(cni: Cni, bridge: dict[str, Any] | None) -> Cni:
+    """What a network configuration says, with what it says about its bridge if it has one."""
+    if bridge is None:
+        return cni
+    name, mtu = _bridge(bridge.get("bridge")), _mtu(bridge.get("mtu"))
+    return replace(cni, bridge=name, mtu=mtu, masquerades=bridge.get("ipMasq") is True)
+
+
+def _plugins(file: str, text: str) -> list[dict[str, Any]]:
+    """The plugins of a network configuration or, in a .conflist, of a list; none if it is invalid.
+
+    As libcni (conf.go) reads them: a list has a name, and each plugin a type.
+    """
     try:
         config = json.loads(text)
     except (ValueError, RecursionError):
-        return []  # the container runtime ignores such a file too
+        return []
     if not isinstance(config, dict):
         return []
-    plugins = config.get("plugins", [config])
-    return [p for p in plugins if isinstance(p, dict)] if isinstance(plugins, list) else []
+    plugins: object = [config]
+    if file.endswith(".conflist"):
+        plugins = config.get("plugins") if isinstance(config.get("name"), str) else []
+    return plugins if isinstance(plugins, list) and all(map(_is_plugin, plugins)) else []
+
+
+def _run_by(plugin: dict[str, Any]) -> list[dict[str, Any]]:
+    """The plugin itself; for Multus those that it runs.
+
+    Where Multus names none, it runs the cluster's default network, which is the next file.
+    """
+    if plugin["type"] != "multus":
+        return [plugin]
+    delegates = plugin.get("delegates")
+    if not isinstance(delegates, list):
+        return []
+    configs = [config for config in delegates if isinstance(config, dict)]
+    lists = [config.get("plugins", [config]) for config in configs]
+    return [p for plugins in lists if isinstance(plugins, list) for p in plugins if _is_plugin(p)]
+
+
+def _bridge_plugin(plugin: dict[str, Any]) -> dict[str, Any] | None:
+    """The configuration of the bridge plugin, which flannel runs too; None for other plugins."""
+    if plugin["type"] == "bridge":
+        return plugin
+    delegate = plugin.get("delegate", {})
+    bridged = isinstance(delegate, dict) and delegate.get("type", "bridge") == "bridge"
+    return delegate if plugin["type"] == "flannel" and bridged else None
+
+
+def _is_plugin(value: object) -> bool:
+    kind = value.get("type") if isinstance(value, dict) else None
+    return isinstance(kind, str) and kind != ""
 
 
 def _subnets(plugin: dict[str, Any]) -> list[Network]:

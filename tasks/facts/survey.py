@@ -17,6 +17,7 @@ from .complete import complete
 from .gather import question
 from .model import Facts
 from .parse import read
+from .pod_bridge import known
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ def facts_script(cluster: Cluster, *, ping_unknown: bool = False, leaving: str =
     return question(cluster.pod_networks, known, ping_unknown, settle)
 
 
-def read_facts(answer: str) -> Facts:
-    """The facts in an answer to `facts_script`.
+def read_facts(answer: str, cluster: Cluster, name: str) -> Facts:
+    """The facts in the answer of the machine `name` to `facts_script`.
 
     Raises MachineError if the answer cannot be read, or if programs are missing on the machine.
     """
     try:
-        found = read(answer)
+        found = read(answer, known(cluster, name))
     except ValueError as error:
         raise MachineError(str(error)) from error
     if found.missing:
@@ -78,7 +79,7 @@ def ask(
         try:
             if isinstance(answer, MachineError):
                 raise answer
-            facts[name] = read_facts(answer)
+            facts[name] = read_facts(answer, fleet.cluster, name)
         except MachineError as error:
             troubles[name] = str(error)
     if troubles and not (skip_unreachable and facts):

@@ -95,7 +95,7 @@ def hints(
         lines.append(f"{path} is new; {said}: --pod-networks says others")
     lines += [f"{flag}: no source lists such a machine" for flag in gathered.unmet]
     if discovery.open:
-        lines += [f"several values are possible; write the right one into {path}:"]
+        lines += [f"a person has to choose; write the right value into {path}:"]
         lines += [f"  {_choice(row, discovery)}" for row in discovery.open]
         networks = {str(v.network): None for row in discovery.open for v in row.values if v.network}
         if networks:

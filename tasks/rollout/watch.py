@@ -112,7 +112,8 @@ class _Watch:
 
     def _ask(self, name: str) -> None:
         try:
-            answer: Facts | MachineError = read_facts(self._fleet.run(name, self._script))
+            said = self._fleet.run(name, self._script)
+            answer: Facts | MachineError = read_facts(said, self._fleet.cluster, name)
         except MachineError as trouble:
             self._connections[name].close()  # the next look opens a new one
             answer = trouble

@@ -18,6 +18,7 @@ from invoke import Config, Context
 
 from tasks.common.errors import Status, Stop
 from tasks.discovery import sources
+from tasks.discovery.merge import combine
 from tasks.discovery.model import Found, Request
 from tasks.discovery.sources import vultr
 from tests import api
@@ -507,6 +508,44 @@ def test_a_machines_own_addresses_are_those_that_may_be_its_internal_ip(
     )
     (one,) = found("ssh", fleet=lambda: SimpleNamespace(cluster=of))
     assert said(one, "internal_ip") == internal
+
+
+@pytest.mark.parametrize(
+    ("addresses", "internal", "sure"),
+    [
+        ([("eth0", "8.8.4.4/24"), ("eth1", "10.240.0.6/24")], ["10.240.0.6"], True),
+        ([("eth0", "8.8.4.4/24")], ["8.8.4.4"], False),
+        ([("eth0", "8.8.4.4/24"), ("vmbr0", "10.240.0.6/24")], ["8.8.4.4", "10.240.0.6"], False),
+        ([("eth0", "8.8.4.4/24"), ("eth1", "10.200.77.6/24")], ["8.8.4.4", "10.200.77.6"], False),
+        ([("eth0", "2600::6/64"), ("eth1", "10.240.0.6/24")], ["10.240.0.6"], True),
+    ],
+    ids=[
+        "a private one",
+        "public",
+        "on a bridge",
+        "inside pod_networks",
+        "of a family without pods",
+    ],
+)
+def test_a_public_address_is_no_internal_ip_unless_a_person_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+    addresses: list[tuple[str, str]],
+    internal: list[str],
+    sure: bool,
+) -> None:
+    on = tuple((device, ip_interface(text)) for device, text in addresses)
+    machine = facts(0, addresses=on, bridges={"vmbr0": 1500})
+    bare = replace(cluster(1), machines=(replace(cluster(1).machines[0], internal_ips=()),))
+    monkeypatch.setattr(
+        "tasks.discovery.sources.ssh.ask", lambda *_, **__: ({"worker-0": machine}, {})
+    )
+    (one,) = found("ssh", fleet=lambda: SimpleNamespace(cluster=bare))
+    assert said(one, "internal_ip") == internal
+    merged = combine([one], bare, {})
+    assert {row.state for row in merged.rows} == {"new" if sure else "open"}
+    new = replace(bare, pod_networks=())  # hosts.toml is to be written: ask once it is there
+    (one,) = found("ssh", fleet=lambda: SimpleNamespace(cluster=new))
+    assert all(value.sure for value in one.values)
 
 
 # machines.txt

@@ -92,14 +92,14 @@ def test_a_worker_that_names_no_pod_cidr_says_where_it_could() -> None:
 
 
 def test_the_pod_cidr_is_that_of_the_configuration_that_the_runtime_uses() -> None:
-    """It is the first file in name order (libcni's ConfFiles), whatever its ending."""
+    """It is the first valid file in name order (libcni's ConfFiles), whatever its ending."""
     ipam = '"ipam": {"type": "host-local", "subnet": "%s"}'
     answer = "\n".join(
         [
             "== cni /etc/cni/net.d/87-podman.conf",
             '{"type": "bridge", "bridge": "podman0", ' + ipam % "10.88.0.0/16" + "}",
             "== cni /etc/cni/net.d/10-bridge.conflist",
-            '{"plugins": [{"type": "bridge", ' + ipam % pods(0) + "}]}",
+            '{"name": "pods", "plugins": [{"type": "bridge", ' + ipam % pods(0) + "}]}",
             "== answering",
         ]
     )
@@ -123,7 +123,17 @@ V6 = ("eth1", f"{node(0, 6)}/64")
     [
         ([INSIDE], {}, [], node(0)),
         ([PUBLIC, INSIDE], {}, [], node(0)),  # the private one of two
-        ([PUBLIC], {}, [], "8.8.4.4"),
+        ([PUBLIC], {}, [], None),  # never a public one unasked
+        ([PUBLIC], {}, ["8.8.4.0/24"], "8.8.4.4"),
+        ([("eth0", "203.0.113.9/24"), INSIDE], {}, [], node(0)),  # one for documentation
+        ([PUBLIC, ("br0", f"{node(0)}/24")], {"br0": 1500}, [], None),
+        ([PUBLIC, ("vmbr1", f"{node(0)}/24")], {"vmbr1": 1500}, ["10.240.0.0/24"], node(0)),
+        ([PUBLIC, ("docker0", "172.17.0.1/16")], {"docker0": 1500}, [], None),
+        ([("eth0", "100.64.0.7/10")], {}, [], None),  # shared address space (RFC 6598)
+        # pod_networks hold the nodes' own network.
+        ([PUBLIC, ("eth1", "10.200.77.6/24")], {}, [], None),
+        ([PUBLIC, ("eth1", "10.200.77.6/24"), ("wg0", "10.8.0.6/24")], {}, [], None),
+        ([INSIDE, ("cilium_host", "10.200.9.1/32")], {}, [], node(0)),
         ([NAT, INSIDE], {}, [], None),  # Vagrant: two private ones
         ([NAT, INSIDE], {}, ["10.240.0.0/24"], node(0)),
         ([NAT], {}, ["10.240.0.0/24"], None),
@@ -149,6 +159,16 @@ def test_the_internal_ip_is_the_one_that_leaves_no_doubt(
     assert [str(ip) for ip in completed.machines[0].internal_ips] == ([found] if found else [])
     assert len(mistakes) == (found is None)
     assert all("worker-0" in line and "internal_ip" in line for line in mistakes)
+
+
+def test_addresses_that_are_not_taken_are_shown_with_the_reason() -> None:
+    addresses = (PUBLIC, ("br0", f"{node(0)}/24"), ("eth1", "10.200.77.6/24"), POD)
+    asked = replace(having(*addresses), bridges={"br0": 1500, "cni0": 1500})
+    _, mistakes = complete(bare(cluster(1), cidrs=False), {"worker-0": asked})
+    assert mistakes == [
+        f"  worker-0: it has 8.8.4.4 (on eth0, public), {node(0)} (on bridge br0), 10.200.77.6"
+        " (on eth1, inside pod_networks): write its internal_ip in hosts.toml"
+    ]
 
 
 def test_an_internal_ip_that_the_machine_does_not_have_is_shown_with_those_it_has() -> None:

@@ -24,7 +24,7 @@ def test_a_cni_configuration_comes_as_it_is_written(shell: str, tmp_path: Path) 
         "ipam": {"type": "host-local", "subnet": "10.200.1.0/24"},
     }
     (tmp_path / "config").write_text(json.dumps(config, indent=1))
-    before = f"{APART}\nmkdir -p /etc/cni/net.d\ncp config /etc/cni/net.d/10-a.conflist"
+    before = f"{APART}\nmkdir -p /etc/cni/net.d\ncp config /etc/cni/net.d/10-a.conf"
     facts = read(answer(QUESTION, tmp_path, before=before, shell=shell))
     assert [claim.networks for claim in facts.claims] == [(PODS,)]
     assert (facts.missing, facts.pending) == ((), None)

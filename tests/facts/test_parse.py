@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.facts.model import Facts
 from tasks.facts.parse import read
+from tasks.facts.pod_bridge import Known
 from tasks.facts.pod_cidrs import Claim
 from tasks.iproute.route import parse
 from tasks.undo.records import last_lines
@@ -111,24 +112,28 @@ def test_a_whole_answer() -> None:
 @pytest.mark.parametrize(
     ("text", "subnets"),
     [
-        ('{"ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}}', ["10.1.0.0/24"]),
+        ('{"type": "x", "ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}}', ["10.1.0.0/24"]),
         (
-            '{"plugins": [{"type": "bridge", "ipam": {"type": "host-local", "ranges":'
+            '{"name": "n", "plugins": [{"type": "bridge", "ipam": {"type": "host-local", "ranges":'
             ' [[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd00::/64"}]]}}, {"type": "portmap"}]}',
             ["10.1.0.0/24", "fd00::/64"],
         ),
-        ('{"ipam": {"type": "host-local", "subnet": "usePodCidr"}}', []),
-        ('{"ipam": {"type": "dhcp", "subnet": "10.1.0.0/24"}}', []),
-        ('{"ipam": {"type": "host-local", "ranges": [null, 7, [8]]}}', []),
-        ('{"ipam": {"type": "host-local", "ranges": 7, "subnet": "10.1.0.0/24"}}', ["10.1.0.0/24"]),
-        ('{"ipam": {"type": "host-local", "ranges": true, "subnet": 5}}', []),
-        ('{"plugins": 7}', []),
+        ('{"type": "x", "ipam": {"type": "host-local", "subnet": "usePodCidr"}}', []),
+        ('{"type": "x", "ipam": {"type": "dhcp", "subnet": "10.1.0.0/24"}}', []),
+        ('{"type": "x", "ipam": {"type": "host-local", "ranges": [null, 7, [8]]}}', []),
+        (
+            '{"type": "x", "ipam": {"type": "host-local", "ranges": 7, "subnet": "10.1.0.0/24"}}',
+            ["10.1.0.0/24"],
+        ),
+        ('{"type": "x", "ipam": {"type": "host-local", "ranges": true, "subnet": 5}}', []),
+        ('{"name": "n", "plugins": 7}', []),
         ("[1, 2]", []),
         ("{broken", []),
     ],
 )
 def test_cni_configurations(text: str, subnets: list[str]) -> None:
-    facts = read(f"== cni /etc/cni/net.d/x.conf\n{text}\n== answering\n")
+    ending = "conflist" if '"plugins"' in text else "conf"
+    facts = read(f"== cni /etc/cni/net.d/x.{ending}\n{text}\n== answering\n")
     assert [str(n) for claim in facts.claims for n in claim.networks] == subnets
 
 
@@ -260,6 +265,120 @@ def test_any_cni_configuration_is_read(config: object, ranges: object) -> None:
     for value in (config, ipam):
         facts = read(f"== cni /etc/cni/net.d/x.conf\n{json.dumps(value)}\n== answering\n")
         assert {str(n) for c in facts.claims for n in c.networks} <= {"10.1.0.0/24", "fd00::/64"}
+
+
+FLANNEL = '{"name": "f", "plugins": [{"type": "flannel", "delegate": {"isDefaultGateway": true}}]}'
+BRIDGE = (
+    '{"name": "b", "type": "bridge", "bridge": "cnio0",'
+    ' "ipam": {"type": "host-local", "subnet": "10.1.0.0/24"}}'
+)
+OTHER = BRIDGE.replace("10.1.0.0/24", "10.85.0.0/16").replace("cnio0", "other")
+LISTED = f'{{"name": "l", "plugins": [{BRIDGE}, {{"type": "portmap"}}]}}'
+MULTUS = '{"name": "m", "type": "multus", "delegates": [%s]}'
+
+
+@pytest.mark.parametrize(
+    ("files", "subnet", "bridge"),
+    [
+        ({"10-flannel.conflist": FLANNEL, "100-crio-bridge.conflist": LISTED}, "", "cni0"),
+        (
+            {"10-x.conflist": FLANNEL.replace('isDefaultGateway": true', 'bridge": "kube0"')},
+            "",
+            "kube0",
+        ),
+        ({"10-b.conf": BRIDGE, "100-crio-bridge.conf": OTHER}, "10.1.0.0/24", "cnio0"),
+        (
+            {"10-b.json": BRIDGE, "09-z.conflist": LISTED.replace("10.1", "10.2")},
+            "10.2.0.0/24",
+            "cnio0",
+        ),
+        ({"05-b.conf": "{broken", "10-b.conf": BRIDGE, "20-c.conf": OTHER}, "10.1.0.0/24", "cnio0"),
+        (
+            {"05-b.conf": LISTED.replace("10.1", "10.2"), "10-b.conf": BRIDGE},
+            "10.1.0.0/24",
+            "cnio0",
+        ),
+        ({"05-b.conflist": OTHER, "10-b.conf": BRIDGE}, "10.1.0.0/24", "cnio0"),
+        (
+            {"05-b.conflist": LISTED.replace('"name": "l", ', ""), "10-b.conf": BRIDGE},
+            "10.1.0.0/24",
+            "cnio0",
+        ),
+        (
+            {"05-b.conflist": '{"name": "e", "plugins": []}', "10-b.conf": BRIDGE},
+            "10.1.0.0/24",
+            "cnio0",
+        ),
+        (
+            {"05-b.conf": OTHER.replace('"type": "bridge",', ""), "10-b.conf": BRIDGE},
+            "10.1.0.0/24",
+            "cnio0",
+        ),
+        ({"00-multus.conf": MULTUS % LISTED, "10-b.conf": OTHER}, "10.1.0.0/24", "cnio0"),
+        ({"00-multus.conf": MULTUS % BRIDGE, "10-b.conf": OTHER}, "10.1.0.0/24", "cnio0"),
+        (
+            {"00-multus.conf": MULTUS.replace("[%s]", "7"), "10-b.conf": BRIDGE},
+            "10.1.0.0/24",
+            "cnio0",
+        ),
+        (
+            {
+                "10-calico.conflist": '{"name": "c", "plugins": [{"type": "calico"}]}',
+                "20-b.conf": BRIDGE,
+            },
+            "",
+            "",
+        ),
+        ({}, "", ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_the_cni_configuration_in_use_is_the_first_valid_one(
+    files: dict[str, str], subnet: str, bridge: str
+) -> None:
+    """As containerd and CRI-O choose it; the others say nothing about the machine's pods."""
+    told = "".join(f"== cni /etc/cni/net.d/{name}\n{text}\n" for name, text in files.items())
+    facts = read(f"{told}== answering\n")
+    assert [str(n) for claim in facts.claims for n in claim.networks] == (
+        [subnet] if subnet else []
+    )
+    assert facts.pod_bridge == bridge
+
+
+@pytest.mark.parametrize(
+    ("bridge", "address", "named", "found", "claims"),
+    [
+        ("cbr0", "10.200.0.1/24", False, "cbr0", 1),  # kubenet's
+        ("docker0", "10.200.0.1/24", False, "docker0", 1),  # Docker's with --bip
+        ("cbr0", "10.200.9.1/24", False, "cbr0", 1),  # of an old pod CIDR
+        ("docker0", "172.17.0.1/16", False, "", 0),
+        ("br0", "10.200.77.6/24", False, "", 0),  # an uplink, where pod_networks hold the nodes'
+        ("br1", "10.200.78.6/24", False, "", 0),  # a node's address
+        ("docker0", "10.200.0.1/24", True, "docker0", 1),  # cnio0 is named, and is not there
+        ("cnio0", "10.200.9.1/24", True, "cnio0", 1),
+        ("cbr0", "10.200.9.1/24", True, "cnio0", 0),
+    ],
+)
+def test_the_bridge_of_the_pods_is_known_from_addresses_too(
+    bridge: str, address: str, named: bool, found: str, claims: int
+) -> None:
+    of = Known(
+        (ip_network("10.200.0.0/24"),),
+        (ip_network("10.200.0.0/16"),),
+        (ip_network("10.200.78.0/24"),),
+    )
+    answer = (
+        f"== address\n3: {bridge}    inet {address} scope global {bridge}\n"
+        f"== bridge\n3: {bridge}: <BROADCAST> mtu 1400 qdisc noqueue state DOWN\n"
+        "== route 4\nunicast default via 10.200.77.1 dev br0 table main proto static\n"
+        + ("== cni /etc/cni/net.d/10-b.conf\n" + BRIDGE * named + "\n")
+        + "== reserved\n10.200.0.2\n== answering\n"
+    )
+    facts = read(answer, of)
+    assert facts.pod_bridge == found
+    assert len([c for c in facts.claims if c.place == f"the address of {bridge}"]) == claims
+    assert facts.pod_mtu == (1400 if found == bridge else 1500)
+    assert facts.bridgeless is (named and found == "cnio0" != bridge)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,8 @@ SMALLER = (
     'set "mtu": 1400 in the CNI config of every worker, or a larger MTU on that path;'
     " then restart the pods"
 )
+# Kubenet's bridge is named in no CNI config.
+KUBENET = "rm /etc/cni/net.d/*; ip link set cnio0 down; ip link set cnio0 name cbr0"
 
 FAULTS = (
     Fault(
@@ -247,6 +249,21 @@ FAULTS = (
         status=1,
     ),
     Fault(
+        "kubenet's bridge, which no CNI config names, is down",
+        "worker-1",
+        KUBENET,
+        "worker-1: pod bridge cbr0 is down",
+        "on worker-1: ip link set cbr0 up",
+    ),
+    Fault(
+        "kubenet's bridge of an old pod CIDR",
+        "worker-1",
+        f"{KUBENET}; ip addr flush dev cbr0; ip addr add 10.200.9.1/24 dev cbr0",
+        "worker-1: pod CIDR is 10.200.1.0/24 in hosts.toml, but 10.200.9.0/24 in the address of"
+        " cbr0",
+        status=1,
+    ),
+    Fault(
         "anti-spoofing at one port",
         "network",
         SWITCH % "ip saddr 10.200.1.0/24",
@@ -320,6 +337,14 @@ FAULTS = (
         options=("--tcp", "80"),
     ),
     Fault("nothing", "worker-1", "true", "", status=0),
+    Fault(
+        "nothing (with --pods, on kubenet's bridge)",
+        "worker-1",
+        f"{KUBENET}; ip link set cbr0 up",
+        "",
+        status=0,
+        options=("--pods",),
+    ),
     Fault("nothing (with --tcp 80)", "worker-1", "true", "", status=0, options=("--tcp", "80")),
 )
 

@@ -133,7 +133,7 @@ def test_who_names_an_absent_workers_pod_cidr_is_not_believed_and_holds_up_no_ot
 def test_what_takes_long_to_read_holds_up_no_other_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     read_it = threading.Event()
 
-    def read(answer: str) -> Facts:
+    def read(answer: str, _: object) -> Facts:
         if answer == "worker-1":
             read_it.wait(30)
         return facts(0, missing=(answer,))

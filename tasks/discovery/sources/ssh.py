@@ -5,16 +5,23 @@ address of the pod bridge. Every address of a machine is a candidate for its int
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 
-from tasks.common.values import host, within
+from tasks.common.values import Interface, host, within
 from tasks.discovery.model import Found, Request, Value
-from tasks.facts.complete import claimed, contradictions, doubtful_claims, own_addresses
+from tasks.facts.complete import (
+    candidates,
+    claimed,
+    contradictions,
+    doubtful_claims,
+    own_addresses,
+    why_doubtful,
+)
 from tasks.facts.model import Facts
 from tasks.facts.providers import provider_of, routed
 from tasks.facts.survey import ask
-from tasks.inventory.model import Cluster
-from tasks.iproute.table import Prefixes
+from tasks.inventory.model import Cluster, Machine
 
 USURPED = (
     "names a pod CIDR as its own that others have routes to by a machine that was not asked:"
@@ -37,7 +44,7 @@ def machines(request: Request) -> Iterator[Found]:
             machine.name,
             "ssh",
             (
-                *_internal_ips(fleet.cluster, found),
+                *_internal_ips(fleet.cluster, machine, found),
                 *(
                     ()
                     if machine.role == "controller" or machine.name in doubtful
@@ -49,13 +56,25 @@ def machines(request: Request) -> Iterator[Found]:
         )
 
 
-def _internal_ips(cluster: Cluster, facts: Facts) -> Iterator[Value]:
-    pods = Prefixes(network for claim in facts.claims for network in claim.networks)
-    for device, own in own_addresses(cluster, facts, {facts.pod_bridge}):
+def _internal_ips(cluster: Cluster, machine: Machine, facts: Facts) -> Iterator[Value]:
+    pod_cidrs = {*machine.pod_cidrs, *(n for claim in facts.claims for n in claim.networks)}
+    ranged = {network.version for network in cluster.node_networks}
+    for device, own in own_addresses(facts, pod_cidrs):
         # A bridge may be the node's own uplink (vmbr0) or Docker's. Only node_networks can tell.
         other = device in facts.bridges and not within(host(own.ip), cluster.node_networks)
-        if not (other or pods.over(own.ip)):
-            yield Value("internal_ip", own.version, str(own.ip), device, own.network)
+        if own.version in ranged and not other:
+            yield _value(device, own)
+    podded = {network.version for network in cluster.pod_networks}  # none in a new file
+    for family in sorted({4, 6} - ranged):
+        likely, doubtful = candidates(cluster, facts, pod_cidrs, family)
+        yield from (_value(device, own) for device, own in likely)
+        for device, own in doubtful if family in podded else ():
+            place = why_doubtful(cluster, facts, device, own)
+            yield replace(_value(device, own), place=place, sure=False)
+
+
+def _value(device: str, own: Interface) -> Value:
+    return Value("internal_ip", own.version, str(own.ip), device, own.network)
 
 
 def _pod_cidrs(facts: Facts) -> Iterator[Value]:
