@@ -78,7 +78,9 @@ def gather(
 
 
 def _none_meant(source: str, every: Sequence[Found]) -> str:
-    names = ", ".join(one.name for one in every[:20]) or "none at all"
+    if not every:
+        return f"{source} lists no machine at all: is that the right account or project?"
+    names = ", ".join(one.name for one in every[:20])
     return (
         f"{source}: which machines? --match 'worker-*' chooses by name, --tag TAG by tag;"
         f" there are: {names}{', ...' if len(every) > 20 else ''}"

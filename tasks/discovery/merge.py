@@ -159,8 +159,8 @@ def _pod_families(cluster: Cluster | None, found: Iterable[Found]) -> set[int]:
 def _in_order(by_name: Iterable[str], held: Mapping[str, Machine]) -> list[str]:
     """The machines of hosts.toml in its order, then new ones in natural order (2 before 10)."""
 
-    def natural(name: str) -> list[tuple[int, str]]:
-        return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", name)]
+    def natural(name: str) -> list[tuple[str, int]]:
+        return [(text, int(part or -1)) for text, part in re.findall(r"(\D*)(\d*)", name)]
 
     return [*held, *sorted((n for n in by_name if n not in held), key=natural)]
 

@@ -336,6 +336,21 @@ def test_a_new_machine_is_left_out_whose_name_hosts_toml_cannot_hold(name: str) 
     assert of.notes == (f"{name}: {NO_NAME}",)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["worker2", "worker10"],
+        ["a-10", "b-2"],
+        ["db", "db-1", "db-20", "worker", "worker-0", "worker-3"],
+        ["rack2-w1", "rack2-w11", "rack10-w1"],
+        ["w2.a", "w2.b", "w10.a"],
+    ],
+)
+def test_new_machines_come_in_the_order_in_which_people_read_their_names(names: list[str]) -> None:
+    nodes = [kubectl(n, "", f"10.200.{at}.0/24") for at, n in enumerate(reversed(names))]
+    assert list(combine(nodes, None, {}).new) == names
+
+
 def test_new_machines_come_in_natural_order_and_have_a_way_in() -> None:
     nodes = [kubectl(f"w-{n}", f"10.240.0.{n}", f"10.200.{n}.0/24") for n in (10, 2)]
     of = combine(nodes, None, {})

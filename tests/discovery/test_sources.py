@@ -18,8 +18,8 @@ from invoke import Config, Context
 
 from tasks.common.errors import Status, Stop
 from tasks.discovery import sources
-from tasks.discovery.merge import combine
-from tasks.discovery.model import Found, Request
+from tasks.discovery.merge import NO_PODS, combine
+from tasks.discovery.model import Found, Request, pod_cidrs
 from tasks.discovery.sources import vultr
 from tests import api
 from tests.builders import cluster, facts
@@ -238,6 +238,20 @@ def test_vultr_with_nothing(tmp_path: Path, meta: object) -> None:
     page = json.dumps({"instances": None, "meta": meta})
     api.stand_in(tmp_path, "vultr-cli", f"print({page!r})")
     assert found("vultr") == []
+
+
+@pytest.mark.parametrize("answer", ["null", "[]"])
+@pytest.mark.parametrize("source", ["hcloud", "doctl"])
+def test_a_program_that_lists_nothing(tmp_path: Path, source: str, answer: str) -> None:
+    """A list without entries is null in Go's JSON, unless the program takes care."""
+    api.stand_in(tmp_path, source, f"print({answer!r})")
+    assert found(source) == []
+
+
+@pytest.mark.parametrize("items", ["null", "[]"])
+def test_kubectl_that_lists_nothing(tmp_path: Path, items: str) -> None:
+    api.stand_in(tmp_path, "kubectl", f'print(\'{{"kind": "List", "items": {items}}}\')')
+    assert found("kubectl") == []
 
 
 def test_doctl(tmp_path: Path) -> None:
@@ -563,6 +577,30 @@ def test_machines_txt(tmp_path: Path) -> None:
     assert (node.name, node.role) == ("node-0", "worker")
     assert said(node, "pod_cidr") == ["10.200.0.0/24"]
     assert node.values[0].place == "machines.txt:4"
+
+
+def test_a_machines_txt_as_people_and_their_editors_write_it(tmp_path: Path) -> None:
+    """Tabs, comments, the line ends of Windows and of a Mac, and no line end at all."""
+    file = tmp_path / "machines.txt"
+    line = "10.240.0.{0}\tw{0}.example\tw{0}\t10.200.{0}.0/24"
+    ends = ("\r\n", " # one\r", "\n\t\r\n#\r\n", "")
+    file.write_bytes("".join(line.format(n) + end for n, end in enumerate(ends, 1)).encode())
+    machines = found("machines", file=file)
+    assert [(one.name, one.role) for one in machines] == [(f"w{n}", "worker") for n in (1, 2, 3, 4)]
+
+
+def test_a_machines_txt_without_subnets_does_not_tell_roles(tmp_path: Path) -> None:
+    """Nothing in it tells a controller: with ssh too, the machines themselves say who has pods."""
+    file = tmp_path / "machines.txt"
+    names = ("worker10", "worker2", "server")
+    file.write_text("".join(f"10.240.0.{n} {one}.x {one}\n" for n, one in enumerate(names, 1)))
+    machines = found("machines", file=file)
+    assert {one.role for one in machines} == {None}
+    says = Found("worker2", "ssh", tuple(pod_cidrs("ssh", "10.200.2.0/24")))
+    asked = [says, *(Found(name, "ssh") for name in ("worker10", "server"))]
+    merged = combine([*machines, *asked], None, {}, ["server"])
+    assert merged.roles == {"server": "controller", "worker2": "worker", "worker10": "worker"}
+    assert merged.notes == (f"worker10: {NO_PODS}",)
 
 
 def test_the_place_of_a_value_can_be_printed(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@
 
 from collections.abc import Iterator
 
+from pydantic import RootModel
+
 from tasks.discovery.model import Found, Request, internal_ips, public_ips
 from tasks.discovery.provider_cli import Answer, answer_of
 
@@ -26,16 +28,20 @@ class _Droplet(Answer):
     tags: list[str] | None = None
 
 
+class _Droplets(RootModel[list[_Droplet] | None]):
+    """Go prints an empty list as null, unless its code takes care."""
+
+
 def machines(request: Request) -> Iterator[Found]:
     """Every droplet of the account. Raises Stop if doctl fails."""
     droplets = answer_of(
         request.c,
         ["doctl", "compute", "droplet", "list", "--output", "json"],
-        list[_Droplet],
+        _Droplets,
         key="DIGITALOCEAN_ACCESS_TOKEN",
         missing="see https://docs.digitalocean.com/reference/doctl/how-to/install/",
     )
-    for droplet in droplets:
+    for droplet in droplets.root or []:
         networks = droplet.networks or _Networks()
         addresses = [*(networks.v4 or []), *(networks.v6 or [])]
         public = [a.ip_address for a in addresses if a.type == "public"]

@@ -7,6 +7,8 @@ KEY=VALUE. A server's public IPv6 is given as a network; the server has its firs
 
 from collections.abc import Iterator
 
+from pydantic import RootModel
+
 from tasks.common.values import interface
 from tasks.discovery.model import Found, Request, internal_ips, public_ips
 from tasks.discovery.provider_cli import Answer, answer_of
@@ -28,16 +30,20 @@ class _Server(Answer):
     labels: dict[str, str] | None = None
 
 
+class _Servers(RootModel[list[_Server] | None]):
+    """Go prints an empty list as null, unless its code takes care."""
+
+
 def machines(request: Request) -> Iterator[Found]:
     """Every server in the project of hcloud's context or token. Raises Stop if hcloud fails."""
     servers = answer_of(
         request.c,
         ["hcloud", "server", "list", "-o", "json"],
-        list[_Server],
+        _Servers,
         key="HCLOUD_TOKEN",
         missing="apt-get install hcloud-cli",
     )
-    for server in servers:
+    for server in servers.root or []:
         public = server.public_net or _Public()
         four, six = (_given(address) for address in (public.ipv4, public.ipv6))
         private = [_given(address) for address in server.private_net or []]

@@ -38,7 +38,7 @@ class _Node(Answer):
 
 
 class _Nodes(Answer):
-    items: list[_Node]
+    items: list[_Node] | None
 
 
 def machines(request: Request) -> Iterator[Found]:
@@ -54,7 +54,7 @@ def machines(request: Request) -> Iterator[Found]:
         key="",
         missing="apt-get install kubernetes-client",
     )
-    for node in nodes.items:
+    for node in nodes.items or []:
         addresses = node.status.addresses or []
         external = [a.address for a in addresses if a.type == "ExternalIP"]
         internal = [a.address for a in addresses if a.type == "InternalIP"]
