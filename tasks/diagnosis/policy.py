@@ -63,8 +63,7 @@ def _applies(rule: Rule, devices: Collection[str]) -> bool:
 
 def _comes_in(rule: Rule, devices: Collection[str]) -> bool:
     """Whether a rule selects packets that come in by one of these devices, or by any device."""
-    device = rule.text.partition(" iif ")[2].split()[:1]
-    return not device or device[0] in devices
+    return not rule.device or rule.device in devices
 
 
 def _sent_on(scene: Scene, name: str, pair: Pair, probed: ProbeAddresses) -> list[_Ends]:

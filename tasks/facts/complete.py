@@ -227,11 +227,11 @@ def own_addresses(facts: Facts, pod_cidrs: Collection[Network]) -> list[_Own]:
     kube-proxy in IPVS mode gives those to every node, on kube-ipvs0.
     """
     others = {facts.pod_bridge, "kube-ipvs0"}
+    pods = Prefixes(pod_cidrs)
     return [
         (dev, i)
         for dev, i in facts.addresses
-        if dev not in others
-        and not (i.is_loopback or i.is_link_local or within(host(i.ip), pod_cidrs))
+        if dev not in others and not (i.is_loopback or i.is_link_local or pods.over(i.ip))
     ]
 
 

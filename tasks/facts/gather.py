@@ -5,6 +5,7 @@ from itertools import chain
 
 from tasks.common.script import Script, script
 from tasks.common.values import Address, Network
+from tasks.iproute.names import MAIN
 from tasks.iproute.route import OWN_PROTOCOL
 from tasks.persistence.backends import PATTERNS
 from tasks.undo.records import LOG, STATE
@@ -18,8 +19,8 @@ def all_ours(pod_networks: Sequence[Network], family: int) -> tuple[list[str], l
 
     First those for the routes inside pod_networks, then those for owned routes.
     """
-    inside = [f"route show root {n} table main" for n in pod_networks if n.version == family]
-    return inside, [f"route show proto {OWN_PROTOCOL} table main"] if inside else []
+    inside = [f"route show root {n} table {MAIN}" for n in pod_networks if n.version == family]
+    return inside, [f"route show proto {OWN_PROTOCOL} table {MAIN}"] if inside else []
 
 
 def question(

@@ -1,7 +1,8 @@
 """A kernel route: read from `ip -details -oneline route` and written for `ip -batch`.
 
-One parser handles every version of iproute2. A line (ip-route(8)) has an optional type, a prefix,
-and then pairs of a keyword and its value, mixed with flags of one word.
+One parser handles every version of iproute2, with its option -N and without. A line (ip-route(8))
+has an optional type, a prefix, and then pairs of a keyword and its value, mixed with flags of one
+word.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from tasks.common.values import Address, Network, address, device, number, prefix, quoted, word
 
 from .batch import without_volatile
+from .names import protocol_number, with_names
 
 OWN_PROTOCOL = "214"  # marks the routes of this tool; unassigned in rt_protos
 DEFAULT_METRIC = {4: 0, 6: 1024}  # by IP version: the kernel's metric when the command has none
@@ -69,7 +71,8 @@ class Route:
     type: str = "unicast"
     table: str = "main"
     tos: str = "0"
-    text: str = ""  # the line that it was read from, shortened by `without_volatile`
+    # The line that it was read from, with standard names, and shortened by `without_volatile`.
+    text: str = ""
     # Why `ip route restore` cannot bring it back unchanged; empty if it can.
     unsaved: str = field(default="", compare=False)
 
@@ -95,11 +98,19 @@ class Route:
 
     @cached_property
     def words(self) -> str:
-        """The arguments of `ip route add` and `ip route replace` for this route."""
+        """The arguments of `ip route add` and `ip route replace` for this route.
+
+        The protocol is a number: the machine's `ip` may know it by another name, and its
+        rtnl_rtprot_a2n (lib/rt_names.c) mistakes a name that follows a number in one batch.
+        """
+        return self._line(protocol_number(self.protocol))
+
+    def _line(self, protocol: str) -> str:
+        origin = self._origin(protocol)
         hops = [hop.words(self.prefix.version) for hop in self.hops]
         if len(hops) == 1:
-            return " ".join([self._node, hops[0], self._origin])
-        return " ".join([self._node, self._origin, *(f"nexthop {hop}" for hop in hops)])
+            return " ".join([self._node, hops[0], origin])
+        return " ".join([self._node, origin, *(f"nexthop {hop}" for hop in hops)])
 
     @property
     def selector(self) -> str:
@@ -107,21 +118,25 @@ class Route:
 
         For a multipath route they leave out the next hops, so the whole route is deleted.
         """
-        return self.words if len(self.hops) == 1 else f"{self._node} {self._origin}"
+        if len(self.hops) == 1:
+            return self.words
+        return f"{self._node} {self._origin(protocol_number(self.protocol))}"
 
     @property
     def _node(self) -> str:
         node = str(self.prefix) if self.type == "unicast" else f"{self.type} {self.prefix}"
         return node if self.tos == "0" else f"{node} tos {self.tos}"
 
-    @property
-    def _origin(self) -> str:
+    def _origin(self, protocol: str) -> str:
         metric = f" metric {self.metric}" if self.metric else ""
-        return f"proto {self.protocol}{metric}"
+        return f"proto {protocol}{metric}"
 
     def __str__(self) -> str:
-        """The route without this tool's protocol and without the default metric of its family."""
-        words = self.words.replace(f" proto {OWN_PROTOCOL}", "")
+        """The route for people: with the name of its protocol, if it has a standard one.
+
+        Without this tool's protocol, and without the default metric of its family.
+        """
+        words = self._line(self.protocol).replace(f" proto {OWN_PROTOCOL}", "")
         if self.metric == DEFAULT_METRIC[self.prefix.version]:
             words = words.removesuffix(f" metric {self.metric}")
         return words
@@ -173,6 +188,7 @@ def parse_all(lines: Iterable[str], family: int) -> list[Route]:
 
 
 def _parse(line: str, family: int) -> Route:
+    line = with_names(line)
     words = line.replace("\\", " ").split()
     kind = words.pop(0) if words[0] in _TYPES else "unicast"
     prefix = _prefix(words.pop(0), family)

@@ -3,7 +3,9 @@
 import itertools
 from dataclasses import dataclass
 
-from tasks.common.values import Network, network, number, shown, word
+from tasks.common.values import Network, device, network, number, shown, word
+
+from .names import table_name, type_name
 
 SHORTEST = 8  # bits; no pod CIDR has a shorter prefix
 
@@ -27,6 +29,7 @@ class Rule:
     source: Network | None  # None: from all
     destination: Network | None  # None: to all
     table: str  # empty if the rule drops the packet (blackhole, unreachable, prohibit)
+    device: str = ""  # by which the packets come in; "lo": the machine's own; empty: any
 
     @property
     def exempts(self) -> bool:
@@ -44,7 +47,7 @@ def read_rules(lines: list[str], family: int) -> list[Rule]:
     for line in lines:
         words = line.partition(":")[2].split()
         values = dict(itertools.pairwise(words))
-        table = word(values["lookup"]) if "lookup" in values else ""
+        table = table_name(word(values["lookup"])) if "lookup" in values else ""
         negated = "not" in words
         partial = bool(_PARTIAL & set(words))
         if table == "main":
@@ -58,15 +61,29 @@ def read_rules(lines: list[str], family: int) -> list[Rule]:
             continue
         rule = Rule(
             family,
-            shown(line).removesuffix(" proto unspec"),
+            _for_people(line),
             None if negated else _selector(values.get("from")),
             None if negated else _selector(values.get("to")),
             table,
+            "" if negated or "iif" not in values else device(values["iif"]),
         )
         if rule.exempts and rule.source is None and rule.destination is None:
             break
         rules.append(rule)
     return rules
+
+
+def _for_people(line: str) -> str:
+    """A rule as `ip rule` shows it without its options -details and -N."""
+    words = shown(line).split()
+    if words[-2:-1] == ["proto"]:
+        words = words[:-2]
+    if "lookup" in words:
+        at = words.index("lookup") + 1
+        words[at : at + 1] = map(table_name, words[at : at + 1])
+    else:
+        words[-1:] = map(type_name, words[-1:])
+    return " ".join(words)
 
 
 def _selector(text: str | None) -> Network | None:

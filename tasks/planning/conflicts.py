@@ -1,7 +1,7 @@
 """Conflicts of wanted routes with what a machine has, and the refusals that protect it. Pure."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from tasks.common.values import Address, Network, within
@@ -76,7 +76,8 @@ def rule_conflict(wanted: Route, rule: Rule) -> Conflict:
 class PolicyRules:
     """The policy rules of one machine, to find those that divert packets from a wanted route.
 
-    `pods` is an index of the pod CIDRs that wanted routes lead to.
+    `pods` is an index of the pod CIDRs that wanted routes lead to. A rule for packets that come in
+    by a link counts if the machine sends such packets on to pods: its own, and those of its pods.
     """
 
     def __init__(self, facts: Facts, cluster: Cluster, pods: Prefixes) -> None:
@@ -86,11 +87,14 @@ class PolicyRules:
         for route in facts.routes if facts.rules else ():
             self._routes[route.table].append(route)
         self._tables: dict[str, tuple[Lookup, dict[Network, list[Route]]]] = {}
+        self._links = (
+            {"lo", facts.pod_bridge, *_pod_links(facts, cluster)} if facts.rules else set()
+        )
         self._rules = {v: [r for r in facts.rules if self._concerns_pods(r, v)] for v in (4, 6)}
 
     def _concerns_pods(self, rule: Rule, version: int) -> bool:
         """Whether a rule selects packets from pods: any of them; an exemption must select all."""
-        if rule.family != version:
+        if rule.family != version or (rule.device and rule.device not in self._links):
             return False
         pods = [n for n in self._cluster.pod_networks if n.version == version]
         if rule.source is None:
@@ -125,6 +129,16 @@ class PolicyRules:
         lookup, inside = self._tables[table]
         routes = [*lookup.over(wanted.place)[:1], *inside.get(wanted.prefix, [])]
         return any(r.type != "throw" and not same_next_hop(r, wanted) for r in routes)
+
+
+def _pod_links(facts: Facts, cluster: Cluster) -> Iterator[str]:
+    """The links with an address in pod_networks, and those that lead to pods without a next hop."""
+    for dev, address in facts.addresses:
+        if any(address.ip in network for network in cluster.pod_networks):
+            yield dev
+    for route in facts.routes:
+        if within(route.prefix, cluster.pod_networks):
+            yield from (hop.dev for hop in route.hops if hop.via is None)
 
 
 def _overlap(one: Network, other: Network) -> bool:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from tasks.common.values import Network
+from tasks.facts.model import Facts
 from tasks.iproute.route import Route
 
 from .conflicts import Conflict, order_conflict, restore_conflict, route_conflict, same_next_hop
@@ -83,13 +84,19 @@ def _may_take(route: Route, allowed: Allowed) -> bool:
 
 
 def plan_own_prefix(
-    prefix: Network, there: list[Route], allowed: Allowed
+    prefix: Network, there: list[Route], facts: Facts, allowed: Allowed
 ) -> tuple[list[Change], list[Conflict]]:
     """The deletions of routes that lead a machine's own pods elsewhere, and the conflicts.
 
-    Such a route cut off pods in kubernetes-the-hard-way#539.
+    Such a route cut off pods in kubernetes-the-hard-way#539. One over a link that has an address in
+    the prefix leads to the pods, whatever its next hop is: Cilium adds such a route.
     """
-    away = [r for r in there if r.owned or (r.prefix == prefix and r.hops and r.hops[0].via)]
+    links = {dev for dev, a in facts.addresses if a.ip in prefix}
+
+    def leads_away(r: Route) -> bool:
+        return any(hop.via is not None and hop.dev not in links for hop in r.hops)
+
+    away = [r for r in there if r.owned or (r.prefix == prefix and leads_away(r))]
     conflicts = [
         Conflict(
             prefix,

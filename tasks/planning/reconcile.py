@@ -176,7 +176,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         if scope.only or not within(prefix, cluster.pod_networks):
             continue
         there = [*lookup.at(place_of(prefix)), *inside.get(prefix, [])]
-        deletions, found = plan_own_prefix(prefix, there, allowed)
+        deletions, found = plan_own_prefix(prefix, there, facts, allowed)
         changes += deletions
         conflicts += found
 

@@ -27,9 +27,9 @@ def plan_rollback(
             continue
         found = facts[machine.name]
         order = {line[0]: place for place, line in enumerate(found.runs)}
-        first: dict[str, Displaced] = {}
+        first: dict[tuple[str, str, str], Displaced] = {}
         for displaced in sorted(found.displaced, key=lambda d: (order.get(d.run, -1), d.file)):
-            first.setdefault(displaced.file.partition("_")[2], displaced)
+            first.setdefault(displaced.origin, displaced)
         here = set(found.routes)
         restores = tuple(_gone(d, here) for d in first.values() if not here.issuperset(d.routes))
         plans.append(

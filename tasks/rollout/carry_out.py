@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 
 from tasks.common.script import Script, joined, script
 from tasks.common.values import Address
+from tasks.iproute.names import MAIN
 from tasks.iproute.route import UNSAVED
 from tasks.persistence.install import persist_script
 from tasks.undo.records import RUNS, STATE, Displaced
@@ -74,6 +75,7 @@ def carry_out(
         keep_runs=RUNS // 2 if full else "",
         missing=_still_missing(steps),
         keeps=[f"{k.prefix.version} {k.prefix} {k.protocol} {k.file}" for k in steps.keeps],
+        main_table=MAIN,
         lines=steps.do,
         restores=[f"{family_of(d)} {d.file}" for d in steps.restores],
         gone_4=_any_of(UNSAVED[4]),

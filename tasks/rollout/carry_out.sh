@@ -8,7 +8,9 @@
 # earlier: earlier runs of other machines
 # keep_runs: how many recorded runs to keep, if the record is full
 # missing: the records of our routes that stay missing
-# keeps: a line "FAMILY PREFIX PROTOCOL FILE" for each group of routes to displace
+# keeps: a line "FAMILY PREFIX PROTOCOL FILE" for each group of routes to displace; PROTOCOL is a
+#   number
+# main_table: the number of the main table
 # lines: for `ip -batch`
 # restores: a line "FAMILY FILE" for each group of displaced routes to put back
 # gone_4, gone_6: a pattern for routes that `ip route restore` cannot put back as they were
@@ -68,13 +70,13 @@ note_run() {
 # keep_route FAMILY PREFIX PROTOCOL FILE: record foreign routes before they are displaced: as text,
 # and as bytes of the kernel for `ip route restore`. Fails if those bytes cannot bring them back.
 keep_route() {
-  ip "-$1" -details -oneline route show table all exact "$2" >"$4.text" || return
+  ip "-$1" -N -details -oneline route show table all exact "$2" >"$4.text" || return
   if [ "$1" = 4 ]; then gone=$gone_4; else gone=$gone_6; fi
-  if grep " table main " <"$4.text" | grep -F " proto $3 " | grep -E "$gone"; then
+  if grep " table $main_table " <"$4.text" | grep -F " proto $3 " | grep -E "$gone"; then
     echo "cannot be put back as it was"
     return 1
   fi
-  ip "-$1" route save table main exact "$2" proto "$3" >"$4.save"
+  ip "-$1" route save table "$main_table" exact "$2" proto "$3" >"$4.save"
 }
 
 # same_links FILE: whether the interfaces of displaced routes still have the same numbers. The

@@ -7,6 +7,7 @@ from functools import lru_cache
 from tasks.common.values import Address, Network, within
 from tasks.facts.gather import all_ours
 from tasks.iproute.batch import VOLATILE
+from tasks.iproute.names import MAIN
 
 from .steps import Steps
 
@@ -62,7 +63,7 @@ def _of_families(
 def _outside(steps: Steps, pod_networks: Sequence[Network], family: int) -> list[str]:
     """The questions for the prefixes outside pod_networks, one for each prefix."""
     return [
-        f"route show table main exact {prefix}"
+        f"route show table {MAIN} exact {prefix}"
         for prefix in steps.prefixes
         if prefix.version == family and not within(prefix, pod_networks)
     ]

@@ -9,12 +9,13 @@
 #
 # volatile: a sed script that deletes the words of a route that change by themselves
 
-# shown LINES OPTION...: set $text to what ip prints for these lines; returns the status of ip.
+# shown LINES OPTION...: set $text to what ip prints for these lines, with numbers for names as in
+# Facts.snapshot; returns the status of ip.
 shown() {
   asked=$1 text=
   shift
   [ "$asked" ] || return 0
-  text=$(ip "$@" -details -oneline -batch - <<END
+  text=$(ip "$@" -N -details -oneline -batch - <<END
 $asked
 END
   )

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 
 from tasks.common.values import Network
+from tasks.iproute.names import MAIN, protocol_number
 from tasks.iproute.route import Route
 from tasks.persistence.backends import NO_FILES, Files
 from tasks.planning.model import Change, MachinePlan
@@ -19,7 +20,7 @@ class Keep:
 
     file: str
     prefix: Network
-    protocol: str
+    protocol: str  # its number
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def steps(plan: MachinePlan, run: str) -> Steps:
     keeps: dict[str, Keep] = {}
     for route in (r for change in plan.changes for r in change.take if not r.owned):
         place = str(route.prefix).replace("/", "-")
-        file = f"{run}_{route.prefix.version}_{place}_{route.protocol}"
-        keeps[file] = Keep(file, route.prefix, route.protocol)
+        protocol = protocol_number(route.protocol)
+        file = f"{run}_{route.prefix.version}_{place}_{protocol}"
+        keeps[file] = Keep(file, route.prefix, protocol)
     routes = [r for c in plan.changes for r in (*([c.put] if c.put else []), *c.take)]
     routes += [r for d in plan.restores for r in d.routes]
     return Steps(
@@ -121,5 +123,5 @@ def restore(displaced: Displaced) -> str:
 
 def save(keep: Keep) -> str:
     """The command that prints foreign routes as bytes of the kernel."""
-    selector = f"table main exact {keep.prefix} proto {shlex.quote(keep.protocol)}"
+    selector = f"table {MAIN} exact {keep.prefix} proto {shlex.quote(keep.protocol)}"
     return f"ip -{keep.prefix.version} route save {selector}"

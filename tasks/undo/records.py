@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from tasks.common.values import name as machine_name
 from tasks.common.values import number, shown
+from tasks.iproute.names import protocol_name
 from tasks.iproute.route import Route, parse, parse_all
 
 from .run import is_run, run_id
@@ -24,8 +25,16 @@ _DISPLACED = re.compile(r"[0-9T.]+_[46]_[0-9a-f.:-]{2,50}_[!-.0-~]{1,64}")
 class Displaced:
     """Foreign routes that this tool displaced and recorded, of one prefix and protocol."""
 
-    file: str  # "RUN FAMILY PREFIX PROTOCOL", joined by underscores, in STATE/displaced
+    # "RUN FAMILY PREFIX PROTOCOL", joined by underscores, in STATE/displaced. The protocol is a
+    # number; earlier versions wrote its name.
+    file: str
     routes: tuple[Route, ...]
+
+    @property
+    def origin(self) -> tuple[str, str, str]:
+        """Family, prefix and protocol: equal for the records of the same routes by any version."""
+        _run, family, prefix, protocol = self.file.split("_", 3)
+        return family, prefix, protocol_name(protocol)
 
     @property
     def run(self) -> str:
@@ -68,7 +77,7 @@ def is_displaced(file: str) -> bool:
 
 def read_displaced(file: str, lines: list[str]) -> Displaced:
     """The routes in a file of those taken away: its lines hold all of the same prefix."""
-    _run, family, _prefix, protocol = file.split("_", 3)
+    family, _prefix, protocol = Displaced(file, ()).origin
     found = parse_all(lines, 6 if family == "6" else 4)
     return Displaced(file, tuple(r for r in found if r.table == "main" and r.protocol == protocol))
 

@@ -101,7 +101,8 @@ def test_a_next_hop_object_of_which_nothing_is_shown_is_told_of() -> None:
 def ruled(text: str, *lines: str, silent: list[Pair] = SILENT) -> list[Cause]:
     values = dict(zip(text.split(), text.split()[1:], strict=False))
     source, target = (ip_network(values[w]) if w in values else None for w in ("from", "to"))
-    rule = Rule(4, text, source, target, values.get("lookup", ""))
+    table, link = values.get("lookup", ""), values.get("iif", "")
+    rule = Rule(4, text, source, target, table, link)
     return causes(machine(1, BRIDGE, *lines, rule=rule), silent)
 
 

@@ -130,6 +130,35 @@ def test_reads_what_iproute2_prints(line: str, meant: Route) -> None:
 
 
 @pytest.mark.parametrize(
+    ("numbers", "names"),
+    [
+        (
+            "1 10.200.1.0/24 via 10.240.0.7 dev e0 table 254 proto 4 scope 0 metric 5",
+            "unicast 10.200.1.0/24 via 10.240.0.7 dev e0 table main proto static scope global"
+            " metric 5",
+        ),
+        (
+            "2 127.0.0.0/8 dev lo table 255 proto 2 scope 254 src 127.0.0.1",
+            "local 127.0.0.0/8 dev lo table local proto kernel scope host src 127.0.0.1",
+        ),
+        (
+            "6 10.200.2.0/24 table 77 proto 3 scope 0",
+            "blackhole 10.200.2.0/24 table 77 proto boot scope global",
+        ),
+        (
+            "1 10.200.4.0/24 table 254 proto 12 scope 0 \\\tnexthop via 10.240.0.7 dev e0 weight 2"
+            " \\\tnexthop via 10.240.0.8 dev e0 weight 1",
+            "unicast 10.200.4.0/24 table main proto bird scope global \\\tnexthop via 10.240.0.7"
+            " dev e0 weight 2 \\\tnexthop via 10.240.0.8 dev e0 weight 1",
+        ),
+    ],
+)
+def test_numbers_and_names_are_the_same_route(numbers: str, names: str) -> None:
+    """As `ip` prints it with -N and without; machines have lines of both in their records."""
+    assert parse(numbers, 4) == parse(names, 4)
+
+
+@pytest.mark.parametrize(
     "encap",
     [
         "ip id 7 src 0.0.0.0 dst 1.2.3.4 ttl 0 tos 4",
@@ -233,18 +262,18 @@ def test_selectors_of_two_routes_differ_where_their_keys_or_next_hops_do(
         ),
         (
             "blackhole 10.200.1.0/24 proto boot metric 3",
-            "blackhole 10.200.1.0/24 proto boot metric 3",
+            "blackhole 10.200.1.0/24 proto 3 metric 3",
             None,
         ),
         (
             "10.200.1.0/24 tos 0x10 via inet6 fe80::1 dev e0 proto bgp",
-            "10.200.1.0/24 tos 0x10 via inet6 fe80::1 dev e0 proto bgp",
+            "10.200.1.0/24 tos 0x10 via inet6 fe80::1 dev e0 proto 186",
             None,
         ),
         (
             "10.200.1.0/24 proto bgp nexthop via 10.240.0.7 dev e0 nexthop via 10.240.0.8 dev e1",
-            "10.200.1.0/24 proto bgp nexthop via 10.240.0.7 dev e0 nexthop via 10.240.0.8 dev e1",
-            "10.200.1.0/24 proto bgp",
+            "10.200.1.0/24 proto 186 nexthop via 10.240.0.7 dev e0 nexthop via 10.240.0.8 dev e1",
+            "10.200.1.0/24 proto 186",
         ),
     ],
 )

@@ -30,3 +30,20 @@ LATER = "5270:\tfrom all lookup 52"
 def test_rules_count_until_the_main_table_is_asked_for_all(line: str, tables: list[str]) -> None:
     found = read_rules([LOCAL, line, LATER, MAIN, "40000:\tfrom all lookup 9"], 4)
     assert [rule.table for rule in found] == tables
+
+
+@pytest.mark.parametrize(
+    ("numbers", "names"),
+    [
+        ("32765:\tfrom 10.240.0.6/16 lookup 254 proto 4", "32765:\tfrom 10.240.0.6/16 lookup main"),
+        ("100:\tfrom 10.200.0.0/24 8 proto 0", "100:\tfrom 10.200.0.0/24 prohibit"),
+        (
+            "99:\tfrom all iif vpn0 [detached] lookup 200 proto 0",
+            "99:\tfrom all iif vpn0 [detached] lookup 200",
+        ),
+    ],
+)
+def test_numbers_and_names_are_the_same_rule(numbers: str, names: str) -> None:
+    """As `ip rule` prints it with -N and without. The kernel keeps host bits of a selector."""
+    assert read_rules([numbers], 4) == read_rules([names], 4)
+    assert read_rules([numbers], 4)

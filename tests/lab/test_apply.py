@@ -165,6 +165,30 @@ def test_what_is_foreign_and_in_the_way(lab: Lab, command: str) -> None:
     assert on(lab, "worker-0", "ls /run/pod-routes/displaced") == ""
 
 
+def test_machines_that_name_numbers_as_they_like(lab: Lab) -> None:
+    """As people do with their own protocols, and NetworkManager's routes come by name.
+
+    `ip -batch` mistakes a name for the number on the line before, so two routes go at once.
+    """
+    names = "/etc/iproute2/rt_protos.d"
+    on(lab, "worker-0", f"mkdir -p {names}; echo '214 pods' >{names}/pods.conf")
+    foreign = "ip route add 10.200.{0}.0/24 via 10.240.0.99 metric 100 proto static"
+    on(lab, "worker-0", "; ".join(foreign.format(n) for n in (1, 2)))
+    own = "ip route {0} 10.200.0.0/24 via 10.200.0.1 dev cnio0 proto kernel src 10.200.0.1"
+    host = "ip route add 10.200.0.1 dev cnio0 scope link"
+    on(lab, "worker-0", f"{host}; {own.format('replace')}")  # as Cilium does
+    on(lab, "worker-1", "ip rule add from 10.240.0.6/16 lookup 77; ip rule add iif vpn0 lookup 200")
+    before = lab.tables()
+    assert "2 conflicts" in ok(lab.fab("apply-routes", "--yes"), status=1)
+    ok(lab.fab("apply-routes", "--replace", "--yes"))
+    assert "nothing to do" in ok(lab.fab("apply-routes"))
+    assert "missing" not in ok(lab.fab("plan"))
+    assert on(lab, "worker-0", "ip route show 10.200.0.0/24 via 10.200.0.1")
+    on(lab, "worker-0", f"rm {names}/pods.conf")
+    ok(lab.fab("rollback"))
+    assert lab.tables() == before
+
+
 def test_two_routes_of_one_key_are_never_taken(lab: Lab) -> None:
     """What `ip route save` keeps of them comes back in another order, and the first counts."""
     on(

@@ -271,7 +271,7 @@ def test_what_ip_does_not_show_is_not_taken_for_well(
 
 BLIND_ONCE = """cat >/usr/local/sbin/ip <<'END'
 #!/bin/sh
-if [ "$1 $2" = "-4 -details" ] && [ BLIND ]; then rm /usr/local/sbin/ip; exit 1; fi
+if [ "$1 $2 $3" = "-4 -N -details" ] && [ BLIND ]; then rm /usr/local/sbin/ip; exit 1; fi
 exec /usr/sbin/ip "$@"
 END
 chmod +x /usr/local/sbin/ip"""

@@ -267,10 +267,11 @@ def test_what_stands_at_a_prefix_is_what_the_kernel_shows_at_it(kernel: Kernel) 
     prefixes = tuple(dict.fromkeys(route.prefix for route in kernel.routes()))
     for some in (*((prefix,) for prefix in prefixes), prefixes):
         asked = [
-            kernel.run(*f"ip -{p.version} -d -o route show table main exact {p}".split()).decode()
+            kernel.run(*f"ip -{p.version} -N -d -o route show table main exact {p}".split())
             for p in some
         ]
-        wanted = "".join(f"{without_volatile(line)}\n" for line in "".join(asked).splitlines())
+        lines = b"".join(asked).decode().splitlines()
+        wanted = "".join(f"{without_volatile(line)}\n" for line in lines)
         there = Steps((), (), prefixes=some)
         look = script(
             "undo/recovery.sh", "rollout/readback.sh", **change_questions(there, POD_NETWORKS, [])

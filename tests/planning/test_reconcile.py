@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tasks.common.values import within
 from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
+from tasks.iproute.names import protocol_number
 from tasks.iproute.route import Route
 from tasks.iproute.rule import Rule
 from tasks.planning.model import Allowed, Change, MachinePlan, Plan, Verb, limited
@@ -40,6 +41,7 @@ class Case:
     client: str = ""
     answering: tuple[str, ...] = ()
     others: tuple[str, ...] = ()  # routes of other tables
+    bridge: str = ""  # the address of its pod bridge
 
 
 OURS = wanted(1)
@@ -54,13 +56,14 @@ REPLACE = Allowed(replace=True)
 PRUNE = Allowed(prune=True)
 
 
-def rule(text: str, table: str, source: str = "", destination: str = "") -> Rule:
+def rule(text: str, table: str, source: str = "", destination: str = "", device: str = "") -> Rule:
     return Rule(
         6 if ":" in source + destination else 4,
         text,
         ip_network(source) if source else None,
         ip_network(destination) if destination else None,
         table,
+        device,
     )
 
 
@@ -192,6 +195,13 @@ CASES = [
     Case("foreign to the own pod CIDR", (OURS, OWN), in_sync=1, conflicts=1),
     Case("foreign to the own pod CIDR, replaced", (OURS, OWN), REPLACE, in_sync=1, take=(OWN,)),
     Case(
+        "Cilium's route to the own pods",
+        (OURS, "10.200.0.0/24 via 10.200.0.1 dev cnio0 proto kernel src 10.200.0.1"),
+        REPLACE,
+        in_sync=1,
+        bridge="10.200.0.1/24",
+    ),
+    Case(
         "ours to the own pod CIDR",
         (OURS, f"{OWN} proto 214"),
         in_sync=1,
@@ -252,6 +262,18 @@ CASES = [
         others=(f"default via {node(9)} dev {DEV} table 100", "throw 10.200.1.0/25 table 100"),
         in_sync=1,
         conflicts=1,
+    ),
+    *(
+        Case(
+            f"a rule for what comes in by {device}",
+            (OURS,),
+            rules=(rule(f"9: from all iif {device} lookup 100", "100", device=device),),
+            others=(f"{pods(1)} via {node(9)} dev {DEV} table 100",),
+            bridge="10.200.0.1/24",
+            in_sync=1,
+            conflicts=conflicts,
+        )
+        for device, conflicts in (("vpn0", 0), ("lo", 1), ("cnio0", 1))
     ),
     Case("a rule to a table of no routes", (OURS,), rules=(ALL_TO_100,), in_sync=1),
     Case(
@@ -341,6 +363,9 @@ def planned(case: Case) -> MachinePlan:
         client=ip_address(case.client) if case.client else None,
         answering=frozenset(map(ip_address, case.answering)),
     )
+    if case.bridge:
+        bridge = ("cnio0", ip_interface(case.bridge))
+        asked = replace(asked, addresses=(*asked.addresses, bridge))
     (plan,) = plan_routes(
         cluster(2, families=case.families), {"worker-0": asked}, case.allowed
     ).machines
@@ -738,7 +763,7 @@ def test_rollback_after_a_plan_takes_back_every_route_of_ours(
                 tuple(
                     r
                     for r in found.routes
-                    if (r.prefix, r.protocol) == (keep.prefix, keep.protocol)
+                    if (r.prefix, protocol_number(r.protocol)) == (keep.prefix, keep.protocol)
                 ),
             )
             for keep in steps(machine, "1").keeps

@@ -23,7 +23,7 @@ def test_undoing_a_rollback_takes_away_only_what_it_put_back() -> None:
         (plan,) = plan_rollback(cluster(2), {"worker-0": asked}).machines
         made = steps(plan, "later")
         assert [d.file for d in made.restores] == [kept.file]
-        assert sum("proto static" in line for line in made.undo) == taken
+        assert sum("proto 4" in line for line in made.undo) == taken
 
 
 def test_the_route_that_was_displaced_first_comes_back_whatever_the_clocks_said() -> None:

@@ -100,7 +100,7 @@ def test_a_dry_run_prints_the_very_lines() -> None:
     lines = dry_run_report(planned(2, FOREIGN)).splitlines()
     assert f"ip route replace {wanted(1)}" in lines
     assert f"ip route add {wanted(0)}" in lines
-    assert [line for line in lines if "route save" in line and "proto static" in line]
+    assert [line for line in lines if "route save" in line and "proto 4" in line]
     assert lines.index("# worker-0") < lines.index("# worker-1")
 
 

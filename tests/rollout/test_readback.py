@@ -63,7 +63,7 @@ while read -r asked; do
   case $asked in
     "route show root"*) echo "all{0} $family" ;;
     "route show proto"*) echo "ours{0} $family" ;;
-    "route show table main exact"*) echo "outside{0} $family" ;;
+    "route show table 254 exact"*) echo "outside{0} $family" ;;
     "route get 192."*) echo "way{0} cache <local>" ;;
     "route get"*) echo "get{0} cache" ;;
   esac

@@ -49,7 +49,7 @@ PUT, TAKE = f"{pods(1)} via {node(1)} dev enp6s0", f"{pods(1)} via {node(9)} dev
         ),
         (
             Change(OURS, (WORSE,)),
-            [f"route add {PUT} proto 214", f"route del {TAKE} proto static metric 50"],
+            [f"route add {PUT} proto 214", f"route del {TAKE} proto 4 metric 50"],
             [f"route del {PUT} proto 214"],
             1,
         ),
@@ -61,11 +61,11 @@ PUT, TAKE = f"{pods(1)} via {node(1)} dev enp6s0", f"{pods(1)} via {node(9)} dev
         ),
         (
             Change(OURS, (BLACKHOLE,)),
-            [f"route add {PUT} proto 214", f"route del blackhole {pods(1)} proto boot metric 9"],
+            [f"route add {PUT} proto 214", f"route del blackhole {pods(1)} proto 3 metric 9"],
             [f"route del {PUT} proto 214"],
             1,
         ),
-        (Change(None, (MULTIPATH,)), [f"route del {pods(1)} proto bird"], [], 1),
+        (Change(None, (MULTIPATH,)), [f"route del {pods(1)} proto 12"], [], 1),
     ],
 )
 def test_lines(change: Change, do: list[str], undo: list[str], keeps: int) -> None:
