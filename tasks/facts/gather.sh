@@ -47,11 +47,12 @@ lines() { while IFS= read -r line || [ "$line" ]; do printf '%s\n' "$line"; done
 behind_bars() { while IFS= read -r line || [ "$line" ]; do printf '|%s\n' "$line"; done <"$1"; }
 
 # show HEAD ARGUMENT...: print a section with the output of `ip` for these arguments. An `ip` that
-# fails is reported as missing. It prints numbers (-N), because a machine may name them as it likes.
+# fails is reported as missing. It prints numbers (-N, since iproute2 5.2), because a machine may
+# name them as it likes.
 show() {
   printf '== %s\n' "$1"
   shift
-  ip -N -details -oneline "$@" || printf '== missing\nip\n'
+  ip -N -details -oneline "$@" || printf '== missing\nip of iproute2 5.2 or newer\n'
 }
 
 # show_family FAMILY LINES: print the policy rules of an IP version, and the routes that these lines
@@ -79,7 +80,6 @@ main() {
   settle
   echo "== missing"
   for program in $needed; do missing "$program"; done
-  ip -N -V >/dev/null || echo "ip of iproute2 5.2 or newer"
   echo "== client"
   printf '%s\n' "$SSH_CONNECTION"
   # A kernel without IPv6 answers a query for IPv6 routes with those of IPv4; "root" filters them.

@@ -100,8 +100,9 @@ def test_a_watchdog_that_cannot_do_its_work_arms_nothing(
     stub(tmp_path, "setsid", SETSID.replace("FAULT", fault))
     if said == "does not start":
         stub(tmp_path, "sleep", "exit 0\n")  # nobody waits for long
+    ended = f"until {NO_WATCHDOG}; do /bin/sleep 0.05; done"
     answered = carried(
-        tmp_path, "go", after=f"echo; ip route show proto 214; ls /run/pod-routes; {NO_WATCHDOG}"
+        tmp_path, "go", after=f"{ended}; echo; ip route show proto 214; ls /run/pod-routes"
     )
     assert answered.startswith("== unarmed\n")
     words, _, left = answered.rpartition("\n\n")
