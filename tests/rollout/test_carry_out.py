@@ -82,9 +82,9 @@ NO_WATCHDOG = "! ps ax -o args | grep '[p]ending/watch'"
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("rm /run/few/sleep", "sleep"),
-        ("rm /run/few/flock", "flock"),
-        ("rm /run/few/mv", "mv"),
+        ("rm /run/few/sleep", "sleep is not in /run/few"),
+        ("rm /run/few/flock", "flock is not in /run/few"),
+        ("rm /run/few/mv", "mv is not in /run/few"),
         ("ln -s /bin/false /run/few/ip", "it does not see the same routes"),
         (DENIES, "Operation not permitted"),
         ("export SUDO_INTERCEPT_FD=3", "log_subcmds"),
