@@ -33,7 +33,7 @@ start_watch() {
       exec setsid sh "$PWD/pending/watch" "$run" </dev/null >/dev/null 2>&1 9>&- 3>&-
     ) &
   fi
-  for nap in 0.02 0.03 0.05 0.1 0.1 0.2 0.5 1 1 2 2 3; do
+  for nap in 0.02 0.03 0.05 0.1 0.1 0.2 0.2 0.3 0.5 0.5 1 1 2 4; do
     [ ! -s pending/pid ] || return 0
     [ ! -s pending/unfit ] ||
       { echo "the watchdog cannot do its work:"; cat pending/unfit; return 1; }
