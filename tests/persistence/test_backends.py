@@ -9,13 +9,16 @@ import pytest
 
 from tasks.apply import hints
 from tasks.facts.model import Facts
+from tasks.iproute.route import Route
 from tasks.persistence.backends import (
+    AT_BOOT,
     DISPATCHER,
     IF_UP,
     UNIT,
     WANTED,
     File,
     files_to,
+    is_ours,
     persisted_routes,
     unmanaged,
 )
@@ -36,6 +39,7 @@ KINDS = {
     UNIT: Manager("systemd"),
 }
 BOTH = (route(wanted(1)), route(wanted(1, 6)))
+LINKS = [WANTED.format(u) for u in ("multi-user.target", f"sys-subsystem-net-devices-{DEV}.device")]
 
 
 def texts(files: tuple[File, ...]) -> dict[str, str]:
@@ -49,7 +53,8 @@ def test_each_manager_has_its_file_and_what_is_written_is_read_again(
 ) -> None:
     made = files_to(BOTH, {DEV: manager}, {})
     there = texts(made.write)
-    assert list(there) == ([UNIT, WANTED] if path == UNIT else [path])
+    assert list(there) == ([AT_BOOT, UNIT, *LINKS] if path == UNIT else [path])
+    assert all(map(is_ours, there))
     assert persisted_routes(there) == {(r.prefix, r.next_hop) for r in BOTH}
     assert made.stay
     assert files_to(BOTH[::-1], {DEV: manager}, there).empty
@@ -77,9 +82,42 @@ def test_scripts_are_shell(path: str) -> None:
 
 @pytest.mark.system
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
-    unit, link = files_to(BOTH, {DEV: KINDS[UNIT]}, {}).write
-    assert link.target == unit.path
+    files = files_to(BOTH, {DEV: KINDS[UNIT]}, {}).write
+    _script, unit, *links = files
+    assert {link.target for link in links} == {unit.path}
+    assert "Restart=on-failure\nRestartSec=5\n" in unit.text  # it neither gives up nor spins
     verified(tmp_path / Path(unit.path).name, unit.text)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("dev", ["wg0", "br-pods", "enp6s0.100", "a-b.c_d-", "-", "x--1", ".1"])
+def test_a_link_is_named_as_systemd_names_it(dev: str) -> None:
+    (*_, link) = files_to([own(dev)], {dev: KINDS[UNIT]}, {}).write
+    escape = ("systemd-escape", "--path", "--suffix=device", f"/sys/subsystem/net/devices/{dev}")
+    unit = subprocess.run(escape, capture_output=True, text=True, check=True).stdout.strip()
+    assert link.path == WANTED.format(unit)
+    assert is_ours(link.path)
+
+
+def test_each_link_of_a_machine_starts_the_unit_and_the_one_that_goes_no_longer() -> None:
+    """A unit of an earlier version of this tool is replaced, too."""
+    managers = dict.fromkeys(("wg0", "br-pods"), KINDS[UNIT])
+    both = texts(files_to(map(own, managers), managers, {}).write)
+    assert len(both) == 5
+    (gone,) = files_to([own("wg0")], managers, both).remove
+    assert "br" in gone
+    line = f"ExecStart=-/sbin/ip route add {own('wg0').words}"
+    old = dict.fromkeys((UNIT, LINKS[0]), f"[Service]\nType=oneshot\n{line}\n")
+    assert persisted_routes(old) == {(own("wg0").prefix, own("wg0").next_hop)}
+    changed = files_to([own("wg0")], managers, old)
+    assert not changed.remove
+    assert set(old) < set(texts(changed.write))
+    assert persisted_routes(texts(changed.write)) == persisted_routes(old)
+
+
+def own(dev: str) -> Route:
+    """A route of this tool on a link."""
+    return route(f"{pods(1)} via {node(1)} dev {dev} proto 214")
 
 
 def verified(place: Path, text: str) -> None:
