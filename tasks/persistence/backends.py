@@ -157,14 +157,15 @@ def _unit(units: Iterable[str]) -> str:
 
     It is not bound to the links (BindsTo=): systemd knows a link only where udev runs, which
     containers lack, and it would never start there. It is no oneshot unit: systemd before 244 tries
-    none of these again. Its condition counts after a rollback, because systemd may still know it.
+    none of these again. A rollback removes the script, and systemd may still know the unit then. It
+    ends well then: with a condition (ConditionPathExists=) systemd 257 would not end its tries.
     """
+    run = f"/bin/sh -c '! test -e {AT_BOOT} || . {AT_BOOT}'"
     return (
         f"{_HEAD}[Unit]\nDescription=Routes to other workers' pods\n"
-        f"ConditionPathExists={AT_BOOT}\n"
         "Wants=network-online.target\nAfter=network-online.target\n"
         "StartLimitIntervalSec=0\n\n"
-        f"[Service]\nExecStart=/bin/sh {AT_BOOT}\nRestart=on-failure\nRestartSec=5\n\n"
+        f"[Service]\nExecStart={run}\nRestart=on-failure\nRestartSec=5\n\n"
         f"[Install]\nWantedBy={' '.join(units)}\n"
     )
 
