@@ -73,6 +73,16 @@ waiting() {
   (cd "$state/$1" && cat run since who what machines)
 }
 
+# brought_up: print the links that ifupdown, ifupdown-ng or BusyBox brought up, each from its own
+# file; none where ifupdown-ng is told to run no scripts (ifupdown-ng.conf(5)).
+brought_up() {
+  conf=/etc/network/ifupdown-ng.conf
+  [ -r $conf ] && grep -q '^[[:blank:]]*allow_addon_scripts[[:blank:]=]*[0NnFf]' $conf && return
+  for file in /run/network/ifstate /run/ifstate /var/run/ifstate /etc/network/run/ifstate; do
+    lines "$file"
+  done
+}
+
 # main: print all sections.
 main() {
   nl='
@@ -125,7 +135,7 @@ main() {
   [ ! -d /run/NetworkManager/devices ] ||
     grep -x managed=true /dev/null /run/NetworkManager/devices/*
   echo "== ifupdown"
-  lines /run/network/ifstate
+  brought_up
   echo "== systemd"
   [ ! -d /run/systemd/system ] || echo yes
   # shellcheck disable=SC2086  # patterns
