@@ -91,21 +91,15 @@ class PairCheck:
         return f"pods that answered before have gone silent: {named}"
 
     def _silent(self, pairs: Pairs) -> Pairs:
-        """The pairs in which a ping of either family gets no answer."""
+        """The pairs in which a ping of either family gets no answer; not those without a probe."""
         if not pairs:
             return pairs
         reports: Mapping[str, Report] = ping_all(
             self._fleet, self._survey, PingRequest(pairs, machines=False)
         )
-        answers = {
-            (name, ping.worker, ping.family)
+        return frozenset(
+            (name, ping.worker)
             for name, report in reports.items()
             for ping in report.pings
-            if ping.answers
-        }
-        families = {w.name: [c.version for c in w.pod_cidrs] for w in self._survey.cluster.workers}
-        return frozenset(
-            (one, other)
-            for one, other in pairs
-            if any((one, other, family) not in answers for family in families[other])
+            if not ping.answers
         )

@@ -159,6 +159,25 @@ def test_the_store_of_host_local_is_respected(lab: Lab) -> None:
     assert "10.200.1.253" not in seen
 
 
+def test_a_full_pod_cidr_has_no_probe_and_that_is_said(make_lab: MakeLab) -> None:
+    """A probe needs an address of its own; nobody is called silent who was not pinged."""
+    lab = make_lab(tutorial())
+    on(lab, "worker-1", "touch $(seq -f /var/lib/cni/networks/bridge/10.200.1.%g 254)")
+    assert "6 added on 3 machines" in ok(lab.fab("apply-routes"))
+    out = ok(lab.fab("verify", "--pods"), status=5)
+    assert {pair for pair, cell in cells(out, PODS).items() if cell == "NO PROBE"} == {
+        ("worker-0", "worker-1"),
+        ("worker-1", "worker-0"),
+        ("worker-1", "worker-2"),
+        ("worker-2", "worker-1"),
+    }
+    words = "worker-1: no probe: no address of 10.200.1.0/24 is free, on its links and in"
+    assert words in " ".join(out.split())
+    assert [line.split()[2:4] for line in out.splitlines() if "10.200.1.2 " in line] == [
+        ["yes", "2"]
+    ]
+
+
 def test_killed_it_leaves_nothing(lab: Lab) -> None:
     before = {m.name: on(lab, m.name, LEFT) for m in lab.cluster.machines}
     on(lab, "worker-2", "iptables -A FORWARD -j DROP")  # so that the pings last
