@@ -25,9 +25,10 @@ ask() {
 }
 
 # pinged SIZE4 SIZE6 ADDRESS...: ping all addresses. Then silent holds those that did not answer.
-# Addresses to which ping could not send anything are not in silent.
+# Addresses to which ping could not send anything are not in silent. The machine's own pings may use
+# raw sockets, and each of these gets the answers of all: 16 at a time do not fill its buffer.
 pinged() {
-  four=$1 six=$2 sent='' silent=''
+  four=$1 six=$2 sent='' silent='' started=0
   shift 2
   for target; do
     case $target in
@@ -37,6 +38,8 @@ pinged() {
     ping -n -q -c "$count" -i 0.2 -W 1 ${size:+-M do -s "$size"} ${source:+-I "$source"} \
       "$target" 2>/dev/null &
     sent="$sent $! $target"
+    started=$((started + 1))
+    [ $((started % 16)) -gt 0 ] || sleep 0.1
   done
   # shellcheck disable=SC2086  # pairs of a process and an address
   set -- $sent

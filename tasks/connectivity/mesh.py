@@ -2,19 +2,21 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.common import values
 from tasks.common.errors import Stop
+from tasks.common.text import listed
 from tasks.common.values import Network
+from tasks.facts.model import Facts
 from tasks.facts.survey import Survey
-from tasks.inventory.model import Cluster
+from tasks.inventory.model import Cluster, Machine
 from tasks.ssh.answer import sections
 from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
 
 from .ping import SENT, Report, Target, ping_script, read_report
-from .probe import READY, Probe, probes
+from .probe import READY, Probe, full_pod_cidrs, probes
 
 
 class IncompleteReport(Stop):
@@ -76,13 +78,26 @@ def ping_all(machines: Fleet, found: Survey, request: PingRequest) -> dict[str, 
         try:
             if isinstance(answer, MachineError):
                 raise answer
-            reports[name] = read_report(answer, targets[name])
+            report = read_report(answer, targets[name])
+            full = _full(found.cluster.machine(name), found.facts[name])
+            reports[name] = replace(report, why=report.why or full)
         except (MachineError, ValueError) as error:
             troubles.append(f"  {name}: {error}")
     if troubles:
         message = "\n".join(["these machines could not send their pings:", *troubles])
         raise IncompleteReport(message, reports)
     return reports
+
+
+def _full(machine: Machine, facts: Facts) -> str:
+    """Why a worker has no probe in a family, and what to do; empty if each has a free address."""
+    full = list(map(str, full_pod_cidrs(machine, facts)))
+    if not full:
+        return ""
+    return (
+        f"no address of {listed(full)} is free, on its links and in /var/lib/cni/networks:"
+        " `fab verify --pods` pings its pods themselves"
+    )
 
 
 def _callers(

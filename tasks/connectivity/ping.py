@@ -58,7 +58,7 @@ class Report:
     """What one machine reports."""
 
     wired: Wired
-    why: str  # why its probe is not wired as a pod is
+    why: str  # why its probe is not wired as a pod is, or why a family has none
     forwards: dict[int, bool]  # by its settings, for each family; True where they were not asked
     pings: tuple[Ping, ...]
     callers: frozenset[Source] | None = None  # from where TCP connections came, if counted

@@ -6,7 +6,7 @@ nothing is left, however the run ends. If no namespace can be made, an address o
 lifetime is used instead.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from zlib import crc32
@@ -37,8 +37,7 @@ def probes(worker: Machine, facts: Facts) -> tuple[Probe, ...]:
     bridge = [i.ip for dev, i in facts.addresses if dev == facts.pod_bridge]
     found = []
     for cidr in worker.pod_cidrs:
-        taken = facts.reserved | {i.ip for _, i in facts.addresses}
-        address = _free(cidr, taken)
+        address = _free(cidr, facts)
         gateway = next((ip for ip in bridge if ip in cidr), None)
         if address is not None:
             found.append(Probe(address, cidr, gateway))
@@ -47,15 +46,18 @@ def probes(worker: Machine, facts: Facts) -> tuple[Probe, ...]:
     return tuple(replace(probe, gateway=None) for probe in found)
 
 
-def _free(cidr: Network, taken: Iterable[Address]) -> Address | None:
+def full_pod_cidrs(worker: Machine, facts: Facts) -> list[Network]:
+    """The pod CIDRs of a worker that have no free address for a probe."""
+    return [cidr for cidr in worker.pod_cidrs if _free(cidr, facts) is None]
+
+
+def _free(cidr: Network, facts: Facts) -> Address | None:
     """The highest unused address; not the broadcast one, nor IPv6's reserved anycast."""
     spare = 256 if cidr.num_addresses > 1024 and cidr.version == 6 else 1
     top = cidr.num_addresses - 1 - (spare if cidr.num_addresses > 2 else 0)
-    held = set(taken)
-    for place in range(top, max(top - 1024, 0), -1):
-        if cidr[place] not in held:
-            return cidr[place]
-    return None
+    taken = facts.reserved | {i.ip for _, i in facts.addresses}
+    last = max(top - len(taken) - 1, 0)  # of so many addresses, one is not taken
+    return next((cidr[place] for place in range(top, last, -1) if cidr[place] not in taken), None)
 
 
 # On the machine's side of a probe. A bridge may take the lowest of its ports' hardware addresses,

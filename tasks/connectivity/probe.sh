@@ -43,6 +43,7 @@ wired() {
 # machine's side has the bridge's MTU, because a bridge may take the lowest of its ports' MTUs.
 wire() {
   ip link set lo up || return
+  own_answers
   ip link add name eth0 up mtu "$mtu" address "$mac" type veth \
     peer name "$link" mtu "$outer_mtu" address "$outer_mac" netns "$outer" || return
   host ip link set "$link" ${bridge:+master "$bridge"} up || return
@@ -53,6 +54,10 @@ wire() {
     shift 4
   done
 }
+
+# own_answers: let root's pings use the sockets of icmp(7), which get only their own answers. A raw
+# socket gets those of all other pings too, and loses its own where these fill its buffer.
+own_answers() { echo "0 0" >/proc/sys/net/ipv4/ping_group_range; } 2>/dev/null
 
 # settled: wait until the machine reaches the probe, at most three seconds. New links need a moment,
 # and of many first packets at once only some can wait for a hardware address. A bridge with STP

@@ -112,9 +112,7 @@ def how(run: Verification) -> list[str]:
         for name in ([] if run.real_pods else run.bridgeless)
     ]
     return lines + [
-        f"{name}: no probe: {r.why}"
-        for name, r in run.reports.items()
-        if r.wired == "none" and r.why
+        f"{name}: no probe: {r.why}" for name, r in run.reports.items() if r.wired != "lo" and r.why
     ]
 
 

@@ -24,8 +24,9 @@ changed=
 start_watch() {
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
     # A unit has a PATH of its own, which need not lead to the programs that this script finds.
-    systemd-run --quiet --collect --unit="pod-routes-$run" --setenv="PATH=$PATH" \
-      sh "$PWD/pending/watch" "$run" </dev/null 9>&- 3>&- || return
+    timeout 20 systemd-run --quiet --collect --unit="pod-routes-$run" --setenv="PATH=$PATH" \
+      sh "$PWD/pending/watch" "$run" </dev/null 9>&- 3>&- ||
+      { echo "systemd-run starts no watchdog"; return 1; }
   else
     # The watchdog would inherit that TERM is ignored, but TERM must be able to end it.
     (

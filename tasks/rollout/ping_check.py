@@ -1,12 +1,13 @@
 """Pings pods around a rollout, to find pairs of workers that the change made silent."""
 
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from tasks.common.errors import Stop
 from tasks.common.text import listed
 from tasks.common.values import Network
 from tasks.connectivity.mesh import PingRequest, ping_all
+from tasks.connectivity.ping import Ping
 from tasks.connectivity.sample import Pairs
 from tasks.connectivity.stream import Loss, RoundTrips, Streams, chosen_streams
 from tasks.facts.model import Facts
@@ -88,9 +89,9 @@ class PairCheck:
         self._after = routed_pairs(survey.cluster, survey.facts, plan)
         replaced = replaced_pairs(survey.cluster, plan)
         before = (routed_pairs(survey.cluster, survey.facts) | replaced) & self._after
-        round_trips = self._ping(before)
-        self._answered = before - self._silent(before, round_trips)
-        self._chosen = chosen_streams(self._answered & replaced, round_trips)
+        pings = self._ping(before)
+        self._answered = before - _silent(pings)
+        self._chosen = chosen_streams(self._answered & replaced, _round_trips(pings))
         self._streams: Streams | None = None
         self.silent: Pairs = frozenset()
         self.loss: Loss | None = None
@@ -109,8 +110,8 @@ class PairCheck:
     def result(self) -> str:
         """Why the run must be reverted; empty if no pair that answered before is silent now."""
         try:
-            silent = self._now_silent(self._after)
-            gone = self._now_silent(silent & self._answered)
+            silent = _silent(self._ping(self._after))
+            gone = _silent(self._ping(silent & self._answered))
         except Stop as stop:
             print(stop.message, file=sys.stderr)  # not returned: the reason goes to all machines
             return "the pings after the change failed"
@@ -125,27 +126,19 @@ class PairCheck:
         if self._streams:
             self.loss = self._streams.end()
 
-    def _now_silent(self, pairs: Pairs) -> Pairs:
-        """The pairs in which a ping of either family gets no answer now."""
-        return self._silent(pairs, self._ping(pairs))
-
-    def _ping(self, pairs: Pairs) -> RoundTrips:
-        """The round trips of the pings that are answered."""
+    def _ping(self, pairs: Pairs) -> list[tuple[str, Ping]]:
+        """The pings of these pairs, each with its source; none of a pair without a probe."""
         if not pairs:
-            return {}
-        reports = ping_all(self._fleet, self._survey, PingRequest(pairs, machines=False))
-        return {
-            (name, ping.worker, ping.family): ping.rtt or 0
-            for name, report in reports.items()
-            for ping in report.pings
-            if ping.answers
-        }
+            return []
+        request = PingRequest(pairs, machines=False)
+        reports = ping_all(self._fleet, self._survey, request)
+        return [(name, ping) for name, report in reports.items() for ping in report.pings]
 
-    def _silent(self, pairs: Pairs, answered: Collection[tuple[str, str, int]]) -> Pairs:
-        """The pairs in which a family is not among those that answered."""
-        families = {w.name: [c.version for c in w.pod_cidrs] for w in self._survey.cluster.workers}
-        return frozenset(
-            (one, other)
-            for one, other in pairs
-            if any((one, other, family) not in answered for family in families[other])
-        )
+
+def _silent(pings: Iterable[tuple[str, Ping]]) -> Pairs:
+    """The pairs in which a ping of either family got no answer."""
+    return frozenset((name, ping.worker) for name, ping in pings if not ping.answers)
+
+
+def _round_trips(pings: Iterable[tuple[str, Ping]]) -> RoundTrips:
+    return {(n, p.worker, p.family): p.rtt or 0 for n, p in pings if p.answers}

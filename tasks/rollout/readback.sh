@@ -14,10 +14,7 @@ shown() {
   asked=$1 text=
   shift
   [ "$asked" ] || return 0
-  text=$(ip "$@" -N -details -oneline -batch - <<END
-$asked
-END
-  )
+  text=$(printf '%s\n' "$asked" | ip "$@" -N -details -oneline -batch -)
   status=$?
   case $text in
     *" expires "* | *" linkdown"* | *" dead"*) text=$(printf '%s\n' "$text" | sed "$volatile") ;;

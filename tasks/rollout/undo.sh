@@ -3,6 +3,7 @@
 # show whether the undo worked.
 # `sh PLACE/undo`, before the change, only shows whether the undo can do its work where it is
 # started: it changes nothing, and prints why not.
+# It needs no place to write: bash would write here-documents to /tmp, which may be full.
 #
 # state: our directory in /run     lines: for `ip -batch`
 # kept: a line "FAMILY FILE" for each group of displaced routes
@@ -13,20 +14,16 @@ place=${0%/undo}
 
 # put_back: put the displaced routes back.
 put_back() {
-  while read -r family file; do
+  printf '%s\n' "$kept" | while read -r family file; do
     [ ! -s "displaced/$file.save" ] || ip "-$family" route restore <"displaced/$file.save"
-  done <<END
-$kept
-END
+  done
 }
 
 # discard_records: delete the records of the displaced routes.
 discard_records() {
-  while read -r _ file; do
+  printf '%s\n' "$kept" | while read -r _ file; do
     [ ! "$file" ] || rm -f "displaced/$file.text" "displaced/$file.save"
-  done <<END
-$kept
-END
+  done
 }
 
 # is_fit: whether ip may change routes here, and these are the routes of the network that is about to
@@ -45,9 +42,7 @@ is_fit() {
 before=$(cat "$place/before") || exit
 if [ $# = 0 ]; then is_fit; exit; fi
 [ "$(touched)" = "$before" ] || {
-  ip -force -batch - <<END
-$lines
-END
+  printf '%s\n' "$lines" | ip -force -batch -
   told=$(put_back 2>&1)
 }
 if [ "$(touched)" = "$before" ]; then

@@ -6,6 +6,11 @@
 # state: our directory in /run     nap: the longest sleep between two checks, in seconds
 
 trap '' HUP INT PIPE
+# Whoever ends a change renames it before this process gets a TERM. Any other TERM, as of `systemctl
+# isolate`, means that nobody would be left to run the undo: then it is due at once.
+trap early=yes TERM
+# When memory runs out, the kernel is to choose another process: proc_pid_oom_score_adj(5).
+{ echo -1000 >/proc/self/oom_score_adj; } 2>/dev/null || :
 cd "$state" || exit
 id=$1
 tries=0
@@ -41,11 +46,14 @@ is_fit() {
 # mine PLACE: whether the change in a directory is the one that this watchdog watches.
 mine() { read -r run <"$1/run" && [ "$run" = "$id" ]; } 2>/dev/null
 
-# due: whether the deadline of the pending change has passed, or this process cannot wait for it.
+# due: whether the deadline of the pending change has passed, or this process cannot wait for it. A
+# time that cannot be read has passed.
 due() {
-  mine pending && read -r up _ </proc/uptime || return
+  mine pending || return
+  up='' deadline=''
+  read -r up _ </proc/uptime
   read_deadline pending
-  [ "$early" ] || [ "${up%.*}" -ge "$deadline" ]
+  [ "$early" ] || ! [ "${up%.*}" -lt "$deadline" ]
 } 2>/dev/null
 
 # pause SECONDS: sleep. A sleep that fails counts as a try, so that no loop spins. After three of
@@ -60,9 +68,10 @@ stop_holder() {
   case $line in sh-s*) kill -9 "$pid" ;; esac
 } 2>/dev/null
 
-# take_lock: wait for the lock. If flock itself fails, go on without it: only one process can rename
-# the pending change.
+# take_lock: wait for the lock. If somebody has deleted it, or if flock itself fails, go on without it:
+# only one process can rename the pending change.
 take_lock() {
+  command exec 9<lock || return 0
   until flock -w 5 9; do
     [ $? = 1 ] && [ $tries -lt 10 ] || return 0
     if due; then stop_holder; fi
@@ -70,6 +79,7 @@ take_lock() {
   done
 }
 
+mine pending || exit # it has started too late
 why=$(is_fit 2>&1) || { printf '%s\n' "$why" >pending/unfit; exit; }
 echo $$ >pending/pid || exit
 exec >/dev/null 2>&1
@@ -79,7 +89,6 @@ exec >/dev/null 2>&1
 while { mine pending || mine undoing; } && [ $tries -lt 10 ]; do
   left=1
   if due || mine undoing; then
-    exec 9<lock
     take_lock
     if due || mine undoing; then tries=$((tries + 1)); fi
     if due; then rm -rf undoing; mv pending undoing || sh pending/undo "not confirmed" 9>&-; fi

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.connectivity.ping import Target, ping_script, read_report
-from tasks.connectivity.probe import probes
+from tasks.connectivity.probe import full_pod_cidrs, probes
 from tasks.facts.model import Facts
 from tasks.ssh.answer import sections
 from tests.builders import facts, machine
@@ -22,6 +22,7 @@ from tests.scripts import answer, stub
         ("10.200.0.0/24", ["10.200.0.254", "10.200.0.253"], "10.200.0.252"),
         ("10.200.0.0/30", [], "10.200.0.2"),
         ("10.200.0.0/30", ["10.200.0.2", "10.200.0.1"], None),
+        ("10.200.0.0/20", [f"10.200.{n // 256}.{n % 256}" for n in range(2, 4095)], "10.200.0.1"),
         ("10.200.0.0/31", [], "10.200.0.1"),
         ("10.200.0.0/32", [], None),
         ("fd00:200::/64", [], "fd00:200::ffff:ffff:ffff:feff"),
@@ -35,8 +36,10 @@ def test_a_probe_has_a_free_address_at_the_top(
     cidr: str, taken: list[str], address: str | None
 ) -> None:
     worker = replace(machine(0), pod_cidrs=(ip_network(cidr),))
-    found = probes(worker, facts(0, reserved=frozenset(map(ip_address, taken))))
+    asked = facts(0, reserved=frozenset(map(ip_address, taken)))
+    found = probes(worker, asked)
     assert [str(p.address) for p in found] == ([address] if address else [])
+    assert full_pod_cidrs(worker, asked) == ([] if address else [ip_network(cidr)])
 
 
 @given(st.ip_addresses(v=6), st.integers(2, 128))
@@ -127,6 +130,21 @@ def test_a_probe_leaves_nothing(tmp_path: Path) -> None:
     after = sections(answer(script, tmp_path, before=WITH_BRIDGE, after=shown))
     assert ("ready", "bridge") in after
     assert after["shown", ""] == before["shown", ""]
+
+
+def test_a_ping_of_a_probe_hears_its_own_answers_only(tmp_path: Path) -> None:
+    """Of 49 at once, each with the answers of all in its buffer, some lost their own."""
+    group = "cat /proc/sys/net/ipv4/ping_group_range"
+    stub(tmp_path, "ping", f'echo "$*" $({group}) >>seen\nexec {shutil.which("ping")} "$@"')
+    own = probes(machine(0), BRIDGE)
+    probe = own[0].address
+    targets = [Target("itself", probe, None), Target("machine", GATEWAYS[4], probe)]
+    before = f"{WITH_BRIDGE}\n{group} >>before"
+    answer(ping_script(own, BRIDGE, targets), tmp_path, before=before)
+    seen = [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
+    machines = (tmp_path / "before").read_text().split()
+    assert {tuple(line[-2:]) for line in seen if "-I" in line} == {("0", "0")}
+    assert [line[-2:] for line in seen if "-I" not in line] == [machines, machines]
 
 
 def test_a_bridge_that_follows_its_ports_stays_as_it_is(tmp_path: Path) -> None:

@@ -182,13 +182,13 @@ def ask(machine: Machine) -> Facts:
     return read(machine.run("sh", "-s", input=f"{question(NETWORKS, [], False)}\nmain\n"))
 
 
-def change(machine: Machine, stay: bool = False) -> tuple[Run, str]:
+def change(machine: Machine, stay: bool = False, timeout: int = 5) -> tuple[Run, str]:
     """A run, and the script that gives the machine its two routes, for good with `stay`."""
     facts = ask(machine)
     files = files_to(PUTS if stay else (), facts.managers, facts.files)
     plan = MachinePlan("worker-0", tuple(map(Change, PUTS)), files=files)
     made: Steps = steps(plan, "run")
-    run = new_run(NETWORKS, 5)
+    run = new_run(NETWORKS, timeout)
     return run, carry_out(made, facts.snapshot, run, last_lines(PUTS, ()), "2 add")
 
 
@@ -206,6 +206,18 @@ def test_the_undo_outlives_the_session_that_armed_it(machine: Machine) -> None:
     wait_for(lambda: machine.routes() == 0, "the undo did not come")
     wait_for(lambda: machine.units() == "", "a unit is left")
     assert "undone: not confirmed" in machine.run("cat", "/var/lib/pod-routes/history")
+
+
+def test_a_unit_that_is_stopped_takes_its_change_back_at_once(machine: Machine) -> None:
+    """As `systemctl isolate` stops it, or a shutdown: nobody would be left to do it later."""
+    run, script = change(machine, timeout=600)
+    assert "== done" in machine.login("session-0", script, "go")
+    assert machine.routes() == 2
+    machine.run("systemctl", "stop", f"pod-routes-{run.id}")
+    assert machine.routes() == 0
+    history = machine.run("tail", "-n", "1", "/var/lib/pod-routes/history")
+    assert run.id in history
+    assert "undone: not confirmed" in history
 
 
 def test_a_confirmed_change_stays_and_leaves_no_unit(machine: Machine) -> None:

@@ -159,6 +159,25 @@ def test_the_store_of_host_local_is_respected(lab: Lab) -> None:
     assert "10.200.1.253" not in seen
 
 
+def test_a_full_pod_cidr_has_no_probe_and_that_is_said(make_lab: MakeLab) -> None:
+    """A probe needs an address of its own; nobody is called silent who was not pinged."""
+    lab = make_lab(tutorial())
+    on(lab, "worker-1", "touch $(seq -f /var/lib/cni/networks/bridge/10.200.1.%g 254)")
+    assert "6 added on 3 machines" in ok(lab.fab("apply-routes"))
+    out = ok(lab.fab("verify", "--pods"), status=5)
+    assert {pair for pair, cell in cells(out, PODS).items() if cell == "NO PROBE"} == {
+        ("worker-0", "worker-1"),
+        ("worker-1", "worker-0"),
+        ("worker-1", "worker-2"),
+        ("worker-2", "worker-1"),
+    }
+    words = "worker-1: no probe: no address of 10.200.1.0/24 is free, on its links and in"
+    assert words in " ".join(out.split())
+    assert [line.split()[2:4] for line in out.splitlines() if "10.200.1.2 " in line] == [
+        ["yes", "2"]
+    ]
+
+
 def test_killed_it_leaves_nothing(lab: Lab) -> None:
     before = {m.name: on(lab, m.name, LEFT) for m in lab.cluster.machines}
     on(lab, "worker-2", "iptables -A FORWARD -j DROP")  # so that the pings last
@@ -170,6 +189,40 @@ def test_killed_it_leaves_nothing(lab: Lab) -> None:
     while (now := {n: on(lab, n, LEFT) for n in before}) != before:
         assert time.monotonic() < deadline, now
         time.sleep(0.1)
+
+
+# A bridge made by hand, whose hardware address is the lowest of its ports', and two pods on it. The
+# second one pings a pod of worker-1 until it is told to end.
+BY_HAND = """ip link del cnio0; ip link add cnio0 type bridge
+ip addr add 10.200.0.1/24 dev cnio0; ip link set cnio0 up
+for n in 1 2; do
+  unshare --net setsid sleep 600 >/dev/null 2>&1 & pod=$!
+  until [ "$(readlink /proc/$pod/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do :; done
+  ip link add pod$n address 02:02:02:02:02:0$n type veth peer name eth0 netns $pod
+  ip link set pod$n master cnio0 up
+  set -- nsenter --net=/proc/$pod/ns/net
+  "$@" ip addr add 10.200.0.1$n/24 dev eth0; "$@" ip link set eth0 up
+  "$@" ip route add default via 10.200.0.1
+done
+timeout 30 "$@" sh -c 'until ping -c 1 -W 1 10.200.1.2; do :; done' >/dev/null
+setsid timeout 120 "$@" ping -q -i 0.005 10.200.1.2 >/run/pinged 2>&1 &"""
+
+
+def test_pods_that_run_lose_nothing(lab: Lab) -> None:
+    """Neither to a run, nor to one that is killed."""
+    on(lab, "worker-0", BY_HAND)
+    ok(lab.fab("verify"))
+    with lab.popen("verify") as fab:
+        on(lab, "worker-0", "timeout 30 sh -c 'until ip link | grep -q probe; do :; done'")
+        os.kill(fab.pid, signal.SIGKILL)
+    on(lab, "worker-0", "timeout 30 sh -c 'while ip link | grep -q probe; do :; done'")
+    on(lab, "worker-0", "pkill -INT -f '^ping -q -i'; while pgrep -f '^ping -q -i'; do :; done")
+    told = on(lab, "worker-0", "cat /run/pinged")
+    counts = re.search(r"(\d+) packets transmitted, (\d+) received", told)
+    assert counts, told
+    sent, received = map(int, counts.groups())
+    assert sent > 100
+    assert sent - received <= 1, "more than the one that was under way"
 
 
 def test_controllers_reach_pods_too_and_both_families_are_pinged(make_lab: MakeLab) -> None:

@@ -1,5 +1,7 @@
 """Changes as a machine carries them out, by the real scripts and a real kernel, without ssh."""
 
+import shutil
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -133,3 +135,93 @@ cat /var/lib/pod-routes/history 2>/dev/null || :"""
     said = carried(tmp_path, "go", after=gone, shell=shell)
     assert "== done" in said
     assert ending in said.rpartition("== ready")[2]
+
+
+PENDING = "/run/pod-routes/pending"
+
+
+@pytest.mark.parametrize(
+    "befalls",
+    [
+        "kill -s TERM -- -$(cat pid)",
+        "kill $(cat pid); pkill -P $(cat pid)",
+        "rm ../lock; echo 0 >>deadline; pkill -P $(cat pid)",
+        ": >deadline; pkill -P $(cat pid)",
+        "true >/run/empty; mount --bind /run/empty /proc/uptime; pkill -P $(cat pid)",
+    ],
+    ids=["its unit is stopped", "it is told to end", "no lock", "no deadline", "no uptime"],
+)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_undo_comes_whatever_befalls_the_machine(
+    befalls: str, shell: str, tmp_path: Path
+) -> None:
+    """A unit is stopped by `systemctl isolate`, and a person may delete what he thinks is stale."""
+    stub(tmp_path, "sh", f'exec {shell.replace("bash", "bash --posix")} "$@"')
+    gone = f"""cd {PENDING}
+{befalls}
+cd /
+until [ -s /var/lib/pod-routes/history ]; do sleep 0.05; done
+cat /var/lib/pod-routes/history; ip route show proto 214"""
+    said = carried(tmp_path, "go", after=gone, shell=shell)
+    assert "== done" in said
+    assert said.endswith("\tundone: not confirmed\n")
+
+
+def test_a_watchdog_that_died_before_the_change_stops_it(tmp_path: Path) -> None:
+    """And one that starts too late, for a run that is over, leaves the next run's alone."""
+    die = f"""rm said; mkfifo said
+{{
+  until [ -s {PENDING}/pid ]; do sleep 0.02; done
+  read -r pid <{PENDING}/pid
+  sh {PENDING}/watch 20250101T000000.1
+  [ "$(cat {PENDING}/pid)" = "$pid" ] || exit
+  kill -9 "$pid"
+  until {NO_WATCHDOG} >/dev/null; do sleep 0.02; done
+  echo go
+}} >said &"""
+    change = carry_out(STEPS, "", RUN, [], WHAT)
+    left = "echo; ip route show proto 214; ls /run/pod-routes"
+    said = answer(change, tmp_path, before=f"{APART}\n{die}", after=left)
+    words, _, left = said.rpartition("\n\n")
+    assert words.endswith("== undone\nthe watchdog has ended: nothing was changed")
+    assert left.split() == ["displaced", "lock"]
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("echo Failed to connect to bus; exit 1", "Failed to connect to bus"),
+        ("exec sleep 60", "systemd-run starts no watchdog"),
+        ("exit 0", "the watchdog does not start"),
+    ],
+    ids=["fails", "hangs", "starts nothing"],
+)
+def test_where_systemd_starts_no_watchdog_nothing_is_armed(
+    does: str, said: str, tmp_path: Path
+) -> None:
+    stub(tmp_path, "systemd-run", does)
+    stub(tmp_path, "timeout", f'shift; exec {shutil.which("timeout")} 0.1 "$@"')  # it is 20 s
+    if does == "exit 0":
+        stub(tmp_path, "sleep", "exit 0\n")
+    left = "echo; ip route show proto 214; ls /run/pod-routes"
+    answered = carried(tmp_path, "go", before="mkdir -p /run/systemd/system", after=left)
+    assert answered.startswith("== unarmed\n")
+    words, _, left = answered.rpartition("\n\n")
+    assert said in words
+    assert left.split() == ["displaced", "lock"]
+
+
+def test_an_undo_needs_no_place_to_write(tmp_path: Path) -> None:
+    """Bash writes here-documents that fit in no pipe to TMPDIR, which may be full by then."""
+    more = [f"route del {ROUTE} metric {n}" for n in range(2000)]
+    change = carry_out(replace(STEPS, undo=(*STEPS.undo, *more)), "", RUN, [], WHAT)
+    stub(tmp_path, "sh", 'exec bash --posix "$@"')
+    back = f"""mount -t tmpfs -o nr_inodes=1 none /run/tmp
+echo 0 >>{PENDING}/deadline
+pkill -P "$(cat {PENDING}/pid)"
+until [ -s /var/lib/pod-routes/history ]; do sleep 0.05; done
+cat /var/lib/pod-routes/history; ip route show proto 214"""
+    before = f"{APART}\nmkdir /run/tmp\nexport TMPDIR=/run/tmp\necho go >said"
+    said = answer(change, tmp_path, before=before, after=back)
+    assert "== done" in said
+    assert said.endswith("\tundone: not confirmed\n")
