@@ -37,17 +37,20 @@ def pod_bridge(
 
     `named`: the one in the CNI config, empty where it has none. `pod_cidrs`: the machine's own.
     The bridges of kubenet (cbr0) and Docker (docker0) are in no CNI config. Their addresses tell:
-    inside the machine's pod CIDR, or an older one in pod_networks. A bridge that leads to a next
-    hop is not for pods, wherever its address is.
+    inside the machine's pod CIDR, or an older one in pod_networks, which is as large: Docker's own
+    172.17.0.0/16 is no pod CIDR where pods have a /24. A bridge that leads to a next hop is not for
+    pods, wherever its address is.
     """
     if named in bridges:
         return named
-    on_bridges = [(dev, host(i.ip)) for dev, i in addresses if dev in bridges]
+    on_bridges = [(dev, host(i.ip), i.network) for dev, i in addresses if dev in bridges]
+    sizes = {(cidr.version, cidr.prefixlen) for cidr in pod_cidrs}
     uplinks = {hop.dev for route in routes for hop in route.hops if hop.via is not None}
-    own = (dev for dev, ip in on_bridges if within(ip, pod_cidrs))
+    own = (dev for dev, ip, _ in on_bridges if within(ip, pod_cidrs))
     old = (
         dev
-        for dev, ip in on_bridges
+        for dev, ip, network in on_bridges
         if dev not in uplinks and within(ip, of.pod_networks) and not within(ip, of.nodes)
+        if not sizes or (network.version, network.prefixlen) in sizes
     )
     return next(chain(own, () if named else old), named)

@@ -352,6 +352,7 @@ def test_the_cni_configuration_in_use_is_the_first_valid_one(
         ("docker0", "10.200.0.1/24", False, "docker0", 1),  # Docker's with --bip
         ("cbr0", "10.200.9.1/24", False, "cbr0", 1),  # of an old pod CIDR
         ("docker0", "172.17.0.1/16", False, "", 0),
+        ("docker0", "10.200.16.1/20", False, "", 0),  # inside pod_networks, and no pod CIDR
         ("br0", "10.200.77.6/24", False, "", 0),  # an uplink, where pod_networks hold the nodes'
         ("br1", "10.200.78.6/24", False, "", 0),  # a node's address
         ("docker0", "10.200.0.1/24", True, "docker0", 1),  # cnio0 is named, and is not there
