@@ -23,7 +23,8 @@ wired" <&3 2>&1
 # on_lo: add the probe's addresses to lo. The kernel removes them after their lifetime.
 on_lo() {
   for address in $alone; do
-    ip addr add "$address" dev lo valid_lft "$lifetime" preferred_lft "$lifetime" || return
+    case $address in *:*) nodad=nodad ;; *) nodad='' ;; esac
+    ip addr add "$address" dev lo valid_lft "$lifetime" preferred_lft "$lifetime" $nodad || return
   done
 }
 
