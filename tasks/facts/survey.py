@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.common.errors import Stop
 from tasks.common.script import Script
@@ -85,7 +85,7 @@ def ask(
     if troubles and not (skip_unreachable and facts):
         raise cannot_ask(troubles, len(names))
     tell_skipped(troubles)
-    return facts, troubles
+    return with_operator(facts), troubles
 
 
 def survey(
@@ -113,6 +113,17 @@ def survey(
         way_out = "`fab discover` compares them; `fab discover --write` corrects the file"
         raise Stop("\n".join([head, *mistakes, way_out]))
     return Survey(cluster, facts, skipped)
+
+
+def with_operator(facts: Mapping[str, Facts]) -> dict[str, Facts]:
+    """The facts, with the operator's address also where sshd does not know it.
+
+    sshd says UNKNOWN where it has no socket of its own (`sshd -i` behind a program). The operator
+    is then taken to be where the other machines see them, if all see the same address.
+    """
+    seen = {found.client for found in facts.values() if found.client}
+    client = seen.pop() if len(seen) == 1 else None
+    return {name: replace(found, client=found.client or client) for name, found in facts.items()}
 
 
 def _lacking(machine: Machine) -> bool:

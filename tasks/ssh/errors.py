@@ -14,6 +14,7 @@ from tasks.common.values import shown
 
 from .authentication import Refused
 from .known_hosts import HostKeyRefused
+from .proxy import ProxyFailed, program
 
 MAX_MESSAGE = 1000  # characters
 
@@ -33,6 +34,8 @@ def machine_error(connection: Connection, error: Exception) -> MachineError:
 
 def turned_away(error: Exception) -> bool:
     """Whether sshd closed the connection before its version banner, as MaxStartups makes it do."""
+    if isinstance(error, ProxyFailed):
+        return error.busy
     ended = (EOFError, ConnectionResetError)
     if isinstance(error, ended) or "No existing session" in str(error):
         return True
@@ -44,9 +47,14 @@ def _explain(connection: Connection, error: Exception) -> str:  # noqa: PLR0911
     via = ", over its ProxyCommand," if isinstance(connection.gateway, str) else ""
     where = f"{connection.host} port {connection.port}{via}"
     said = str(error)
-    if isinstance(error, HostKeyRefused):
+    if isinstance(error, (HostKeyRefused, ProxyFailed)):
         return said
     if isinstance(error, TimeoutError) or "timed out" in said or "imeout" in said:
+        if via:
+            return (
+                f"nothing comes through its ProxyCommand ({program(connection.gateway)}) within"
+                f" {connection.connect_timeout} s: is what that leads through up, is the machine?"
+            )
         return f"{where} does not answer within {connection.connect_timeout} s: is it up?"
     if isinstance(error, Refused):
         return (
