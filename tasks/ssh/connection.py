@@ -15,7 +15,7 @@ import paramiko
 from paramiko.buffered_pipe import BufferedPipe
 from paramiko.packet import Packetizer
 
-from .errors import turned_away
+from .errors import Preamble, turned_away
 from .proxy import Proxy, expanded
 
 MAX_PACKET = 1 << 18  # bytes: OpenSSH's PACKET_MAX_SIZE
@@ -117,6 +117,7 @@ class Bounded(Packetizer):
 
     def __init__(self, sock: Any) -> None:
         self._patient = _Patient(sock)
+        self._preamble = ""
         super().__init__(self._patient)  # type: ignore[arg-type]  # it wants these three only
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
@@ -124,6 +125,21 @@ class Bounded(Packetizer):
         if n > MAX_PACKET:
             raise paramiko.SSHException(f"announces a packet of {n} bytes")
         return super().read_all(n, check_rekey)
+
+    def readline(self, timeout: float) -> str:
+        """Read a line. A server may say some before its version (RFC 4253, 4.2).
+
+        Raises Preamble with the first of them if it then says no more.
+        """
+        try:
+            line = super().readline(timeout)
+        except (EOFError, OSError) as error:
+            if self._preamble:
+                raise Preamble(self._preamble) from error
+            raise
+        if not line.startswith("SSH-"):
+            self._preamble = self._preamble or line
+        return line
 
     def write_all(self, out: Any) -> None:
         """Write a packet."""

@@ -60,10 +60,7 @@ class Login:
     @cached_property
     def _timeout(self) -> int:
         asked = self._config.connect_kwargs.get("timeout") or self._config.timeouts.connect
-        try:
-            return int(asked or CONNECT_TIMEOUT)
-        except (TypeError, ValueError):
-            raise Stop(f"Fabric's timeouts.connect is no number of seconds: {asked!r}") from None
+        return int(asked or CONNECT_TIMEOUT)
 
     @property
     def gateways(self) -> list[JumpHost]:

@@ -144,8 +144,11 @@ def prompted(lab: Lab, prompt: str, secret: str, *arguments: str) -> tuple[int, 
 def test_sudo_with_a_password(users_lab: Lab) -> None:
     with_password(users_lab)
     asking = ("--prompt-for-sudo-password", *ALL)
+    on(users_lab, "worker-1", "echo export LC_ALL=C.UTF-8 LANGUAGE=de >~ops/.bashrc")
+    german = on(users_lab, "worker-1", "runuser -l ops -c '. ~/.bashrc; sudo -n true' 2>&1 || :")
+    assert "Passwort" in german
     without = users_lab.fab("plan")
-    assert "--prompt-for-sudo-password" in without.stderr
+    assert "worker-0, worker-1, worker-2: sudo wants a password: add --prompt" in without.stderr
     ok(without, status=1)
     status, said = prompted(users_lab, "sudo.password", "fa1rly-secret", *asking)
     assert status == 0, said

@@ -80,6 +80,17 @@ HANDSHAKES: dict[str, tuple[Speak, str]] = {
         says(VERSION + packet(b"\x01\0\0\0\x02\0\0\0\x04\x1b[2J\0\0\0\0")),
         "127.0.0.1 port",
     ),
+    "that it is none": (says(b"220 mail ESMTP\r\n", ends=True), 'says "220 mail ESMTP" instead of'),
+    "that it is none, and waits": (says(b"+OK\r\n"), 'says "+OK" instead of a version of SSH'),
+    "that it is busy": (says(b"Exceeded MaxStartups\r\n", ends=True), "raise MaxStartups in its"),
+    "that it bars us": (
+        says(b"Not allowed at this time\r\n", ends=True),
+        "logins from here have failed (PerSourcePenalties)",
+    ),
+    "something, then its version": (
+        says(b"Welcome\r\n" + VERSION + b"\0" * 99, ends=True),
+        "does not speak SSH as it should",
+    ),
     "nothing": (says(b""), "does not answer within 2 s"),
     "no word on the key": (ssh(stall=True), "does not answer within 2 s"),
     "no word on the command": (ssh(), "no answer within 2 seconds"),

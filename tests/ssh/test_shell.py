@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import shlex
 import socket
 import subprocess
 import threading
@@ -16,16 +18,17 @@ import pytest
 from tasks.ssh.errors import MachineError
 from tasks.ssh.shell import Shell
 from tasks.ssh.transcript import Transcript
+from tests.scripts import stub
 
 TRANSCRIPT = Transcript("worker-0")
 
 
-def connected(channel: Callable[[], Any]) -> Any:
+def connected(channel: Callable[[], Any], user: str = "root", password: str | None = None) -> Any:
     """A connection that opens such channels; an answer has a second to come."""
     return SimpleNamespace(
-        user="root",
+        user=user,
         config=SimpleNamespace(
-            timeouts=SimpleNamespace(command=1), sudo=SimpleNamespace(password=None)
+            timeouts=SimpleNamespace(command=1), sudo=SimpleNamespace(password=password)
         ),
         create_session=channel,
     )
@@ -212,3 +215,62 @@ def test_a_channel_that_is_gone_closes() -> None:
 
     with pytest.raises(EOFError):
         Shell(connected(Gone), TRANSCRIPT).run("main() { :; }")
+
+
+# What sudo 1.9.13 prints, and in German what the same means; and sudo-rs 0.2, by its source.
+WANTED = "sudo wants a password: add --prompt-for-sudo-password"
+REFUSED = "this user may not use sudo there"
+WRONG = "sudo does not accept the password"
+SUDO = {
+    "sudo: a password is required": WANTED,
+    "sudo: interactive authentication is required": WANTED,
+    "sudo: Interaction is required": WANTED,
+    "sudo: A terminal is required to authenticate": WANTED,
+    "ops is not in the sudoers file.": REFUSED,
+    "Sorry, user ops is not allowed to execute '/usr/bin/sh' as root on w.": REFUSED,
+    "Sorry, user ops may not run sudo on w.": REFUSED,
+    "sudo: I'm sorry ops. I'm afraid I can't do that": REFUSED,
+    "sudo: Authentication failed, try again.": WRONG,
+    "sudo: Maximum 3 incorrect authentication attempts": WRONG,
+    "sudo: 3 incorrect password attempts": WRONG,
+    "sudo: sorry, you must have a tty to run sudo": "remove requiretty",
+    "sudo: /etc/sudo.conf is world writable": "sudo: /etc/sudo.conf is world writable",
+}
+
+
+@pytest.mark.parametrize(("words", "why"), SUDO.items())
+@pytest.mark.parametrize("password", [None, "a-secret"])
+def test_what_sudo_says_is_told_in_plain_words(
+    words: str, why: str, password: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    spoken = f"[ \"$LC_ALL\" = C ] && echo {shlex.quote(words)} || echo 'sudo: Passwort, bitte'"
+    stub(tmp_path, "sudo", f"{spoken}\nexit 1\n")
+    with pytest.raises(MachineError, match=re.escape(why)):
+        Shell(connected(Local, "ops", password), TRANSCRIPT).run("main() { :; }")
+
+
+@pytest.mark.parametrize("prompt", ["", "[sudo: "])
+def test_a_password_goes_to_sudo_alone(
+    prompt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sudo-rs puts the prompt that it is given into one of its own."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    asking = f"""[ "$1 $2" = "-S -p" ] || exit 2
+printf '%s%s' '{prompt}' "$(printf '%s' "$3" | sed 's/%%/%/')"
+read -r typed
+[ "$typed" = a-secret ] || exit 1
+shift 3
+exec "$@"
+"""
+    stub(tmp_path, "sudo", asking)
+    shell = Shell(connected(Local, "ops", "a-secret"), TRANSCRIPT)
+    assert shell.run('main() { echo "$SSH_CONNECTION"; }') == "198.51.100.7 1 127.0.0.1 22\n"
+
+
+def test_a_machine_without_sudo_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bash", "env", "sh"):
+        (tmp_path / name).symlink_to(f"/bin/{name}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MachineError, match="there is no sudo on it"):
+        Shell(connected(Local, "ops"), TRANSCRIPT).run("main() { :; }")
