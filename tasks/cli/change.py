@@ -43,8 +43,11 @@ def plan_cluster(
     limit: str = "",
     skip_unreachable: bool,
     persist: str = "",
+    pings: bool = False,
 ) -> tuple[Plan, Survey]:
     """Ask the machines and plan on their answers; `persist` overrides what hosts.toml says.
+
+    `pings`: whether pods will be pinged.
 
     Raises Stop where a machine cannot be asked or disagrees with hosts.toml.
     """
@@ -54,7 +57,11 @@ def plan_cluster(
     if persist and not modes:
         raise Stop(f"--persist {persist}: choose {' or '.join(get_args(Persist))}")
     found = survey(
-        fleet, skip_unreachable=skip_unreachable, limit=limit, ping_unknown=allowed.prune
+        fleet,
+        skip_unreachable=skip_unreachable,
+        limit=limit,
+        ping_unknown=allowed.prune,
+        pings=pings,
     )
     if modes:
         found = replace(found, cluster=replace(found.cluster, persist=modes[0]))

@@ -29,14 +29,16 @@ class Survey:
     skipped: Mapping[str, str]
 
 
-def facts_script(cluster: Cluster, *, ping_unknown: bool = False, leaving: str = "") -> Script:
+def facts_script(
+    cluster: Cluster, *, ping_unknown: bool = False, leaving: str = "", pings: bool = False
+) -> Script:
     """The script that asks a machine for its facts, and first reverts an overdue change there.
 
-    `ping_unknown`, `leaving`: as for `ask`.
+    `ping_unknown`, `leaving`, `pings`: as for `ask`.
     """
     known = [ip for m in cluster.machines if m.name != leaving for ip in m.internal_ips]
     settle = recovery.settle(new_run(cluster.pod_networks, 0))
-    return question(cluster.pod_networks, known, ping_unknown, settle)
+    return question(cluster.pod_networks, known, ping_unknown, settle, pings=pings)
 
 
 def read_facts(answer: str, cluster: Cluster, name: str) -> Facts:
@@ -63,15 +65,17 @@ def ask(
     limit: str = "",
     ping_unknown: bool = False,
     leaving: str = "",
+    pings: bool = False,
 ) -> tuple[dict[str, Facts], dict[str, str]]:
     """Ask the machines for their facts, in one round trip each.
 
     Returns the facts by machine, and for the other machines why there are none.
     With `limit`, only that machine is asked, and those that hosts.toml describes incompletely.
     With `ping_unknown`, next hops that belong to no machine, or to the one `leaving`, are pinged.
+    With `pings`, a machine that cannot ping as is needed cannot be asked.
     Raises Stop where a machine cannot be asked, unless `skip_unreachable`, and where none can.
     """
-    script = facts_script(fleet.cluster, ping_unknown=ping_unknown, leaving=leaving)
+    script = facts_script(fleet.cluster, ping_unknown=ping_unknown, leaving=leaving, pings=pings)
     names = [m.name for m in fleet.cluster.machines if not limit or m.name == limit or _lacking(m)]
     facts: dict[str, Facts] = {}
     troubles: dict[str, str] = {}
@@ -95,6 +99,7 @@ def survey(
     limit: str = "",
     ping_unknown: bool = False,
     leaving: str = "",
+    pings: bool = False,
 ) -> Survey:
     """Ask the machines as `ask` does, and complete the cluster.
 
@@ -106,6 +111,7 @@ def survey(
         limit=limit,
         ping_unknown=ping_unknown,
         leaving=leaving,
+        pings=pings,
     )
     cluster, mistakes = complete(fleet.cluster, facts)
     if mistakes:

@@ -288,11 +288,11 @@ TROUBLE = {
     "has no flock": ("rm $(command -v flock)", "flock not found there: install util-linux"),
     "has BusyBox's ping": (
         "ln -s /bin/busybox /usr/local/sbin/ping",
-        "ping other than BusyBox's not found there: install iputils-ping",
+        "ping with the options -I, -M and -s not found there: install iputils-ping",
     ),
     "has BusyBox's ip and flock": (
         "for name in ip flock; do ln -s /bin/busybox /usr/local/sbin/$name; done",
-        "worker-1: ip other than BusyBox's, flock other than BusyBox's not found there:"
+        "worker-1: ip of iproute2 5.2 or newer, flock of util-linux not found there:"
         " install iproute2 util-linux",
     ),
     "has no ip": (
