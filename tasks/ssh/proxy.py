@@ -9,7 +9,7 @@ from typing import IO
 
 import paramiko
 
-PATIENCE = 0.5  # seconds for a program that has closed its end to end itself
+PATIENCE = 3  # seconds for a program that has closed its end to end itself
 MAX_SAID = 1 << 12  # bytes that are kept of what it says last
 
 _TOKEN = re.compile(r"%[%hnpr]")
@@ -91,7 +91,7 @@ class Proxy:
         how = f"with status {status}" if status > 0 else f"by signal {-status}"
         return ProxyFailed(
             f"its ProxyCommand ({self._program}) ends {how}: {said or 'it says nothing'}",
-            busy=not said or _TURNED_AWAY.search(said) is not None,
+            busy=_TURNED_AWAY.search(said) is not None,
         )
 
     def _listen(self, stderr: IO[bytes]) -> None:
