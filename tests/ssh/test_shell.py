@@ -18,7 +18,6 @@ import pytest
 from tasks.ssh.errors import MachineError
 from tasks.ssh.shell import Shell
 from tasks.ssh.transcript import Transcript
-from tests.scripts import stub
 
 TRANSCRIPT = Transcript("worker-0")
 
@@ -240,23 +239,31 @@ SUDO = {
 }
 
 
+@pytest.fixture
+def sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that puts a program of that name in front of the real one."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def put(text: str) -> None:
+        (tmp_path / "sudo").write_text(f"#!/bin/sh\n{text}")
+        (tmp_path / "sudo").chmod(0o755)
+
+    return put
+
+
 @pytest.mark.parametrize(("words", "why"), SUDO.items())
 def test_what_sudo_says_is_told_in_plain_words(
-    words: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: str, why: str, sudo: Callable[[str], None]
 ) -> None:
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     spoken = f"[ \"$LC_ALL\" = C ] && echo {shlex.quote(words)} || echo 'sudo: Passwort, bitte'"
-    stub(tmp_path, "sudo", f"{spoken}\nexit 1\n")
+    sudo(f"{spoken}\nexit 1\n")
     with pytest.raises(MachineError, match=re.escape(why)):
         Shell(connected(Local, "ops", seconds=30), TRANSCRIPT).run("main() { :; }")
 
 
 @pytest.mark.parametrize("prompt", ["", "[sudo: "])
-def test_a_password_goes_to_sudo_alone(
-    prompt: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_password_goes_to_sudo_alone(prompt: str, sudo: Callable[[str], None]) -> None:
     """sudo-rs puts the prompt that it is given into one of its own."""
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     asking = f"""[ "$1 $2" = "-S -p" ] || exit 2
 printf '%s%s' '{prompt}' "$(printf '%s' "$3" | sed 's/%%/%/')"
 read -r typed
@@ -264,7 +271,7 @@ read -r typed
 shift 3
 exec "$@"
 """
-    stub(tmp_path, "sudo", asking)
+    sudo(asking)
     shell = Shell(connected(Local, "ops", "a-secret", 30), TRANSCRIPT)
     assert shell.run('main() { echo "$SSH_CONNECTION"; }') == "198.51.100.7 1 127.0.0.1 22\n"
 
