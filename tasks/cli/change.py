@@ -18,7 +18,7 @@ from tasks.planning.reconcile import plan_routes
 from tasks.reports.plan import dry_run_report, plan_report
 from tasks.reports.rollout import rollout_report
 from tasks.rollout.ping_check import PairCheck
-from tasks.rollout.transaction import roll_out
+from tasks.rollout.transaction import NO_CHECK, roll_out
 from tasks.ssh.fleet import Fleet
 from tasks.undo.run import new_run
 
@@ -106,12 +106,12 @@ def carry_out(
     check = None if options.no_ping or plan.empty else PairCheck(fleet, found, plan)
     run = new_run(fleet.cluster.pod_networks, options.confirm_timeout)
     at_once = options.parallel or 1
-    rollout = roll_out(fleet, plan, found.facts, run, check, options.hold, at_once)
+    rollout = roll_out(fleet, plan, found.facts, run, check or NO_CHECK, options.hold, at_once)
     silent = check.silent if check and rollout.whole else frozenset()
     if rollout.whole:
         for hint in hints:
             print(hint, file=sys.stderr)
-    session.report(rollout_report(plan, rollout, silent))
+    session.report(rollout_report(plan, rollout, silent, check.loss if check else None))
     if not rollout.whole:
         raise Stop(status=rollout.status)
     if plan.skipped:

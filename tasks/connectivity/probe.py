@@ -71,8 +71,21 @@ def probe_script(own: Sequence[Probe], facts: Facts, *files: str, **given: Value
     reads a line, and `host`, which runs a command in the machine's own network instead of the
     probe's; the files may define `settings` and `prepare` anew, which come before.
     """
+    shared = wired(own, facts, *files, **given)
+    alone = [values.host(probe.address) for probe in own]
+    main = script(
+        "connectivity/probe_main.sh", outer="", shared=shared, alone=alone, lifetime=LIFETIME
+    )
+    return joined(shared, main)
+
+
+def wired(own: Sequence[Probe], facts: Facts, *files: str, **given: Values) -> Script:
+    """The shell functions around a machine's probe, for a script that calls `wired`.
+
+    The shell files define a function `pings`, the values are theirs.
+    """
     bridged = any(probe.gateway for probe in own)
-    shared = script(
+    return script(
         "connectivity/probe.sh",
         *files,
         place="bridge" if bridged else "routed",
@@ -84,11 +97,6 @@ def probe_script(own: Sequence[Probe], facts: Facts, *files: str, **given: Value
         outer_mac=_OUTER_MAC,
         **given,
     )
-    alone = [values.host(probe.address) for probe in own]
-    main = script(
-        "connectivity/probe_main.sh", outer="", shared=shared, alone=alone, lifetime=LIFETIME
-    )
-    return joined(shared, main)
 
 
 def _four_words(probe: Probe) -> str:

@@ -1,7 +1,6 @@
 """The script that asks a machine for its facts. The answer is text in sections."""
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 from tasks.common.script import Script, script
 from tasks.common.values import Address, Network
@@ -13,13 +12,19 @@ from tasks.undo.records import LOG, STATE
 NOTHING = Script("settle() { :; }")
 
 
-def all_ours(pod_networks: Sequence[Network], family: int) -> tuple[list[str], list[str]]:
+def inside(pod_networks: Sequence[Network], family: int) -> list[str]:
+    """The lines for `ip -batch` that show the routes of a family inside pod_networks."""
+    return [f"route show root {n} table {MAIN}" for n in pod_networks if n.version == family]
+
+
+def all_ours(pod_networks: Sequence[Network], family: int) -> list[str]:
     """The lines for `ip -batch` that show all routes of a family that this tool may touch.
 
-    First those for the routes inside pod_networks, then those for owned routes.
+    First those for the routes inside pod_networks, then one for owned routes; none if the family
+    has no pods.
     """
-    inside = [f"route show root {n} table {MAIN}" for n in pod_networks if n.version == family]
-    return inside, [f"route show proto {OWN_PROTOCOL} table {MAIN}"] if inside else []
+    lines = inside(pod_networks, family)
+    return [*lines, f"route show proto {OWN_PROTOCOL} table {MAIN}"] if lines else []
 
 
 def question(
@@ -47,7 +52,7 @@ def question(
         own=OWN_PROTOCOL,
         known=known,
         ping_unknown="yes" if ping_unknown else "",
-        ours_4=chain(*all_ours(pod_networks, 4)),
-        ours_6=chain(*all_ours(pod_networks, 6)),
+        ours_4=all_ours(pod_networks, 4),
+        ours_6=all_ours(pod_networks, 6),
     )
     return Script(f"{settle}\n{gather}")

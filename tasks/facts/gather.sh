@@ -40,7 +40,7 @@ waits() { flock -w 1 -u 9; } 9</
 # pinged ADDRESS: ping this machine as other machines are pinged, and look for the answer's form. A
 # machine that does not answer, or lacks this IP version, may well have the right ping.
 pinged() {
-  case $(ping -n -q -c 1 -i 0.2 -W 1 -M "do" -s 64 -t 2 -I "$1" "$1" 2>&1) in
+  case $(ping -n -q -c 1 -i 0.2 -W 1 -M "do" -s 64 -t 2 -O -I "$1" "$1" 2>&1) in
     *"1 packets transmitted, "[01]" received,"*) ;;
     *nreachable* | *"assign requested address"* | *"supported by protocol"*) ;;
     *) return 1 ;;
@@ -55,11 +55,12 @@ lines() { while IFS= read -r line || [ "$line" ]; do printf '%s\n' "$line"; done
 behind_bars() { while IFS= read -r line || [ "$line" ]; do printf '|%s\n' "$line"; done <"$1"; }
 
 # show HEAD ARGUMENT...: print a section with the output of `ip` for these arguments. An `ip` that
-# fails is reported as missing. It prints numbers (-N), because a machine may name them as it likes.
+# fails is reported as missing. It prints numbers (-N, since iproute2 5.2), because a machine may
+# name them as it likes.
 show() {
   printf '== %s\n' "$1"
   shift
-  ip -N -details -oneline "$@" || printf '== missing\nip\n'
+  ip -N -details -oneline "$@" || printf '== missing\nip of iproute2 5.2 or newer\n'
 }
 
 # show_family FAMILY LINES: print the policy rules of an IP version, and the routes that these lines
@@ -80,15 +81,25 @@ waiting() {
   (cd "$state/$1" && cat run since who what machines)
 }
 
+# brought_up: print the links that ifupdown, ifupdown-ng or BusyBox brought up, each from its own
+# file; none where ifupdown-ng is told to run no scripts (ifupdown-ng.conf(5)).
+brought_up() {
+  conf=/etc/network/ifupdown-ng.conf
+  [ -r $conf ] && grep -q '^[[:blank:]]*allow_addon_scripts[[:blank:]=]*[0NnFf]' $conf && return
+  for file in /run/network/ifstate /run/ifstate /var/run/ifstate /etc/network/run/ifstate; do
+    lines "$file"
+  done
+}
+
 # main: print all sections.
 main() {
   nl='
 '
   settle
   echo "== missing"
-  lacks ip "of iproute2 5.2 or newer" ip -N -details -oneline -batch /dev/null
+  lacks ip "" true # `show` finds out whether it is the right one
   lacks flock "of util-linux" waits
-  [ ! "$pings" ] || lacks ping "with the options -I, -M and -s" pinged 127.0.0.1
+  [ ! "$pings" ] || lacks ping "with the options -I, -M and -O" pinged 127.0.0.1
   [ ! "$pings" ] || [ ! "$ours_6" ] || lacks ping "that takes IPv6 addresses" pinged ::1
   echo "== client"
   printf '%s\n' "$SSH_CONNECTION"
@@ -135,7 +146,7 @@ main() {
   [ ! -d /run/NetworkManager/devices ] ||
     grep -x managed=true /dev/null /run/NetworkManager/devices/*
   echo "== ifupdown"
-  lines /run/network/ifstate
+  brought_up
   echo "== systemd"
   [ ! -d /run/systemd/system ] || echo yes
   # shellcheck disable=SC2086  # patterns

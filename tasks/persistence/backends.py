@@ -9,21 +9,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from tasks.common.script import script
 from tasks.common.values import Address, Network, address, network
 from tasks.iproute.route import Route
+from tasks.undo.records import STATE
 
 from .managers import Manager
 
 DISPATCHER = "/etc/NetworkManager/dispatcher.d/50-pod-routes"
 IF_UP = "/etc/network/if-up.d/pod-routes"
 UNIT = "/etc/systemd/system/pod-routes.service"
-WANTED = "/etc/systemd/system/multi-user.target.wants/pod-routes.service"
-PATTERNS = ("/etc/systemd/network/*.network.d/50-pod-routes.conf", DISPATCHER, IF_UP, UNIT, WANTED)
+AT_BOOT = "/etc/systemd/system/pod-routes.sh"  # what the unit runs
+WANTED = (
+    "/etc/systemd/system/{}.wants/pod-routes.service"  # by a target, or by a link's device unit
+)
+PATTERNS = (
+    "/etc/systemd/network/*.network.d/50-pod-routes.conf",
+    DISPATCHER,
+    IF_UP,
+    AT_BOOT,
+    UNIT,
+    *map(WANTED.format, ("multi-user.target", "sys-subsystem-net-devices-*.device")),
+)
 
 MAX_PATH = 320  # characters; limits.h allows 255 for a file name
 
 _HEAD = "# Routes to other workers' pods. Made by `fab apply-routes`; `fab rollback` removes it.\n"
-_NAME = re.compile(r"[A-Za-z0-9._-]+")  # of a device; no format needs to escape these characters
+_NAME = re.compile(r"[A-Za-z0-9._-]+")  # of a device; only systemd escapes one of these, the dash
+_DASH = r"\x2d"
+_ALONE = re.compile(r"/(32|128)(?= via )")  # `ip` prints a single address without its length
 
 PersistedRoute = tuple[Network, Address]  # a prefix and its next hop
 
@@ -103,8 +117,13 @@ def _of(manager: Manager, routes: Sequence[Route]) -> list[File]:
         return [File(DISPATCHER, _script(routes, when), "755")]
     if manager.kind == "ifupdown":
         return [File(IF_UP, _script(routes), "755")]
-    text = _unit(routes)
-    return [File(UNIT, text), File(WANTED, text, target=UNIT)]
+    units = ["multi-user.target", *dict.fromkeys(_device_unit(r.hops[0].dev) for r in routes)]
+    text = _unit(units)
+    return [
+        File(AT_BOOT, f"{_HEAD}{_at_boot(routes)}\n"),
+        File(UNIT, text),
+        *(File(WANTED.format(unit), text, target=UNIT) for unit in units),
+    ]
 
 
 def _drop_in(routes: Iterable[Route]) -> str:
@@ -125,13 +144,36 @@ def _script(routes: Iterable[Route], when: str = "") -> str:
     )
 
 
-def _unit(routes: Iterable[Route]) -> str:
-    lines = "".join(f"ExecStart=-/sbin/ip route add {r.words}\n" for r in routes)
+def _at_boot(routes: Iterable[Route]) -> str:
+    """The script that the unit runs. It holds the routes.
+
+    So the unit adds the present routes even if systemd has not read it again since they changed.
+    """
+    lines = (_ALONE.sub("", f"route add {r.words}") for r in routes)
+    return script("persistence/at_boot.sh", state=STATE, routes=lines)
+
+
+def _unit(units: Iterable[str]) -> str:
+    """The unit: it starts at boot and when a link appears, and again until the routes are there.
+
+    It is not bound to the links (BindsTo=): systemd knows a link only where udev runs, which
+    containers lack, and it would never start there. It is no oneshot unit: systemd before 244 tries
+    none of these again. A rollback removes the script, and systemd may still know the unit then. It
+    ends well then: with a condition (ConditionPathExists=) systemd 257 would not end its tries.
+    """
+    run = f"/bin/sh -c '! test -e {AT_BOOT} || . {AT_BOOT}'"
     return (
         f"{_HEAD}[Unit]\nDescription=Routes to other workers' pods\n"
-        "Wants=network-online.target\nAfter=network-online.target\n\n"
-        f"[Service]\nType=oneshot\n{lines}\n[Install]\nWantedBy=multi-user.target\n"
+        "Wants=network-online.target\nAfter=network-online.target\n"
+        "StartLimitIntervalSec=0\n\n"
+        f"[Service]\nExecStart={run}\nRestart=on-failure\nRestartSec=5\n\n"
+        f"[Install]\nWantedBy={' '.join(units)}\n"
     )
+
+
+def _device_unit(device: str) -> str:
+    """The unit of a link, escaped as systemd.unit(5) says; udev makes systemd know it."""
+    return f"sys-subsystem-net-devices-{device.replace('-', _DASH)}.device"
 
 
 _WAY = re.compile(r"(?:^Destination=|route add )(\S+)(?:\nGateway=| via )(\S+)", re.MULTILINE)

@@ -26,12 +26,13 @@ def read_managers(
     `devices` maps the index of a link to its name. `systemd` is True if the machine runs systemd.
     The other arguments are lines of grep. `networkd` and `network_manager` come from the state
     files of these programs, one file per link, named by its index (`networkctl status` and `nmcli`
-    show the same). `ifupdown` comes from ifstate.
+    show the same). `ifupdown` comes from ifstate, where a line is DEVICE=NAME, in ifupdown-ng with
+    a number and perhaps a word after it (ifstate(5)).
     """
     networks = _network_files(networkd)
     links_of = Counter(networks.values())
     network_manager_links = {_file_name(line.partition(":")[0]) for line in network_manager}
-    ifupdown_devices = {line.partition("=")[0] for line in ifupdown}
+    ifupdown_devices = {line.replace("=", " ").partition(" ")[0] for line in ifupdown}
     found = {}
     for index, device in devices.items():
         network = networks.get(index, "")

@@ -23,10 +23,10 @@ made() {
   cat >"$new" && chmod "$1" "$new" && { sync "$new" 2>/dev/null || sync; }
 }
 
-# take PATH: remove a file, and the directory of a networkd drop-in if it is then empty.
+# take PATH: remove a file, and the directory that was made for it if it is then empty.
 take() {
   rm -f "$1" "${1%/*}/.pod-routes.new" || return
-  case $1 in *.network.d/*) rmdir "${1%/*}" 2>/dev/null || : ;; esac
+  case $1 in *.network.d/* | *.device.wants/*) rmdir "${1%/*}" 2>/dev/null || : ;; esac
 }
 
 # keep_displaced: copy the records of displaced routes to disk.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from tasks.common.text import MAX_ROWS, counted, listed, table, wrapped
+from tasks.connectivity.stream import Loss
 from tasks.planning.model import Plan, Verb
 from tasks.rollout.result import MachineState, Rollout
 
@@ -11,10 +12,16 @@ from .plan import file_counts, restored
 DONE = ("added", "replaced", "deleted")
 
 
-def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str]] = ()) -> str:
+def rollout_report(
+    plan: Plan,
+    rollout: Rollout,
+    silent: Iterable[tuple[str, str]] = (),
+    loss: Loss | None = None,
+) -> str:
     """How each machine ended and why, and one line for the whole run.
 
-    `silent`: pairs of workers that have routes now, but whose pods do not answer.
+    `silent`: pairs of workers that have routes now, but whose pods do not answer. `loss`: what was
+    lost of the pings between pods during the run, if that was measured.
     """
     plans = {m.name: m for m in plan.machines}
     many = len(rollout.results) > MAX_ROWS
@@ -30,9 +37,17 @@ def rollout_report(plan: Plan, rollout: Rollout, silent: Iterable[tuple[str, str
         table(["machine", *Verb, "now"], rows) if rows else "",
         whys,
         *(wrapped([f"pods are silent all the same: {listed(quiet)}"]) if quiet else ()),
-        f"{_last_line(plan, rollout)}{why}",
+        f"{_lost(loss)}{_last_line(plan, rollout)}{why}",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _lost(loss: Loss | None) -> str:
+    """A line that says what was lost; empty if nothing was measured."""
+    if loss is None or not loss.sent:
+        return ""
+    lost = f"{loss.lost:,} of {loss.sent:,} lost, longest gap {loss.gap} ms"
+    return f"pings between pods during the change: {lost}\n"
 
 
 def _last_line(plan: Plan, rollout: Rollout) -> str:

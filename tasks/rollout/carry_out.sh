@@ -33,14 +33,14 @@ start_watch() {
       exec setsid sh "$PWD/pending/watch" "$run" </dev/null >/dev/null 2>&1 9>&- 3>&-
     ) &
   fi
-  tries=0
-  until [ -s pending/pid ]; do
+  for nap in 0.02 0.03 0.05 0.1 0.1 0.2 0.2 0.3 0.5 0.5 1 1 2 4; do
+    [ ! -s pending/pid ] || return 0
     [ ! -s pending/unfit ] ||
       { echo "the watchdog cannot do its work:"; cat pending/unfit; return 1; }
-    tries=$((tries + 1))
-    [ $tries -lt 500 ] || { echo "the watchdog does not start"; return 1; }
-    sleep 0.02 || return
+    sleep "$nap" || return
   done
+  echo "the watchdog does not start"
+  return 1
 }
 
 # arm: store the undo and the deadline, start the watchdog, and record the run.

@@ -1,19 +1,19 @@
-"""Pings pods before and after a rollout, to find pairs of workers that the change made silent."""
+"""Pings pods around a rollout, to find pairs of workers that the change made silent."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from tasks.common.errors import Stop
 from tasks.common.text import listed
 from tasks.common.values import Network
 from tasks.connectivity.mesh import PingRequest, ping_all
-from tasks.connectivity.ping import Report
 from tasks.connectivity.sample import Pairs
+from tasks.connectivity.stream import Loss, RoundTrips, Streams, chosen_streams
 from tasks.facts.model import Facts
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
-from tasks.planning.model import MachinePlan, Plan
+from tasks.planning.model import MachinePlan, Plan, Verb
 from tasks.ssh.fleet import Fleet
 
 
@@ -60,52 +60,92 @@ def _winners(routes: Iterable[Route]) -> dict[Network, Route]:
     return winners
 
 
-class PairCheck:
-    """Pings before a rollout, and again after every machine is changed.
+def replaced_pairs(cluster: Cluster, plan: Plan) -> Pairs:
+    """The pairs of workers between which the plan replaces a route, in either direction."""
+    owners = {prefix: worker.name for worker in cluster.workers for prefix in worker.pod_cidrs}
+    pairs = {
+        (machine.name, owners[change.prefix])
+        for machine in plan.machines
+        for change in machine.changes
+        if change.verb is Verb.REPLACE and change.prefix in owners
+    }
+    return frozenset(pairs | {(other, one) for one, other in pairs})
 
-    A new PairCheck pings the pairs that have routes both before and after the plan. The call pings
-    all pairs that have routes after the plan. A pair that was silent before, or had no routes, does
-    not revert the run. `silent` then holds such pairs if they are still silent.
+
+class PairCheck:
+    """Pings before, during and after a rollout; a transaction.Check.
+
+    A new PairCheck pings the pairs that have routes both before and after the plan. During the
+    rollout, some of those that answered and whose routes are replaced are pinged without a pause.
+    In the end, all pairs are pinged that have routes after the plan. A pair that was silent before,
+    or had no routes, does not revert the run. `silent` then holds such pairs if they are still
+    silent, and `loss` what was lost during the rollout, if that was measured.
     """
 
     def __init__(self, fleet: Fleet, survey: Survey, plan: Plan) -> None:
         self._fleet = fleet
         self._survey = survey
         self._after = routed_pairs(survey.cluster, survey.facts, plan)
-        before = routed_pairs(survey.cluster, survey.facts) & self._after
-        self._answered = before - self._silent(before)
+        replaced = replaced_pairs(survey.cluster, plan)
+        before = (routed_pairs(survey.cluster, survey.facts) | replaced) & self._after
+        round_trips = self._ping(before)
+        self._answered = before - self._silent(before, round_trips)
+        self._chosen = chosen_streams(self._answered & replaced, round_trips)
+        self._streams: Streams | None = None
         self.silent: Pairs = frozenset()
+        self.loss: Loss | None = None
 
-    def __call__(self) -> str:
+    def begin(self) -> None:
+        """Begin to ping without a pause, if the plan replaces routes."""
+        if self._chosen:
+            self._streams = Streams(self._fleet, self._survey, self._chosen)
+
+    @property
+    def trouble(self) -> str:
+        """Why the run must be reverted at once; empty if no pair has gone silent meanwhile."""
+        silent = self._streams.silent if self._streams else ""
+        return f"pods that answered before got no answer for a second: {silent}" if silent else ""
+
+    def result(self) -> str:
         """Why the run must be reverted; empty if no pair that answered before is silent now."""
         try:
-            silent = self._silent(self._after)
-            gone = self._silent(silent & self._answered)
+            silent = self._now_silent(self._after)
+            gone = self._now_silent(silent & self._answered)
         except Stop as stop:
             print(stop.message, file=sys.stderr)  # not returned: the reason goes to all machines
             return "the pings after the change failed"
         self.silent = silent - self._answered
         if not gone:
-            return ""
+            return self.trouble
         named = listed((f"{one} to {other}" for one, other in sorted(gone)), most=5)
         return f"pods that answered before have gone silent: {named}"
 
-    def _silent(self, pairs: Pairs) -> Pairs:
-        """The pairs in which a ping of either family gets no answer."""
+    def end(self) -> None:
+        """End the pings without a pause, and note what was lost."""
+        if self._streams:
+            self.loss = self._streams.end()
+
+    def _now_silent(self, pairs: Pairs) -> Pairs:
+        """The pairs in which a ping of either family gets no answer now."""
+        return self._silent(pairs, self._ping(pairs))
+
+    def _ping(self, pairs: Pairs) -> RoundTrips:
+        """The round trips of the pings that are answered."""
         if not pairs:
-            return pairs
-        reports: Mapping[str, Report] = ping_all(
-            self._fleet, self._survey, PingRequest(pairs, machines=False)
-        )
-        answers = {
-            (name, ping.worker, ping.family)
+            return {}
+        reports = ping_all(self._fleet, self._survey, PingRequest(pairs, machines=False))
+        return {
+            (name, ping.worker, ping.family): ping.rtt or 0
             for name, report in reports.items()
             for ping in report.pings
             if ping.answers
         }
+
+    def _silent(self, pairs: Pairs, answered: Collection[tuple[str, str, int]]) -> Pairs:
+        """The pairs in which a family is not among those that answered."""
         families = {w.name: [c.version for c in w.pod_cidrs] for w in self._survey.cluster.workers}
         return frozenset(
             (one, other)
             for one, other in pairs
-            if any((one, other, family) not in answers for family in families[other])
+            if any((one, other, family) not in answered for family in families[other])
         )

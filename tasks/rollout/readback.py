@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from tasks.common.values import Address, Network, within
-from tasks.facts.gather import all_ours
+from tasks.facts.gather import all_ours, inside
 from tasks.iproute.batch import VOLATILE
 from tasks.iproute.names import MAIN
 
@@ -18,12 +18,10 @@ def change_questions(
     steps: Steps, pod_networks: Sequence[Network], lifelines: Collection[Address]
 ) -> Questions:
     """The questions for a change: all routes that this tool may touch, and next hops."""
-    families = {network.version for network in (*pod_networks, *steps.prefixes)}
     return {
-        **_common(steps),
-        **_of_families(steps, pod_networks, families),
-        "ours_4": all_ours(pod_networks, 4)[1],
-        "ours_6": all_ours(pod_networks, 6)[1],
+        **_common(steps, pod_networks),
+        "routes_4": all_ours(pod_networks, 4),
+        "routes_6": all_ours(pod_networks, 6),
         "lifelines": [f"route get {address}" for address in lifelines],
         "resolves": [f"route get {first_address(prefix)}" for prefix in steps.puts],
     }
@@ -31,8 +29,12 @@ def change_questions(
 
 def undo_questions(steps: Steps, pod_networks: Sequence[Network]) -> Questions:
     """The questions for an undo: the routes at the prefixes of the change."""
-    families = {prefix.version for prefix in steps.prefixes}
-    return {**_common(steps), **_of_families(steps, pod_networks, families)}
+    touched = {prefix.version for prefix in steps.prefixes}
+    return {
+        **_common(steps, pod_networks),
+        "routes_4": inside(pod_networks, 4) if 4 in touched else [],
+        "routes_6": inside(pod_networks, 6) if 6 in touched else [],
+    }
 
 
 @lru_cache(maxsize=65536)  # all machines have routes to the same prefixes
@@ -41,23 +43,13 @@ def first_address(prefix: Network) -> Address:
     return prefix[0] if prefix.num_addresses == 1 else prefix[1]
 
 
-def _common(steps: Steps) -> Questions:
+def _common(steps: Steps, pod_networks: Sequence[Network]) -> Questions:
     return {
         "prefixes": list(map(_as_shown, steps.prefixes)),
         "volatile": [f"s/{words}//g" for words in VOLATILE],
+        "outside_4": _outside(steps, pod_networks, 4),
+        "outside_6": _outside(steps, pod_networks, 6),
     }
-
-
-def _of_families(
-    steps: Steps, pod_networks: Sequence[Network], families: Collection[int]
-) -> Questions:
-    """The questions for each family: all inside pod_networks, and the prefixes outside them."""
-    questions: Questions = {}
-    for family in (4, 6):
-        wanted = family in families
-        questions[f"inside_{family}"] = all_ours(pod_networks, family)[0] if wanted else []
-        questions[f"outside_{family}"] = _outside(steps, pod_networks, family)
-    return questions
 
 
 def _outside(steps: Steps, pod_networks: Sequence[Network], family: int) -> list[str]:

@@ -2,8 +2,7 @@
 #
 # prefixes: the prefixes of the change as ip prints them, one on each line
 # The next ones are lines for `ip -batch`:
-# inside_4, inside_6: show the routes inside pod_networks
-# ours_4, ours_6: show our routes
+# routes_4, routes_6: show the routes inside pod_networks; before a change, also our routes
 # outside_4, outside_6: show the routes at prefixes outside pod_networks
 # lifelines: get the routes to the operator and to the gateways
 #
@@ -41,11 +40,23 @@ at() {
   set +f
 }
 
-# around FAMILY INSIDE OUTSIDE: set $inside to the routes inside pod_networks, and add the routes at
-# $prefixes to $touched.
+# sort_out LINES: set $inside to the routes inside pod_networks, and $ours to our routes. In the
+# lines of the latter, ip omits the protocol that it was asked for.
+sort_out() {
+  inside='' ours=''
+  set -f
+  IFS=$nl
+  for line in $1; do
+    case $line in *" proto "*) inside=$inside$line$nl ;; *) ours=$ours$line$nl ;; esac
+  done
+  unset IFS
+  set +f
+}
+
+# around FAMILY ROUTES OUTSIDE: set $inside and $ours, and add the routes at $prefixes to $touched.
 around() {
   shown "$2" "-$1" || return
-  inside=$text
+  sort_out "$text"
   shown "$3" "-$1" || return
   at "$inside$text"
   touched=$touched$found
@@ -55,17 +66,17 @@ around() {
 # output means that there are no routes.
 touched() {
   touched=
-  { around 4 "$inside_4" "$outside_4" && around 6 "$inside_6" "$outside_6"; } 2>/dev/null ||
+  { around 4 "$routes_4" "$outside_4" && around 6 "$routes_6" "$outside_6"; } 2>/dev/null ||
     { echo failed; return; }
   printf %s "$touched"
 }
 
-# look_at FAMILY INSIDE OURS OUTSIDE: do what `look` does, for one family.
+# look_at FAMILY ROUTES OUTSIDE: do what `look` does, for one family.
 look_at() {
-  [ "$2$4" ] || return 0
-  around "$1" "$2" "$4" && shown "$3" "-$1" || return
-  table=$table$inside$text
-  owned="$owned== kept $1$nl$text"
+  [ "$2$3" ] || return 0
+  around "$@" || return
+  table=$table$inside$ours
+  owned="$owned== kept $1$nl$ours"
 }
 
 # look: read the routes; fails if ip fails. Sets
@@ -75,8 +86,7 @@ look_at() {
 #   ways     the routes to the lifelines
 look() {
   table='' owned='' touched=''
-  look_at 4 "$inside_4" "$ours_4" "$outside_4" || return
-  look_at 6 "$inside_6" "$ours_6" "$outside_6" || return
+  look_at 4 "$routes_4" "$outside_4" && look_at 6 "$routes_6" "$outside_6" || return
   gets "$lifelines"
   ways=$found
 } 2>/dev/null

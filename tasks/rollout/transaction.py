@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Event, Thread
 from time import monotonic
+from typing import Protocol
 
 from tasks.common.progress import progress
 from tasks.common.signals import Interrupts
@@ -32,7 +33,40 @@ from .result import (
 )
 from .steps import steps
 
-Check = Callable[[], str]  # why the run must be reverted; empty if nothing is wrong
+
+class Check(Protocol):
+    """Says whether a run must be reverted. Its reasons are empty if nothing is wrong."""
+
+    def begin(self) -> None:
+        """Called before the first machine is changed."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the run must be reverted at once."""
+
+    def result(self) -> str:
+        """Why the run must be reverted, after all machines are changed."""
+
+    def end(self) -> None:
+        """Called after the run was kept or reverted."""
+
+
+class _NoCheck:
+    """Finds nothing wrong."""
+
+    trouble = ""
+
+    def begin(self) -> None:
+        pass
+
+    def result(self) -> str:
+        return ""
+
+    def end(self) -> None:
+        pass
+
+
+NO_CHECK = _NoCheck()
 
 
 class _Rollout:
@@ -77,14 +111,14 @@ class _Rollout:
                 self._running[name] = running
         self._armed = monotonic()
 
-    def forward(self, interrupts: Interrupts, at_once: int) -> None:
-        """Change `at_once` machines at a time, until one fails or a signal arrives."""
+    def forward(self, interrupts: Interrupts, check: Check, at_once: int) -> None:
+        """Change `at_once` machines at a time, until one fails, a signal arrives or trouble."""
         names = [self._fleet.name_of(connection) for connection in self._fleet.group(self._running)]
         with progress("changing", len(names)) as step:
             for at in range(0, len(names), at_once):
                 if any(r.state != MachineState.DONE for r in self.results) or not self._in_time():
                     return
-                if interrupts.seen:
+                if interrupts.seen or check.trouble:
                     return
                 wave = {name: self._running[name] for name in names[at : at + at_once]}
                 for name, answer in self._fleet.send(wave, "go", recovery.READY).items():
@@ -118,7 +152,7 @@ class _Rollout:
             if outcome_of(answer).state != ScriptState.ARMED
         ]
 
-    def checked(self, check: Check) -> str:
+    def checked(self, check: Callable[[], str]) -> str:
         """The result of a check. Deadlines move while it runs, so it may outlast the timeout."""
         over = Event()
 
@@ -178,7 +212,7 @@ def roll_out(
     plan: Plan,
     facts: Mapping[str, Facts],
     run: Run,
-    check: Check | None = None,
+    check: Check = NO_CHECK,
     hold: bool = False,
     at_once: int = 1,
 ) -> Rollout:
@@ -186,30 +220,39 @@ def roll_out(
 
     Every undo is armed before the first machine is changed. Then `at_once` machines are changed at
     a time, in the cluster's order. When all are changed, `check` says whether the run must be
-    reverted. After it every undo must still be armed. The first confirmation commits the run: no
-    machine is told to revert after it. With `hold` nothing is confirmed: `fab confirm` does it.
+    reverted; if it finds trouble before, no further machine is changed. After it every undo must
+    still be armed. The first confirmation commits the run: no machine is told to revert after it.
+    With `hold` nothing is confirmed: `fab confirm` does it.
     """
     with Interrupts() as interrupts:
         under_way = _Rollout(fleet, plan, facts, run)
-        under_way.arm()
-        under_way.forward(interrupts, at_once)
-        why = ""
-        if under_way.complete:
-            if check:
-                why = under_way.push() or under_way.checked(check)
-            why = why or under_way.push()
-        if not under_way.complete or why or interrupts.seen:
-            why = why or ("interrupted" if interrupts.seen else "another machine failed")
-            under_way.back(why)
-            results = with_reason(under_way.results, why)
-            return Rollout(results, False, interrupts.seen, under_way.until)
-        if hold:
-            under_way.leave()
-            held = tuple(replace(r, state=MachineState.HELD) for r in under_way.results)
-            return Rollout(held, True, interrupts.seen, under_way.held)
-        under_way.keep()
-        results = tuple(under_way.results)
-        return Rollout(results, under_way.complete, interrupts.seen, under_way.until)
+        check.begin()
+        try:
+            return _result(under_way, interrupts, check, hold, at_once)
+        finally:
+            check.end()
+
+
+def _result(
+    under_way: _Rollout, interrupts: Interrupts, check: Check, hold: bool, at_once: int
+) -> Rollout:
+    under_way.arm()
+    under_way.forward(interrupts, check, at_once)
+    why = check.trouble
+    if under_way.complete and not why:
+        why = under_way.push() or under_way.checked(check.result) or under_way.push()
+    if not under_way.complete or why or interrupts.seen:
+        why = why or ("interrupted" if interrupts.seen else "another machine failed")
+        under_way.back(why)
+        results = with_reason(under_way.results, why)
+        return Rollout(results, False, interrupts.seen, under_way.until)
+    if hold:
+        under_way.leave()
+        held = tuple(replace(r, state=MachineState.HELD) for r in under_way.results)
+        return Rollout(held, True, interrupts.seen, under_way.held)
+    under_way.keep()
+    results = tuple(under_way.results)
+    return Rollout(results, under_way.complete, interrupts.seen, under_way.until)
 
 
 def _changes(machine: MachinePlan) -> list[str] | None:

@@ -29,15 +29,15 @@ $kept
 END
 }
 
-# is_fit: whether every program of the undo runs, ip may change routes, and these are the routes of
-# the network that is about to change. The route that it asks to delete is in a table that nobody has.
+# is_fit: whether ip may change routes here, and these are the routes of the network that is about to
+# change. The route that it asks to delete is in a table that nobody has.
 is_fit() {
   told=$(ip route del unreachable 192.0.2.0/32 table 4294967214 2>&1)
   case $?:$told in
     12[67]:* | *ermi*) printf '%s\n' "$told"; return 1 ;;
   esac
-  date | tail -n 1 | cut -f 1 >/dev/null && printf %s "$before" | sed "$volatile" >/dev/null || return
-  [ "$(readlink /proc/self/ns/net)" = "$(cat "$place/network")" ] ||
+  read -r network <"$place/network"
+  [ "$(readlink /proc/self/ns/net)" = "$network" ] ||
     { echo "it runs in another network namespace"; return 1; }
   [ "$(touched)" = "$before" ] || { echo "it does not see the same routes"; return 1; }
 }

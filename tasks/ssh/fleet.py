@@ -100,14 +100,15 @@ class Fleet:
         return {name: end for name, end in found.items() if not isinstance(end, RunningScript)}
 
     def start(
-        self, scripts: Mapping[str, str], marker: str, doing: str
+        self, scripts: Mapping[str, str], marker: str, doing: str, timeout: int = TIMEOUT
     ) -> dict[str, RunningScript | str | MachineError]:
         """Start a script on each machine, and wait for a line that begins with this marker.
 
-        Returns the answer of a script that ends before it prints such a line.
+        `timeout`: seconds to wait for each answer of a script. Returns the answer of a script that
+        ends before it prints such a line.
         """
         jobs = {
-            name: self._opened(_beginning(script, marker, TIMEOUT))
+            name: self._opened(_beginning(script, marker, timeout))
             for name, script in scripts.items()
         }
         return self._each(jobs, self.parallel, doing)

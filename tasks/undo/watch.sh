@@ -24,11 +24,18 @@ outlives_login() {
   return 1
 }
 
+# finds PROGRAM...: whether all of them are in $PATH. Prints the first one that is not.
+finds() {
+  for program; do
+    command -v "$program" >/dev/null || { printf '%s is not in %s\n' "$program" "$PATH"; return 1; }
+  done
+}
+
 # is_fit: whether this process can do all that its work needs, in its own environment. Prints why
 # not.
 is_fit() {
-  outlives_login && sleep 0 && flock -n 9 9<pending/before && echo proof >pending/proof &&
-    mv pending/proof pending/proved && rm pending/proved && sh pending/undo
+  outlives_login && finds cat cut date flock mv rm sed sleep tail && echo proof >pending/proof &&
+    mv pending/proof pending/proved && sh pending/undo
 }
 
 # mine PLACE: whether the change in a directory is the one that this watchdog watches.

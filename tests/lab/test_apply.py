@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -120,7 +121,8 @@ def test_adopt_makes_them_ours_and_rollback_gives_them_back(lab: Lab) -> None:
     typed = lab.tables()
     ok(lab.fab("apply-routes", "--adopt"), status=1)  # replaces, and there is nobody to ask
     assert lab.tables() == typed
-    ok(lab.fab("apply-routes", "--adopt", "--yes"))
+    said = ok(lab.fab("apply-routes", "--adopt", "--yes"))
+    assert re.search(r"^pings between pods during the change: 0 of [1-9]\d* lost,", said, re.M)
     assert all(
         "proto boot" not in line
         for name in POD_CIDR
@@ -128,6 +130,26 @@ def test_adopt_makes_them_ours_and_rollback_gives_them_back(lab: Lab) -> None:
         if "10.200." in line
     )
     ok(lab.fab("rollback"))
+    assert lab.tables() == typed
+
+
+# Once a route is ours, the machine drops pods' packets until shortly before the last pings give up.
+PASSING_FAULT = """(for _ in $(seq 600); do
+  ip route | grep -q 'proto 214' && break
+  sleep 0.05
+done
+iptables -I FORWARD -p icmp -j DROP
+sleep 2.5
+iptables -D FORWARD -p icmp -j DROP) >/dev/null 2>&1 &"""
+
+
+def test_pods_that_are_silent_for_a_second_end_it(lab: Lab) -> None:
+    type_the_page(lab)
+    typed = lab.tables()
+    on(lab, "worker-0", PASSING_FAULT)
+    said = ok(lab.fab("apply-routes", "--adopt", "--yes", "--hold"), status=3)
+    assert "pods that answered before got no answer for a second: worker-" in said
+    assert re.search(r"^pings between pods during the change: [1-9]\d* of \d+ lost,", said, re.M)
     assert lab.tables() == typed
 
 

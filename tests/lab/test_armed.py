@@ -445,7 +445,7 @@ def test_an_answer_that_nobody_reads_does_not_hold_up_the_undo(lab: Lab) -> None
         "seq 5000 | sed 's/.*/route add 192.0.2.1 table &1 dev lo/' | ip -batch -",
     )
     with subprocess.Popen(
-        [*lab.twin.inside("worker-0"), "sh", "-c", arming(lab, 1)],
+        [*lab.twin.inside("worker-0"), "sh", "-c", arming(lab, 3)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as unread:

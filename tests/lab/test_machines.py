@@ -288,7 +288,7 @@ TROUBLE = {
     "has no flock": ("rm $(command -v flock)", "flock not found there: install util-linux"),
     "has BusyBox's ping": (
         "ln -s /bin/busybox /usr/local/sbin/ping",
-        "ping with the options -I, -M and -s not found there: install iputils-ping",
+        "ping with the options -I, -M and -O not found there: install iputils-ping",
     ),
     "has BusyBox's ip and flock": (
         "for name in ip flock; do ln -s /bin/busybox /usr/local/sbin/$name; done",

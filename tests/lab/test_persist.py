@@ -141,6 +141,10 @@ def test_a_network_file_of_another_name_moves_the_drop_in(lab: Lab) -> None:
 
 def test_scripts_of_other_managers_add_what_is_missing_and_pass_over_the_rest(lab: Lab) -> None:
     """As ifup(8) runs them, and as NetworkManager-dispatcher(8) says it does."""
+    on(lab, "worker-0", "sed 's/$/ 1 explicit/' /run/network/ifstate >/run/ifstate")
+    on(lab, "worker-0", f"rm /run/network/ifstate; mkdir -p /etc/network; echo {OFF} >{NG}")
+    assert "no network manager" in ok(lab.fab(*AUTO), status=1)
+    on(lab, "worker-0", f"rm {NG}")
     ok(lab.fab(*AUTO))
     table = ours(lab, "worker-0")
     as_ifup = "IFACE=enp6s0 MODE=start run-parts --exit-on-error /etc/network/if-up.d"
@@ -161,4 +165,5 @@ def test_scripts_of_other_managers_add_what_is_missing_and_pass_over_the_rest(la
         assert ours(lab, "worker-0") == there
 
 
+NG, OFF = "/etc/network/ifupdown-ng.conf", "allow_addon_scripts=0"
 NEW = "/run/systemd/network/10-netplan-private.network"

@@ -7,10 +7,13 @@ unit leads nowhere, as on NixOS.
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -18,17 +21,33 @@ from tasks.common.values import Network
 from tasks.facts.gather import question
 from tasks.facts.model import Facts
 from tasks.facts.parse import read
-from tasks.persistence.backends import WANTED, files_to
+from tasks.persistence.backends import AT_BOOT, WANTED, files_to
 from tasks.persistence.install import persist_script
+from tasks.persistence.managers import Manager
 from tasks.planning.model import Change, MachinePlan
 from tasks.rollout.carry_out import carry_out
 from tasks.rollout.steps import Steps, steps
 from tasks.undo import recovery
 from tasks.undo.records import last_lines
 from tasks.undo.run import Run, new_run
-from tests.builders import POD_NETWORKS, node, route, wanted
+from tests.builders import DEV, POD_NETWORKS, node, pods, route, wanted
 
 NETWORKS: tuple[Network, ...] = POD_NETWORKS[:1]
+ADDRESS = f"{node(0)}/24"
+PUTS = tuple(route(wanted(n)) for n in (1, 2))
+
+TELL = r"""
+import socket, struct, sys
+action, device, index = sys.argv[1:]
+text = (
+    f"ACTION={action}\0DEVPATH=/devices/virtual/net/{device}\0SUBSYSTEM=net\0SEQNUM=1\0"
+    f"INTERFACE={device}\0IFINDEX={index}\0SYSTEMD_ALIAS=/sys/subsystem/net/devices/{device}\0"
+    "TAGS=:systemd:\0CURRENT_TAGS=:systemd:\0"
+).encode()
+head = b"libudev\0" + struct.pack(">I", 0xFEEDCAFE) + struct.pack("=III", 40, 40, len(text))
+udev = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15)
+udev.sendto(head + b"\xff" * 16 + text, (0, 2))
+"""
 
 BOOT = r"""set -e
 mount --make-rprivate /
@@ -37,7 +56,8 @@ mkdir /mnt/upper /mnt/work /mnt/root
 mount -t overlay none -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
 cd /mnt/root
 rm -rf etc/systemd/system/* var/lib/pod-routes
-printf '[Unit]\nDefaultDependencies=no\n' >etc/systemd/system/lab.target
+rm -rf usr/lib/systemd/system/multi-user.target.wants
+printf '[Unit]\nDefaultDependencies=no\n' >etc/systemd/system/multi-user.target
 mkdir etc/systemd/system.conf.d
 printf '[Manager]\nDefaultEnvironment=PATH=/nowhere\n' >etc/systemd/system.conf.d/path.conf
 mount -t proc none proc
@@ -48,7 +68,9 @@ mount -t tmpfs none tmp
 mount --rbind /dev dev
 mkdir -p mnt/old
 pivot_root . mnt/old
-exec env container=lab /lib/systemd/systemd --unit=lab.target --log-target=null --show-status=no
+{disk}
+exec env container=lab /lib/systemd/systemd --unit=multi-user.target --log-target=null \
+  --show-status=no
 """
 
 
@@ -95,36 +117,48 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    """A machine that is booted, with a link and a cgroup of this one as its root."""
+@contextmanager
+def booted(disk: str = "") -> Iterator[Machine]:
+    """A machine with a cgroup of this one as its root; a script makes its disk before it boots."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     hierarchy = Path(next(words[1] for words in mounts if words[2] == "cgroup2"))
-    group = hierarchy / f"pod-routes-lab-{os.getpid()}"
-    group.mkdir()
+    group = Path(mkdtemp(prefix="pod-routes-lab-", dir=hierarchy))
     join = f"echo $$ >{group}/cgroup.procs; exec unshare -C -p -m -n -u -i -f --kill-child sh -s"
     with subprocess.Popen(
         ["sh", "-c", join], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as unshare:
         assert unshare.stdin is not None
-        unshare.stdin.write(BOOT)
+        unshare.stdin.write(BOOT.replace("{disk}", disk))
         unshare.stdin.close()
         children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
         try:
             wait_for(lambda: bool(children.read_text()), "nothing is booted")
-            booted = Machine(int(children.read_text().split()[0]))
-            wait_for(lambda: running(booted), "systemd does not come up")
-            booted.run("ip", "link", "add", "enp6s0", "type", "veth", "peer", "name", "other")
-            booted.run("ip", "link", "set", "enp6s0", "up")
-            booted.run("ip", "link", "set", "other", "up")
-            booted.run("ip", "addr", "add", f"{node(0)}/24", "dev", "enp6s0")
-            yield booted
+            machine = Machine(int(children.read_text().split()[0]))
+            wait_for(lambda: running(machine), "systemd does not come up")
+            yield machine
         finally:
             unshare.kill()
             unshare.wait()
             wait_for(lambda: not populated(group), "a process of the machine is left")
             for place, _, _ in os.walk(group, topdown=False):
                 Path(place).rmdir()
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """A machine that is booted, with a link."""
+    with booted() as machine:
+        link(machine)
+        machine.run("ip", "addr", "add", ADDRESS, "dev", DEV)
+        yield machine
+
+
+def link(machine: Machine, dev: str = DEV) -> None:
+    """Give a machine a link that is up and has no address."""
+    peer = f"to-{dev}"
+    machine.run("ip", "link", "add", dev, "type", "veth", "peer", "name", peer)
+    machine.run("ip", "link", "set", dev, "up")
+    machine.run("ip", "link", "set", peer, "up")
 
 
 def running(machine: Machine) -> bool:
@@ -151,12 +185,11 @@ def ask(machine: Machine) -> Facts:
 def change(machine: Machine, stay: bool = False) -> tuple[Run, str]:
     """A run, and the script that gives the machine its two routes, for good with `stay`."""
     facts = ask(machine)
-    puts = tuple(route(wanted(n)) for n in (1, 2))
-    files = files_to(puts if stay else (), facts.managers, facts.files)
-    plan = MachinePlan("worker-0", tuple(map(Change, puts)), files=files)
+    files = files_to(PUTS if stay else (), facts.managers, facts.files)
+    plan = MachinePlan("worker-0", tuple(map(Change, PUTS)), files=files)
     made: Steps = steps(plan, "run")
     run = new_run(NETWORKS, 5)
-    return run, carry_out(made, facts.snapshot, run, last_lines(puts, ()), "2 add")
+    return run, carry_out(made, facts.snapshot, run, last_lines(PUTS, ()), "2 add")
 
 
 def test_the_undo_outlives_the_session_that_armed_it(machine: Machine) -> None:
@@ -198,11 +231,13 @@ def test_a_unit_brings_routes_back_and_goes_with_them(machine: Machine) -> None:
     wants = machine.run("systemctl", "show", "--property=Wants", "multi-user.target")
     assert "pod-routes.service" in wants
     machine.run("systemctl", "start", "pod-routes")
+    wait_for(lambda: machine.routes() == 2, "the unit adds nothing")
     shown = machine.run("ip", "-details", "route", "show", "table", "main")
-    assert shown.count("proto 214") == machine.routes() == 2
+    assert shown.count("proto 214") == 2
     machine.run("systemctl", "start", "pod-routes")  # what is there already is no failure
+    wait_for(lambda: state(machine) == ("inactive", "success"), "the unit fails")
     found = ask(machine)
-    assert WANTED in found.files
+    assert WANTED.format("multi-user.target") in found.files
     gone = persist_script(files_to((), found.managers, found.files))
     machine.run("sh", "-c", gone)
     assert ask(machine).files == {}
@@ -214,3 +249,90 @@ def test_a_unit_brings_routes_back_and_goes_with_them(machine: Machine) -> None:
 def uptime(machine: Machine) -> int:
     """Seconds since boot."""
     return int(machine.run("cat", "/proc/uptime").split(".")[0])
+
+
+def state(machine: Machine) -> tuple[str, str]:
+    """Whether the unit runs, and how its last run ended."""
+    active = machine.run("systemctl", "show", "--property=ActiveState", "--value", "pod-routes")
+    ended = machine.run("systemctl", "show", "--property=Result", "--value", "pod-routes")
+    return active.strip(), ended.strip()
+
+
+def waits(machine: Machine) -> bool:
+    """Whether the unit has failed and is to be tried again."""
+    return state(machine) == ("activating", "exit-code")
+
+
+def tries(machine: Machine) -> int:
+    """How often the unit was tried again."""
+    return int(machine.run("systemctl", "show", "--property=NRestarts", "--value", "pod-routes"))
+
+
+def tell_systemd(machine: Machine, action: str, dev: str = DEV) -> None:
+    """Tell a machine's systemd of a link, as udev does (systemd, sd-device/device-monitor.c)."""
+    index = machine.run("cat", f"/sys/class/net/{dev}/ifindex").strip()
+    net = ("nsenter", f"--target={machine.pid}", "--net")
+    subprocess.run([*net, sys.executable, "-c", TELL, action, dev, index], check=True)
+
+
+BRIDGE = "br-pods.100"
+MANAGERS = dict.fromkeys((DEV, BRIDGE), Manager("systemd"))
+ROUTES = (*PUTS, route(f"{pods(3)} via 10.241.0.9 dev {BRIDGE} proto 214"))
+FILES = files_to(ROUTES, MANAGERS, {})
+DISK = f"""{persist_script(FILES)}
+mkdir /etc/systemd/system/pod-routes.service.d
+printf '[Service]\\nRestartSec=100ms\\n' >/etc/systemd/system/pod-routes.service.d/lab.conf
+"""
+
+
+def test_a_link_or_an_address_that_comes_after_boot_brings_the_routes() -> None:
+    with booted(DISK) as machine:
+        assert machine.run("systemctl", "is-active", "multi-user.target") == "active\n"
+        wait_for(lambda: waits(machine), "no sign that the links are not there")
+        link(machine)
+        before = tries(machine)
+        wait_for(lambda: tries(machine) > before + 1, "it is not tried again")
+        machine.run("ip", "address", "add", ADDRESS, "dev", DEV)
+        wait_for(lambda: machine.routes() == 2, "an address that comes late brings no route")
+        wait_for(lambda: waits(machine), "no sign that one link is not there")
+        said = machine.run("sh", "-c", f"sh {AT_BOOT} || true")
+        assert said.startswith(f"missing routes: 1, such as {ROUTES[2].words}: ")
+        assert "Cannot find device" in said
+        add_bridge(machine)
+        wait_for(lambda: machine.routes() == 3, "a link that comes late has no routes")
+        wait_for(lambda: state(machine) == ("inactive", "success"), "the unit does not end")
+
+        for _ in range(2):
+            tell_systemd(machine, "remove", BRIDGE)
+            machine.run("ip", "link", "delete", BRIDGE)
+            assert machine.routes() == 2
+            add_bridge(machine)
+            tell_systemd(machine, "add", BRIDGE)
+            wait_for(lambda: machine.routes() == 3, "a link that is made again has no routes")
+            wait_for(lambda: state(machine) == ("inactive", "success"), "the unit does not end")
+
+
+def test_no_route_comes_back_while_a_change_waits_nor_after_a_rollback() -> None:
+    """Though systemd still knows the unit, and tries it again and again."""
+    with booted(DISK) as machine:
+        wait_for(lambda: waits(machine), "it is not tried again")
+        machine.run("mkdir", "-p", "/run/pod-routes/pending")
+        link(machine)
+        machine.run("ip", "address", "add", ADDRESS, "dev", DEV)
+        before = tries(machine)
+        wait_for(lambda: tries(machine) > before + 1, "it is not tried again")
+        assert machine.routes() == 0
+        found = ask(machine)
+        assert set(found.files) == {file.path for file in FILES.write}
+        machine.run("sh", "-c", persist_script(files_to((), found.managers, found.files)))
+        ours = ("-name", "*pod-routes*", "-o", "-name", "*.device.wants")
+        assert machine.run("find", "/etc", *ours) == "/etc/systemd/system/pod-routes.service.d\n"
+        machine.run("rmdir", "/run/pod-routes/pending")
+        wait_for(lambda: state(machine)[0] == "inactive", "the unit is still tried")
+        assert machine.routes() == 0
+
+
+def add_bridge(machine: Machine) -> None:
+    """Give a machine another link, with an address."""
+    link(machine, BRIDGE)
+    machine.run("ip", "address", "add", "10.241.0.6/24", "dev", BRIDGE)

@@ -9,13 +9,16 @@ import pytest
 
 from tasks.apply import hints
 from tasks.facts.model import Facts
+from tasks.iproute.route import Route
 from tasks.persistence.backends import (
+    AT_BOOT,
     DISPATCHER,
     IF_UP,
     UNIT,
     WANTED,
     File,
     files_to,
+    is_ours,
     persisted_routes,
     unmanaged,
 )
@@ -25,6 +28,7 @@ from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
 from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 from tests.paths import PROJECT
+from tests.scripts import APART, answer
 
 NETWORKD = Manager("networkd", "10-netplan-enp6s0.network")
 DROP_IN = "/etc/systemd/network/10-netplan-enp6s0.network.d/50-pod-routes.conf"
@@ -36,6 +40,7 @@ KINDS = {
     UNIT: Manager("systemd"),
 }
 BOTH = (route(wanted(1)), route(wanted(1, 6)))
+LINKS = [WANTED.format(u) for u in ("multi-user.target", f"sys-subsystem-net-devices-{DEV}.device")]
 
 
 def texts(files: tuple[File, ...]) -> dict[str, str]:
@@ -49,7 +54,8 @@ def test_each_manager_has_its_file_and_what_is_written_is_read_again(
 ) -> None:
     made = files_to(BOTH, {DEV: manager}, {})
     there = texts(made.write)
-    assert list(there) == ([UNIT, WANTED] if path == UNIT else [path])
+    assert list(there) == ([AT_BOOT, UNIT, *LINKS] if path == UNIT else [path])
+    assert all(map(is_ours, there))
     assert persisted_routes(there) == {(r.prefix, r.next_hop) for r in BOTH}
     assert made.stay
     assert files_to(BOTH[::-1], {DEV: manager}, there).empty
@@ -77,9 +83,42 @@ def test_scripts_are_shell(path: str) -> None:
 
 @pytest.mark.system
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
-    unit, link = files_to(BOTH, {DEV: KINDS[UNIT]}, {}).write
-    assert link.target == unit.path
+    files = files_to(BOTH, {DEV: KINDS[UNIT]}, {}).write
+    _script, unit, *links = files
+    assert {link.target for link in links} == {unit.path}
+    assert "Restart=on-failure\nRestartSec=5\n" in unit.text  # it neither gives up nor spins
     verified(tmp_path / Path(unit.path).name, unit.text)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("dev", ["wg0", "br-pods", "enp6s0.100", "a-b.c_d-", "-", "x--1", ".1"])
+def test_a_link_is_named_as_systemd_names_it(dev: str) -> None:
+    (*_, link) = files_to([own(dev)], {dev: KINDS[UNIT]}, {}).write
+    escape = ("systemd-escape", "--path", "--suffix=device", f"/sys/subsystem/net/devices/{dev}")
+    unit = subprocess.run(escape, capture_output=True, text=True, check=True).stdout.strip()
+    assert link.path == WANTED.format(unit)
+    assert is_ours(link.path)
+
+
+def test_each_link_of_a_machine_starts_the_unit_and_the_one_that_goes_no_longer() -> None:
+    """A unit of an earlier version of this tool is replaced, too."""
+    managers = dict.fromkeys(("wg0", "br-pods"), KINDS[UNIT])
+    both = texts(files_to(map(own, managers), managers, {}).write)
+    assert len(both) == 5
+    (gone,) = files_to([own("wg0")], managers, both).remove
+    assert "br" in gone
+    line = f"ExecStart=-/sbin/ip route add {own('wg0').words}"
+    old = dict.fromkeys((UNIT, LINKS[0]), f"[Service]\nType=oneshot\n{line}\n")
+    assert persisted_routes(old) == {(own("wg0").prefix, own("wg0").next_hop)}
+    changed = files_to([own("wg0")], managers, old)
+    assert not changed.remove
+    assert set(old) < set(texts(changed.write))
+    assert persisted_routes(texts(changed.write)) == persisted_routes(old)
+
+
+def own(dev: str) -> Route:
+    """A route of this tool on a link."""
+    return route(f"{pods(1)} via {node(1)} dev {dev} proto 214")
 
 
 def verified(place: Path, text: str) -> None:
@@ -94,6 +133,17 @@ def verified(place: Path, text: str) -> None:
     )
     assert place.name not in done.stderr
     assert done.returncode == 0, done.stderr
+
+
+def test_the_unit_ends_well_once_its_routes_are_there(tmp_path: Path) -> None:
+    """A route to a single address too, which `ip` shows without a length."""
+    single = f"10.200.9.9 via {node(9)} dev {DEV} proto 214"
+    written = texts(
+        files_to((route(wanted(1)), route(single)), {DEV: Manager("systemd")}, {}).write
+    )
+    script = f"main() (\n{written[AT_BOOT]}\n)\nmain && main && ip -oneline route show proto 214"
+    shown = answer(script, tmp_path, before=APART)
+    assert [line.split()[0] for line in shown.splitlines()] == [pods(1), "10.200.9.9"]
 
 
 def test_a_device_that_nobody_manages_or_of_a_strange_name_is_named() -> None:

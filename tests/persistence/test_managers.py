@@ -26,6 +26,11 @@ UP = ["lo=lo", f"{DEV}={DEV}"]
         (SHARED, [], [], False, None),
         ([], ["/run/NetworkManager/devices/12:managed=true"], UP, True, IFUPDOWN),
         ([], [], ["lo=lo"], True, Manager("systemd")),
+        ([], [], ["lo=lo 1 explicit", f"{DEV}={DEV} 1 explicit"], False, IFUPDOWN),
+        ([], [], [f"{DEV}=work 2"], False, IFUPDOWN),  # a name of interfaces(5), as in a mapping
+        ([], [], [DEV], False, IFUPDOWN),
+        ([], [], [f"{DEV} 1 explicit"], False, IFUPDOWN),
+        ([], [], [f"{DEV}.100={DEV}.100 1", f"br={DEV}", " ", f"={DEV}"], False, None),
         (["nonsense", "a=b:c=d", ":"], ["", "/"], ["="], False, None),
     ],
 )

@@ -82,9 +82,9 @@ NO_WATCHDOG = "! ps ax -o args | grep '[p]ending/watch'"
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("rm /run/few/sleep", "sleep"),
-        ("rm /run/few/flock", "flock"),
-        ("rm /run/few/mv", "mv"),
+        ("rm /run/few/sleep", "sleep is not in /run/few"),
+        ("rm /run/few/flock", "flock is not in /run/few"),
+        ("rm /run/few/mv", "mv is not in /run/few"),
         ("ln -s /bin/false /run/few/ip", "it does not see the same routes"),
         (DENIES, "Operation not permitted"),
         ("export SUDO_INTERCEPT_FD=3", "log_subcmds"),
@@ -100,8 +100,9 @@ def test_a_watchdog_that_cannot_do_its_work_arms_nothing(
     stub(tmp_path, "setsid", SETSID.replace("FAULT", fault))
     if said == "does not start":
         stub(tmp_path, "sleep", "exit 0\n")  # nobody waits for long
+    ended = f"until {NO_WATCHDOG}; do /bin/sleep 0.05; done"
     answered = carried(
-        tmp_path, "go", after=f"echo; ip route show proto 214; ls /run/pod-routes; {NO_WATCHDOG}"
+        tmp_path, "go", after=f"{ended}; echo; ip route show proto 214; ls /run/pod-routes"
     )
     assert answered.startswith("== unarmed\n")
     words, _, left = answered.rpartition("\n\n")

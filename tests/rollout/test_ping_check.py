@@ -1,7 +1,7 @@
 """Which pairs must go on answering, by their routes before a run and after it."""
 
 from tasks.planning.model import Change, MachinePlan, Plan
-from tasks.rollout.ping_check import routed_pairs
+from tasks.rollout.ping_check import replaced_pairs, routed_pairs
 from tests.builders import cluster, facts, node, pods, route, wanted
 
 BOTH = {("worker-0", "worker-1"), ("worker-1", "worker-0")}
@@ -27,3 +27,17 @@ def test_after_a_plan_the_kernels_choice_is_made_anew() -> None:
     assert after(Change(None, (route(wanted(1)),))) == set()
     elsewhere = route(f"{pods(1)} via {node(9)} dev enp6s0 proto 214")
     assert after(Change(elsewhere, (route(wanted(1)),))) == set()
+
+
+def test_a_replaced_route_concerns_both_ways() -> None:
+    """A route that is only added, or only deleted, leads nowhere that answered before."""
+    ours, other = route(wanted(1)), route(f"{pods(1)} via {node(9)} dev enp6s0 proto static")
+
+    def concerned(*changes: Change) -> frozenset[tuple[str, str]]:
+        return replaced_pairs(cluster(2), Plan((MachinePlan("worker-0", changes),), {}))
+
+    assert concerned(Change(ours, (other,))) == BOTH
+    assert concerned(Change(ours)) == set()
+    assert concerned(Change(None, (other,))) == set()
+    stale = f"{pods(7)} via {node(7)} dev enp6s0"
+    assert concerned(Change(route(stale), (route(f"{stale} metric 5"),))) == set()

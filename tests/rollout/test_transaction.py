@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
+from unittest.mock import PropertyMock, create_autospec
 
 import pytest
 
@@ -100,7 +101,7 @@ def under_way(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> transactio
 def test_one_after_the_other_until_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Machines()
     run = under_way(machines, monkeypatch)
-    run.forward(Interrupts(), 1)
+    run.forward(Interrupts(), transaction.NO_CHECK, 1)
     assert [r.state for r in run.results] == [MachineState.DONE, MachineState.UNKNOWN]
     assert [told for told in machines.told if "go" in told] == ["worker-0 go", "worker-1 go"]
 
@@ -108,14 +109,23 @@ def test_one_after_the_other_until_one_fails(monkeypatch: pytest.MonkeyPatch) ->
 def test_several_at_a_time_until_one_of_them_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Machines()
     run = under_way(machines, monkeypatch)
-    run.forward(Interrupts(), 2)
+    run.forward(Interrupts(), transaction.NO_CHECK, 2)
     assert [told for told in machines.told if "go" in told] == ["worker-0 go", "worker-1 go"]
+
+
+def test_trouble_ends_it_before_the_next_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    machines = Machines()
+    run = under_way(machines, monkeypatch)
+    check = create_autospec(transaction.Check, instance=True)
+    type(check).trouble = PropertyMock(side_effect=["", "silent"])
+    run.forward(Interrupts(), check, 1)
+    assert [told for told in machines.told if "go" in told] == ["worker-0 go"]
 
 
 def test_none_is_changed_unless_all_are_armed(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Locked()
     run = under_way(machines, monkeypatch)
-    run.forward(Interrupts(), 1)
+    run.forward(Interrupts(), transaction.NO_CHECK, 1)
     assert machines.told == []
     assert [(r.name, r.state) for r in run.results] == [("worker-2", MachineState.UNTOUCHED)]
 
@@ -126,7 +136,7 @@ def test_a_machine_whose_time_was_up_before_its_turn_is_not_told_to_go(
     machines = Machines(late=("worker-2",))
     run = under_way(machines, monkeypatch)
     machines.now += 30
-    run.forward(Interrupts(), 1)
+    run.forward(Interrupts(), transaction.NO_CHECK, 1)
     assert [told for told in machines.told if "go" in told] == []
     assert [(r.name, r.state) for r in run.results] == [("worker-2", MachineState.UNTOUCHED)]
 
