@@ -61,6 +61,7 @@ def apply_routes(
         limit=limit,
         skip_unreachable=skip_unreachable,
         persist=persist,
+        pings=not (no_ping or dry_run),
     )
     silent = carry_out(
         machines,

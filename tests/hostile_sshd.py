@@ -68,11 +68,13 @@ def dropping(address: str = "127.0.0.1") -> Iterator[int]:
             yield port
 
 
-def says(data: bytes) -> Speak:
-    """Say that, and wait until the other end has gone."""
+def says(data: bytes, *, ends: bool = False) -> Speak:
+    """Say that, and wait until the other end has gone; or end the connection first."""
 
     def speak(connection: socket.socket) -> None:
         connection.sendall(data)
+        if ends:
+            connection.shutdown(socket.SHUT_WR)
         while connection.recv(1 << 16):
             pass
 

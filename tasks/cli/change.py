@@ -9,6 +9,7 @@ from typing import get_args
 from tasks.cli.session import session
 from tasks.common.errors import Status, Stop
 from tasks.common.terminal import confirm_prompt
+from tasks.common.text import listed
 from tasks.connectivity.sample import Pairs
 from tasks.facts.survey import Survey, survey
 from tasks.inventory.model import Persist
@@ -42,8 +43,11 @@ def plan_cluster(
     limit: str = "",
     skip_unreachable: bool,
     persist: str = "",
+    pings: bool = False,
 ) -> tuple[Plan, Survey]:
     """Ask the machines and plan on their answers; `persist` overrides what hosts.toml says.
+
+    `pings`: whether pods will be pinged.
 
     Raises Stop where a machine cannot be asked or disagrees with hosts.toml.
     """
@@ -53,7 +57,11 @@ def plan_cluster(
     if persist and not modes:
         raise Stop(f"--persist {persist}: choose {' or '.join(get_args(Persist))}")
     found = survey(
-        fleet, skip_unreachable=skip_unreachable, limit=limit, ping_unknown=allowed.prune
+        fleet,
+        skip_unreachable=skip_unreachable,
+        limit=limit,
+        ping_unknown=allowed.prune,
+        pings=pings,
     )
     if modes:
         found = replace(found, cluster=replace(found.cluster, persist=modes[0]))
@@ -88,6 +96,13 @@ def carry_out(
         session.report(plan_report(plan))
         if question:
             confirm_prompt(question, options.yes)
+    unseen = [m.name for m in plan.machines if not m.empty and not found.facts[m.name].client]
+    if unseen:
+        print(
+            f"{listed(unseen)}: sshd there does not say from where you are logged in. If the change"
+            " cuts you off, it takes itself back after its deadline",
+            file=sys.stderr,
+        )
     check = None if options.no_ping or plan.empty else PairCheck(fleet, found, plan)
     run = new_run(fleet.cluster.pod_networks, options.confirm_timeout)
     at_once = options.parallel or 1

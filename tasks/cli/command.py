@@ -8,7 +8,7 @@ from invoke.exceptions import ParseError
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
-from tasks.cli import startup
+from tasks.cli import configuration, startup
 from tasks.cli.options import OPTIONS, help_of
 from tasks.common.errors import Status, Stop
 from tasks.common.files import check_key
@@ -80,6 +80,11 @@ def _number(flag: Argument) -> _Number:
 
 def _check_command_line(c: Context) -> None:
     """Raise Stop where Fabric's own flags, or the order of the tasks, are not those used here."""
+    wrong = configuration.mistakes(c.config)
+    if wrong:
+        raise Stop("\n".join([*wrong, "Nothing was run"]))
+    for name, seconds in c.config.timeouts.items():
+        c.config.timeouts[name] = None if seconds is None else int(seconds)
     names = _task_names()
     if REHEARSE in names[1:]:
         raise Stop(

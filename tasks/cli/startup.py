@@ -4,10 +4,11 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from io import TextIOWrapper
 from pathlib import Path
 from traceback import walk_tb
-from types import TracebackType
+from types import FrameType, TracebackType
 
 GC_THRESHOLD = 200_000  # new objects before Python looks for garbage among them
 
@@ -26,7 +27,7 @@ def prepare() -> None:
     """Set what holds for the whole command line."""
     # Pydantic would search every installed package for plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    sys.excepthook = _explain_ssh_config
+    sys.excepthook = _explain_configuration
     # With --debug, Invoke logs its whole configuration, and the passwords in it.
     logging.getLogger("invoke").setLevel(logging.INFO)
 
@@ -44,34 +45,64 @@ def silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _explain_ssh_config(
+def _explain_configuration(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Print one line for an ssh_config(5) file that Fabric cannot read; it exits with status 1.
+    """Print a line or two for configuration that Fabric cannot read; it exits with status 1.
 
-    Fabric reads that file before any task begins, where no task can catch the error. Any other
+    Fabric reads ssh_config(5), a fabric.yaml beside fabfile.py, the file of --config and variables
+    named FABRIC_ before any task begins, where no task can catch the error. It reads ~/.fabric.yaml
+    and /etc/fabric.yaml before it loads this project, which can do nothing about those. Any other
     exception is printed as Python does.
     """
-    from paramiko import ConfigParseError
-
-    path = _ssh_config_being_read(trace)
-    if path is not None and isinstance(error, ConfigParseError):
-        why = f"Fabric cannot read it, though ssh may: {error}"
-    elif path is not None and isinstance(error, UnicodeDecodeError):
-        why = "Fabric cannot read it, though ssh may: it is not UTF-8"
-    elif path is not None and isinstance(error, OSError):
-        why = f"cannot be read: {error.strerror}"
+    lines = _explained(error, list(walk_tb(trace)))
+    if lines:
+        print(lines, file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
-        return
+
+
+def _explained(error: BaseException, frames: Iterable[tuple[FrameType, int]]) -> str:
+    """What an error of Fabric's configuration means; empty for any other error."""
+    for frame, _ in frames:
+        function = frame.f_code.co_name
+        if function.startswith("_load_ssh_file"):
+            return _about_ssh_config(str(frame.f_locals.get("path")), error)
+        if frame.f_globals.get("__name__") == "getpass" and isinstance(error, EOFError):
+            return "nothing was typed, and there is no terminal to ask in; nothing was run"
+        if frame.f_globals.get("__name__") != "invoke.config":
+            continue
+        if function == "_load_file":
+            return f"{frame.f_locals.get('filepath')}: Fabric cannot read it: {_in_a_line(error)}"
+        if function == "_merge_file":
+            return f"{frame.f_locals.get('path')}: Fabric cannot use it: {_in_a_line(error)}"
+        if function == "load_shell_env":
+            return f"a variable named FABRIC_ cannot be used: {_in_a_line(error)}"
+    return ""
+
+
+def _in_a_line(error: BaseException) -> str:
+    """The error, without the values that Fabric quotes if they are of the wrong kind."""
+    from invoke.config import AmbiguousMergeError
+
+    if isinstance(error, AmbiguousMergeError):
+        return "it has one value where there should be several with names, or the other way round"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _about_ssh_config(path: str, error: BaseException) -> str:
+    """What is wrong with an ssh_config; empty if it is none of the usual."""
+    from paramiko import ConfigParseError
+
+    if isinstance(error, ConfigParseError):
+        why = f"Fabric cannot read it, though ssh may: {error}"
+    elif isinstance(error, UnicodeDecodeError):
+        why = "Fabric cannot read it, though ssh may: it is not UTF-8"
+    elif isinstance(error, OSError):
+        why = f"cannot be read: {error.strerror}"
+    else:
+        return ""
     way_out = "`fab --ssh-config FILE TASK` reads another file; /dev/null stands for none"
-    print(f"{path}: {why}\n{way_out}", file=sys.stderr)
-
-
-def _ssh_config_being_read(trace: TracebackType | None) -> str | None:
-    """The path of the ssh_config that Fabric was reading when the error was raised."""
-    for frame, _ in walk_tb(trace):
-        path = frame.f_locals.get("path")
-        if frame.f_code.co_name.startswith("_load_ssh_file") and isinstance(path, str):
-            return path
-    return None
+    return f"{path}: {why}\n{way_out}"

@@ -35,7 +35,7 @@ def run_verify(fleet: Fleet, options: VerifyOptions, known: Verification) -> Ite
     been yielded before.
     """
     yield known
-    found = survey(fleet, skip_unreachable=options.skip_unreachable)
+    found = survey(fleet, skip_unreachable=options.skip_unreachable, pings=True)
     pairs = chosen(found.cluster, options.peers, options.seed, full=options.full)
     known = replace(
         known,

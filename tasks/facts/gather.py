@@ -9,7 +9,6 @@ from tasks.iproute.route import OWN_PROTOCOL
 from tasks.persistence.backends import PATTERNS
 from tasks.undo.records import LOG, STATE
 
-NEEDED = ("ip", "ping", "flock")
 NOTHING = Script("settle() { :; }")
 
 
@@ -33,17 +32,20 @@ def question(
     known: Iterable[Address],
     ping_unknown: bool,
     settle: str = NOTHING,
+    *,
+    pings: bool = False,
 ) -> Script:
     """The script that asks a machine for its facts, for `Shell.run`.
 
     `known`: the internal IPs of the cluster. With `ping_unknown`, every other next hop of an
     owned route is pinged: a worker that answers is running, though hosts.toml does not list it.
-    `settle`: a script that defines a shell function of that name, which is called first.
+    With either of `pings` and `ping_unknown`, a ping(8) that cannot do what is asked of it here is
+    missing. `settle`: a script that defines a shell function of that name, which is called first.
     """
     gather = script(
         "undo/deadline.sh",
         "facts/gather.sh",
-        needed=NEEDED,
+        pings="yes" if pings or ping_unknown else "",
         state=STATE,
         log=LOG,
         files=PATTERNS,

@@ -1,7 +1,7 @@
 # The facts of a machine, in sections that begin with a line "== name detail".
 # Only `settle` changes the machine: it reverts a change whose deadline has passed.
 #
-# needed: programs, a line each
+# pings: "yes" if the machine is to ping
 # state, log: directories of this tool
 # files: patterns of this tool's files that restore routes
 # own: this tool's routing protocol number
@@ -25,18 +25,26 @@ unknown_answering() {
   }
 }
 
-# missing PROGRAM: print its name where it is missing, or is BusyBox's, which lacks options.
-missing() {
-  IFS=:
-  for place in $PATH; do
-    [ -x "$place/$1" ] || continue
-    unset IFS
-    # shellcheck disable=SC3013  # -ef is in POSIX since 2024, and in every sh
-    [ ! "$place/$1" -ef /bin/busybox ] || printf "%s other than BusyBox's\n" "$1"
-    return
-  done
-  unset IFS
-  printf '%s\n' "$1"
+# lacks PROGRAM WHAT COMMAND...: print the program's name if it is missing, and which one is needed if
+# the command shows that this one is another.
+lacks() {
+  program=$1 what=$2
+  shift 2
+  command -v "$program" >/dev/null || { printf '%s\n' "$program"; return; }
+  "$@" >/dev/null || printf '%s %s\n' "$program" "$what"
+}
+
+# waits: have flock do what only util-linux's does.
+waits() { flock -w 1 -u 9; } 9</
+
+# pinged ADDRESS: ping this machine as other machines are pinged, and look for the answer's form. A
+# machine that does not answer, or lacks this IP version, may well have the right ping.
+pinged() {
+  case $(ping -n -q -c 1 -i 0.2 -W 1 -M "do" -s 64 -t 2 -O -I "$1" "$1" 2>&1) in
+    *"1 packets transmitted, "[01]" received,"*) ;;
+    *nreachable* | *"assign requested address"* | *"supported by protocol"*) ;;
+    *) return 1 ;;
+  esac
 }
 
 # lines FILE: print its lines. The shell does it by itself, because starting a program takes a
@@ -89,7 +97,10 @@ main() {
 '
   settle
   echo "== missing"
-  for program in $needed; do missing "$program"; done
+  lacks ip "of iproute2 5.2 or newer" ip -N -details -oneline -batch /dev/null
+  lacks flock "of util-linux" waits
+  [ ! "$pings" ] || lacks ping "with the options -I, -M and -O" pinged 127.0.0.1
+  [ ! "$pings" ] || [ ! "$ours_6" ] || lacks ping "that takes IPv6 addresses" pinged ::1
   echo "== client"
   printf '%s\n' "$SSH_CONNECTION"
   # A kernel without IPv6 answers a query for IPv6 routes with those of IPv4; "root" filters them.

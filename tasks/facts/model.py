@@ -31,7 +31,7 @@ class Facts:
     displaced: tuple[Displaced, ...] = ()
     client: Address | None = None  # the source address of the operator's ssh
     answering: frozenset[Address] = frozenset()  # unknown next hops that answered a ping
-    missing: tuple[str, ...] = ()  # programs, or "PROGRAM other than BusyBox's"
+    missing: tuple[str, ...] = ()  # programs, or "PROGRAM of this kind"
     maker: str = ""  # of the real or virtual machine, from its DMI
     pending: Pending | None = None
     last: Last | None = None

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.common.errors import Stop
 from tasks.common.script import Script
@@ -29,14 +29,16 @@ class Survey:
     skipped: Mapping[str, str]
 
 
-def facts_script(cluster: Cluster, *, ping_unknown: bool = False, leaving: str = "") -> Script:
+def facts_script(
+    cluster: Cluster, *, ping_unknown: bool = False, leaving: str = "", pings: bool = False
+) -> Script:
     """The script that asks a machine for its facts, and first reverts an overdue change there.
 
-    `ping_unknown`, `leaving`: as for `ask`.
+    `ping_unknown`, `leaving`, `pings`: as for `ask`.
     """
     known = [ip for m in cluster.machines if m.name != leaving for ip in m.internal_ips]
     settle = recovery.settle(new_run(cluster.pod_networks, 0))
-    return question(cluster.pod_networks, known, ping_unknown, settle)
+    return question(cluster.pod_networks, known, ping_unknown, settle, pings=pings)
 
 
 def read_facts(answer: str, cluster: Cluster, name: str) -> Facts:
@@ -63,15 +65,17 @@ def ask(
     limit: str = "",
     ping_unknown: bool = False,
     leaving: str = "",
+    pings: bool = False,
 ) -> tuple[dict[str, Facts], dict[str, str]]:
     """Ask the machines for their facts, in one round trip each.
 
     Returns the facts by machine, and for the other machines why there are none.
     With `limit`, only that machine is asked, and those that hosts.toml describes incompletely.
     With `ping_unknown`, next hops that belong to no machine, or to the one `leaving`, are pinged.
+    With `pings`, a machine that cannot ping as is needed cannot be asked.
     Raises Stop where a machine cannot be asked, unless `skip_unreachable`, and where none can.
     """
-    script = facts_script(fleet.cluster, ping_unknown=ping_unknown, leaving=leaving)
+    script = facts_script(fleet.cluster, ping_unknown=ping_unknown, leaving=leaving, pings=pings)
     names = [m.name for m in fleet.cluster.machines if not limit or m.name == limit or _lacking(m)]
     facts: dict[str, Facts] = {}
     troubles: dict[str, str] = {}
@@ -85,7 +89,7 @@ def ask(
     if troubles and not (skip_unreachable and facts):
         raise cannot_ask(troubles, len(names))
     tell_skipped(troubles)
-    return facts, troubles
+    return with_operator(facts), troubles
 
 
 def survey(
@@ -95,6 +99,7 @@ def survey(
     limit: str = "",
     ping_unknown: bool = False,
     leaving: str = "",
+    pings: bool = False,
 ) -> Survey:
     """Ask the machines as `ask` does, and complete the cluster.
 
@@ -106,6 +111,7 @@ def survey(
         limit=limit,
         ping_unknown=ping_unknown,
         leaving=leaving,
+        pings=pings,
     )
     cluster, mistakes = complete(fleet.cluster, facts)
     if mistakes:
@@ -113,6 +119,17 @@ def survey(
         way_out = "`fab discover` compares them; `fab discover --write` corrects the file"
         raise Stop("\n".join([head, *mistakes, way_out]))
     return Survey(cluster, facts, skipped)
+
+
+def with_operator(facts: Mapping[str, Facts]) -> dict[str, Facts]:
+    """The facts, with the operator's address also where sshd does not know it.
+
+    sshd says UNKNOWN where it has no socket of its own (`sshd -i` behind a program). The operator
+    is then taken to be where the other machines see them, if all see the same address.
+    """
+    seen = {found.client for found in facts.values() if found.client}
+    client = seen.pop() if len(seen) == 1 else None
+    return {name: replace(found, client=found.client or client) for name, found in facts.items()}
 
 
 def _lacking(machine: Machine) -> bool:

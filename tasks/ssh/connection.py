@@ -4,8 +4,6 @@ Fabric and paramiko do not: they accept a packet of 4 GB, do not enforce a chann
 send a packet for ever, and leave files open when a connection fails.
 """
 
-import socket
-import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
@@ -17,15 +15,18 @@ import paramiko
 from paramiko.buffered_pipe import BufferedPipe
 from paramiko.packet import Packetizer
 
+from .errors import Preamble, turned_away
+from .proxy import Proxy, expanded
+
 MAX_PACKET = 1 << 18  # bytes: OpenSSH's PACKET_MAX_SIZE
 PATIENCE = 30  # seconds for the other end to take one packet
-PROXY_FILES = 5  # open while a ProxyCommand is started: two ends, two of a pipe, /dev/null
+PROXY_FILES = 6  # open while a ProxyCommand is started: two ends, and two of each of two pipes
 
 
 class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no types
     """Fabric's connection. `close` closes all its files, even if it never connected."""
 
-    _proxy: subprocess.Popen[bytes] | None = None
+    _proxy: Proxy | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """As Fabric's, except that `connect_kwargs` must be set afterwards."""
@@ -38,17 +39,26 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
         return PROXY_FILES if isinstance(self.gateway, str) else 1
 
     def open(self) -> None:
-        """Connect and log in. If that fails, close everything and raise the error."""
+        """Connect and log in. If that fails, close everything and raise the error.
+
+        Raises ProxyFailed if the ProxyCommand is why it fails.
+        """
         try:
             super().open()
-        except BaseException:
+        except BaseException as error:
+            blame = isinstance(error, Exception) and turned_away(error)
+            failure = self._proxy.failure() if blame and self._proxy else None
             self.close()
+            if failure is not None:
+                raise failure from error
             raise
 
     def open_gateway(self) -> Any:
         """A socket, or a channel, that leads to the machine over a ProxyCommand or a jump host."""
         if isinstance(self.gateway, str):
-            return self._start_proxy(self.gateway)
+            names = (self.host, self.original_host, self.port, self.user)
+            self._proxy = Proxy(expanded(self.gateway, *names))
+            return self._proxy.socket
         return super().open_gateway()
 
     def create_session(self) -> paramiko.Channel:
@@ -63,30 +73,8 @@ class Connection(fabric.Connection):  # type: ignore[misc]  # Fabric has no type
             super().close()
             self.client.close()
         if self._proxy is not None:
-            self._proxy.terminate()
-            self._proxy.poll()
+            self._proxy.close()
             self._proxy = None
-
-    def _start_proxy(self, command: str) -> socket.socket:
-        """Run a ProxyCommand in the shell, as ssh_config(5) says.
-
-        It ignores SIGINT and SIGHUP: fab handles those itself, since a change may be under way.
-        """
-        config = paramiko.SSHConfig.from_text(f"Host *\n  ProxyCommand {command}\n")
-        words = config.lookup(self.host)["proxycommand"]
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                self._proxy = subprocess.Popen(
-                    ["/bin/sh", "-c", f"trap '' INT HUP; exec {words}"],
-                    stdin=theirs.fileno(),
-                    stdout=theirs.fileno(),
-                    stderr=subprocess.DEVNULL,
-                )
-        except BaseException:
-            ours.close()
-            raise
-        return ours
 
 
 class JumpHost(Connection):
@@ -129,6 +117,7 @@ class Bounded(Packetizer):
 
     def __init__(self, sock: Any) -> None:
         self._patient = _Patient(sock)
+        self._preamble = ""
         super().__init__(self._patient)  # type: ignore[arg-type]  # it wants these three only
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
@@ -136,6 +125,21 @@ class Bounded(Packetizer):
         if n > MAX_PACKET:
             raise paramiko.SSHException(f"announces a packet of {n} bytes")
         return super().read_all(n, check_rekey)
+
+    def readline(self, timeout: float) -> str:
+        """Read a line. A server may say some before its version (RFC 4253, 4.2).
+
+        Raises Preamble with the first of them if it then says no more.
+        """
+        try:
+            line = super().readline(timeout)
+        except (EOFError, OSError) as error:
+            if self._preamble:
+                raise Preamble(self._preamble) from error
+            raise
+        if not line.startswith("SSH-"):
+            self._preamble = self._preamble or line
+        return line
 
     def write_all(self, out: Any) -> None:
         """Write a packet."""

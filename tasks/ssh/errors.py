@@ -10,12 +10,31 @@ import paramiko
 from fabric import Connection
 from paramiko.ssh_exception import NoValidConnectionsError
 
-from tasks.common.values import shown
+from tasks.common.values import quoted, shown
 
 from .authentication import Refused
 from .known_hosts import HostKeyRefused
+from .proxy import ProxyFailed, program
 
 MAX_MESSAGE = 1000  # characters
+
+# What sshd says instead of its version when it turns a login away, and what that means. Since
+# OpenSSH 9.8 these are the same words for both reasons (drop_connection in sshd.c).
+_TURNED_AWAY = {
+    "Exceeded MaxStartups": (
+        "has too many logins under way: try again later, or raise MaxStartups in its sshd_config"
+    ),
+    "Not allowed at this time": (
+        'turns logins from here away ("Not allowed at this time"): it has too many under way'
+        " (MaxStartups), or it bars this address for some minutes because logins from here have"
+        " failed (PerSourcePenalties). Correct the user or the key, wait and try again;"
+        " PerSourcePenaltyExemptList in its sshd_config exempts an address"
+    ),
+}
+
+
+class Preamble(Exception):
+    """What a server said before it ended, instead of a version of SSH."""
 
 
 class MachineError(Exception):
@@ -33,9 +52,13 @@ def machine_error(connection: Connection, error: Exception) -> MachineError:
 
 def turned_away(error: Exception) -> bool:
     """Whether sshd closed the connection before its version banner, as MaxStartups makes it do."""
+    if isinstance(error, ProxyFailed):
+        return error.busy
     ended = (EOFError, ConnectionResetError)
     if isinstance(error, ended) or "No existing session" in str(error):
         return True
+    if isinstance(error.__context__, Preamble):
+        return str(error.__context__) in _TURNED_AWAY
     no_banner = str(error).startswith("Error reading SSH protocol banner")
     return no_banner and isinstance(error.__context__, (*ended, TimeoutError))
 
@@ -44,9 +67,18 @@ def _explain(connection: Connection, error: Exception) -> str:  # noqa: PLR0911
     via = ", over its ProxyCommand," if isinstance(connection.gateway, str) else ""
     where = f"{connection.host} port {connection.port}{via}"
     said = str(error)
-    if isinstance(error, HostKeyRefused):
+    if isinstance(error, (HostKeyRefused, ProxyFailed)):
         return said
+    if isinstance(error.__context__, Preamble):
+        line = str(error.__context__)
+        why = f"says {quoted(line)} instead of a version of SSH: is that sshd? check [ssh] port"
+        return f"{where} {_TURNED_AWAY.get(line, why)}"
     if isinstance(error, TimeoutError) or "timed out" in said or "imeout" in said:
+        if via:
+            return (
+                f"nothing comes through its ProxyCommand ({program(connection.gateway)}) within"
+                f" {connection.connect_timeout} s: is what that leads through up, is the machine?"
+            )
         return f"{where} does not answer within {connection.connect_timeout} s: is it up?"
     if isinstance(error, Refused):
         return (

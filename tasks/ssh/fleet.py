@@ -5,6 +5,7 @@ import resource
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from queue import SimpleQueue
+from random import uniform
 from threading import Thread
 from time import monotonic, sleep
 from typing import TypeVar
@@ -30,7 +31,10 @@ Step = tuple[str, Collection[str]]  # what a line begins with, and the machines 
 STEP_TIMEOUT = 120  # seconds for one step of scripts that wait for each other
 SPARE_FILES = 64  # files that this process has open besides its connections
 
-BUSY_TRIES = (0.2, 0.5, 1.0, 2.0)  # seconds to wait after sshd refused a connection (MaxStartups)
+# The most seconds to wait each time that sshd refuses a connection (MaxStartups). All machines
+# behind a bastion knock at the same sshd, if a ProxyCommand leads there anew for each.
+BUSY_TRIES = (0.2, 0.5, 1.0, 2.0)
+PROXY_TRIES = (*BUSY_TRIES, *(2.0,) * 6)
 
 
 def make_room(machines: int, files: int) -> None:
@@ -215,7 +219,7 @@ class Fleet:
         """
         if isinstance(connection.gateway, JumpHost):
             self._open_jump_host(connection.gateway)
-        for pause in BUSY_TRIES:
+        for pause in PROXY_TRIES if isinstance(connection.gateway, str) else BUSY_TRIES:
             started = monotonic()
             try:
                 connection.open()
@@ -225,7 +229,7 @@ class Fleet:
                     raise
                 if monotonic() - started >= connection.connect_timeout:
                     raise TimeoutError from error
-                sleep(pause)
+                sleep(uniform(pause / 2, pause))  # noqa: S311  # not all come again at once
         connection.open()
 
     def _open_jump_host(self, gateway: JumpHost) -> None:

@@ -4,6 +4,7 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import paramiko
 from fabric import Config
 
+from tasks.common import values
 from tasks.common.errors import Stop
 from tasks.inventory.model import Cluster, Machine
 
@@ -18,6 +20,8 @@ from .authentication import Authentication
 from .connection import Bounded, Connection, JumpHost
 from .keys import DEFAULTS, Keys, Missing, Unusable
 from .known_hosts import KnownHosts
+from .proxy import expanded
+from .proxy_jump import Hop, hops
 
 # What SSHClient.connect takes of keys; Authentication takes its place.
 _ABOUT_KEYS = ("pkey", "key_filename", "passphrase", "password", "allow_agent", "look_for_keys")
@@ -40,11 +44,18 @@ class Login:
             ) from None
         self._ssh = cluster.ssh
         self._config = config
+        self._ssh_config = copy(config.base_ssh_config)
+        # Paramiko would replace %p with a port that hosts.toml may overrule, and leaves %% and %n.
+        self._ssh_config.TOKENS_BY_CONFIG_KEY = {
+            key: tokens
+            for key, tokens in self._ssh_config.TOKENS_BY_CONFIG_KEY.items()
+            if key not in ("proxycommand", "proxyjump")
+        }
         self._known_hosts = KnownHosts(
             cluster.ssh.host_keys, _operators_known_hosts(cluster), cluster.ssh.known_hosts
         )
         self._keys = Keys(config.connect_kwargs.get("passphrase"))
-        self._gateways: dict[str, JumpHost] = {}
+        self._gateways: dict[tuple[Hop, int], JumpHost] = {}  # by hop and the identity of its way
 
     @cached_property
     def _timeout(self) -> int:
@@ -59,14 +70,17 @@ class Login:
     def connection(self, machine: Machine) -> Connection:
         """A connection to a machine. It is not open yet. Raises Stop if a key cannot be read."""
         ssh = self._ssh
-        theirs = self._config.base_ssh_config.lookup(machine.public_ip)
-        jump = theirs.get("proxyjump")
+        theirs = self._ssh_config.lookup(machine.public_ip)
+        port = ssh.port or self._port(machine.public_ip, theirs)
+        user = ssh.user or theirs.get("user") or "root"
+        end = (theirs.get("hostname", machine.public_ip), port)
         connection = Connection(
             machine.public_ip,
-            user=ssh.user or theirs.get("user") or "root",
-            port=ssh.port,
+            user=user,
+            port=port,
             config=self._config,
-            gateway=None if jump is None else self._gateway(jump) or False,
+            gateway=self._gateway(Hop(machine.public_ip, user, port), theirs, (end,)),
+            forward_agent=self._forwards_agent(theirs),
             connect_timeout=self._timeout,
         )
         self._prepare(connection, [ssh.key_file] if ssh.key_file else [])
@@ -148,28 +162,70 @@ class Login:
 
         return transport
 
-    def _gateway(self, jump: str) -> JumpHost | None:
-        """The last jump host of a ProxyJump in ssh_config(5); None if it says "none".
+    def _gateway(
+        self, to: Hop, theirs: Mapping[str, Any], passed: tuple[tuple[str, int], ...]
+    ) -> JumpHost | str | bool | None:
+        """What leads to a host: the last jump host of its ProxyJump, or its ProxyCommand.
 
-        Each hop has one connection, which all machines behind it share.
+        `theirs`: what ssh_config(5) says of the host. `passed`: hosts and ports on the way that are
+        no jump host to themselves, because a pattern may match them too. Each hop has one
+        connection, which all machines behind it share. False: there is none; None: as Fabric is
+        configured. Raises Stop if the ProxyJump cannot be read.
         """
+        jump = theirs.get("proxyjump")
+        if jump is None:
+            return theirs.get("proxycommand")
         if jump.lower() == "none":
-            return None
-        gateway = None
-        hops = jump.split(",")
-        for number, hop in enumerate(hops, 1):
-            way = ",".join(hops[:number])
-            if way not in self._gateways:
-                made = JumpHost(
-                    hop,
-                    config=self._config,
-                    gateway=gateway or False,
-                    connect_timeout=self._timeout,
-                )
-                self._prepare(made, [])
-                self._gateways[way] = made
-            gateway = self._gateways[way]
-        return gateway
+            return False
+        names = (to.host, to.host, to.port or 0, to.user or "")
+        try:
+            named = hops(expanded(jump, *names))
+        except ValueError as why:
+            raise Stop(f"ssh_config: ProxyJump of {to.host}: {why}") from None
+        way: JumpHost | str | bool | None = False
+        for number, hop in enumerate(named):
+            of_hop = self._ssh_config.lookup(hop.host)
+            port = hop.port or self._port(hop.host, of_hop)
+            at = (of_hop.get("hostname", hop.host), port)
+            if at in passed:
+                break
+            passed = (*passed, at)
+            if number == 0:
+                way = self._gateway(hop, of_hop, passed) or False
+            way = self._jump_host(hop, port, of_hop, way)
+        return way
+
+    def _jump_host(
+        self, hop: Hop, port: int, theirs: Mapping[str, Any], way: JumpHost | str | bool | None
+    ) -> JumpHost:
+        """The connection to a jump host, made once for each way to it."""
+        key = (hop, id(way) if isinstance(way, JumpHost) else 0)
+        if key not in self._gateways:
+            made = JumpHost(
+                hop.host,
+                user=hop.user,
+                port=port,
+                config=self._config,
+                gateway=way,
+                forward_agent=self._forwards_agent(theirs),
+                connect_timeout=self._timeout,
+            )
+            self._prepare(made, [])
+            self._gateways[key] = made
+        return self._gateways[key]
+
+    def _port(self, host: str, theirs: Mapping[str, Any]) -> int:
+        """The port of a host, by ssh_config(5) or else Fabric's configuration."""
+        asked = str(theirs.get("port", self._config.port))
+        try:
+            return values.number(asked, 1, 65535)
+        except ValueError as why:
+            raise Stop(f"ssh_config: Port of {host}: {why}") from None
+
+    def _forwards_agent(self, theirs: Mapping[str, Any]) -> bool:
+        """Whether ssh-agent is forwarded. Another agent, which ssh_config(5) may name, is not."""
+        asked = theirs.get("forwardagent")
+        return bool(self._config.forward_agent) if asked is None else asked.lower() == "yes"
 
 
 def _listed(value: Any) -> list[Any]:

@@ -9,6 +9,7 @@ This uses paramiko's channel. Fabric's `run` polls every 10 ms, and searches the
 for every part of it.
 """
 
+import re
 import secrets
 import shlex
 from contextlib import AbstractContextManager, suppress
@@ -289,18 +290,31 @@ def _command(nonce: str, sudo: bool, password: bool) -> str:
         return f'{ready}; exec sh -s -- "$SSH_CONNECTION"'
     inner = f'{ready}; exec sh -s -- "$@"'
     with_password = f"-S -p {nonce}%%password" if password else "-n"
-    return f'exec sudo {with_password} sh -c {shlex.quote(inner)} sh "$SSH_CONNECTION"'
+    as_root = f'exec sudo {with_password} sh -c {shlex.quote(inner)} sh "$SSH_CONNECTION"'
+    # A sudo that is told its language can be understood, and so can the sh that does not find one.
+    return f"exec env LC_ALL=C sh -c {shlex.quote(as_root)}"
+
+
+# What sudo says, and sudo-rs, if they are told to speak English.
+_WHY_NO_ROOT = {
+    r"not in the sudoers|is not allowed to execute|may not run|I'm afraid I can't do that": (
+        "this user may not use sudo there: log in as root, or as a user who may"
+    ),
+    r"Sorry, try again|[Nn]ot accepted|[Aa]uthentication failed|incorrect .*attempt": (
+        "sudo does not accept the password"
+    ),
+    r"(password|terminal|authentication|[Ii]nteraction) is required": (
+        "sudo wants a password: add --prompt-for-sudo-password in front of the task"
+    ),
+    r"must have a tty": ("sudo wants a terminal: remove requiretty from its sudoers"),
+    r"sudo: (command )?not found": "there is no sudo on it: install it, or log in as root",
+}
 
 
 def _why_no_shell(output: str, sudo: bool) -> str:
     words = " ".join(output[-4000:].split())
-    if sudo and "not in the sudoers" in words:
-        return "this user may not use sudo there: log in as root, or as a user who may"
-    if "Sorry, try again" in words or "not accepted" in words.lower():
-        return "sudo does not accept the password"
-    if sudo and ("password is required" in words or "terminal is required" in words):
-        return "sudo wants a password: add --prompt-for-sudo-password in front of the task"
-    if sudo and ("sudo: not found" in words or "sudo: command not found" in words):
-        return "there is no sudo on it: install it, or log in as root"
+    for pattern, why in _WHY_NO_ROOT.items():
+        if sudo and re.search(pattern, words):
+            return why
     said = ascii(words[-200:]) if words else "nothing"
     return f"no shell answers there; it says {said}"

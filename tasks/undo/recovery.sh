@@ -15,6 +15,7 @@ locked=
 # routes after a reboot.
 enter() {
   client=${SSH_CONNECTION%% *}
+  [ "$client" != UNKNOWN ] || client='' # sshd has no socket of its own
   [ -d "$state" ] || mkdir -p "$state"
   { cd "$state" && true >>lock; } || { unwritable; return 1; }
   lock_it "$@" || return

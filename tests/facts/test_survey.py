@@ -1,12 +1,16 @@
 """What is told of machines that cannot be asked."""
 
+from dataclasses import replace
+from ipaddress import ip_address
+
 import pytest
 
 from tasks.common.errors import Stop
-from tasks.facts.survey import ask
+from tasks.common.values import Address
+from tasks.facts.survey import ask, with_operator
 from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
-from tests.builders import cluster
+from tests.builders import cluster, facts
 
 
 class Silent(Fleet):
@@ -29,3 +33,21 @@ def test_machines_with_the_same_trouble_share_a_line() -> None:
         "  worker-0, worker-2, worker-3 and 2 more: jump host b: is it up?",
         "  worker-1: refuses the key",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        (["", ""], ["", ""]),
+        (["10.200.1.9", ""], ["10.200.1.9", "10.200.1.9"]),
+        (["10.200.1.9", "10.200.2.9", ""], ["10.200.1.9", "10.200.2.9", ""]),
+    ],
+)
+def test_where_sshd_does_not_know_the_operator_others_do(said: list[str], known: list[str]) -> None:
+    def asked(clients: list[str]) -> list[Address | None]:
+        return [ip_address(client) if client else None for client in clients]
+
+    found = with_operator(
+        {str(n): replace(facts(n), client=client) for n, client in enumerate(asked(said))}
+    )
+    assert [f.client for f in found.values()] == asked(known)

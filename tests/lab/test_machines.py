@@ -144,8 +144,11 @@ def prompted(lab: Lab, prompt: str, secret: str, *arguments: str) -> tuple[int, 
 def test_sudo_with_a_password(users_lab: Lab) -> None:
     with_password(users_lab)
     asking = ("--prompt-for-sudo-password", *ALL)
+    on(users_lab, "worker-1", "echo export LC_ALL=C.UTF-8 LANGUAGE=de >~ops/.bashrc")
+    german = on(users_lab, "worker-1", "runuser -l ops -c '. ~/.bashrc; sudo -n true' 2>&1 || :")
+    assert "Passwort" in german
     without = users_lab.fab("plan")
-    assert "--prompt-for-sudo-password" in without.stderr
+    assert "worker-0, worker-1, worker-2: sudo wants a password: add --prompt" in without.stderr
     ok(without, status=1)
     status, said = prompted(users_lab, "sudo.password", "fa1rly-secret", *asking)
     assert status == 0, said
@@ -228,20 +231,54 @@ def test_a_jump_host_carries_all_over_one_connection(make_lab: MakeLab) -> None:
         on(lab, machine.name, "iptables -A INPUT -p tcp --dport 22 ! -s 203.0.113.99 -j DROP")
     (lab.home / ".ssh").mkdir()
     (lab.home / ".ssh/config").write_text(
-        f"Host jump\n  HostName 203.0.113.99\n  User root\n  IdentityFile {lab.dir / KEY}\n"
+        "Host jump\n  HostName 203.0.113.99\n"
+        f"Host jump 2001:db8:5::b\n  User root\n  IdentityFile {lab.dir / KEY}\n"
         "Host 203.0.113.1?\n  ProxyJump jump\n"
     )
     ok(lab.fab(*ALL))
     assert logins(lab, "bastion") == 1
+    on(lab, "bastion", "ip addr add 2001:db8:5::b/64 dev eth0 nodad")
+    ours = "dev=$(ip -o addr show to 203.0.113.1 | cut -d' ' -f2)"
+    six = f"{ours}; ip addr add 2001:db8:5::1/64 dev $dev nodad"
+    subprocess.run([*lab.inside, "sh", "-c", six], check=True)
+    config = lab.home / ".ssh/config"
+    config.write_text(config.read_text().replace("ProxyJump jump", "ProxyJump [2001:db8:5::b]:22"))
+    ok(lab.fab("plan"))
+    config.write_text(config.read_text().replace("[2001:db8:5::b]:22", "jump"))
     on(lab, "bastion", "iptables -A INPUT -p tcp --dport 22 -j REJECT")
     down = lab.fab("-t", "2", "plan")
     ok(down, status=1)
     assert "\n  worker-0, worker-1, worker-2: jump host 203.0.113.99" in down.stderr
-    config = lab.home / ".ssh/config"
     config.write_text(config.read_text().replace("ProxyJump jump", "ProxyJump jump,203.0.113.98"))
     behind = lab.fab("-t", "2", "plan")
     ok(behind, status=1)
     assert "\n  worker-0, worker-1, worker-2: jump host 203.0.113.99" in behind.stderr
+
+
+def test_an_sshd_that_does_not_know_where_one_comes_from(lab: Lab) -> None:
+    """`sshd -i` behind a program has no socket: SSH_CONNECTION is UNKNOWN 65535 UNKNOWN 65535."""
+    (lab.home / ".ssh").mkdir()
+
+    def through_programs(*machines: str) -> None:
+        ways = [(m, lab.twin.inside(m.name)) for m in lab.cluster.machines if m.name in machines]
+        (lab.home / ".ssh/config").write_text(
+            "".join(
+                f"Host {m.public_ip}\n  ProxyCommand {' '.join(way)} /usr/sbin/sshd -i\n"
+                for m, way in ways
+            )
+        )
+
+    through_programs("worker-1")
+    done = lab.fab("apply-routes", "rollback")
+    ok(done)
+    assert "from where you are logged in" not in done.stderr
+    through_programs("worker-0", "worker-1", "worker-2")
+    done = lab.fab(*ALL)
+    ok(done)
+    assert (
+        done.stderr.count("worker-0, worker-1, worker-2: sshd there does not say from where") == 2
+    )
+    assert "UNKNOWN" not in ok(lab.fab("history"))
 
 
 TROUBLE = {
@@ -251,11 +288,11 @@ TROUBLE = {
     "has no flock": ("rm $(command -v flock)", "flock not found there: install util-linux"),
     "has BusyBox's ping": (
         "ln -s /bin/busybox /usr/local/sbin/ping",
-        "ping other than BusyBox's not found there: install iputils-ping",
+        "ping with the options -I, -M and -O not found there: install iputils-ping",
     ),
     "has BusyBox's ip and flock": (
         "for name in ip flock; do ln -s /bin/busybox /usr/local/sbin/$name; done",
-        "worker-1: ip other than BusyBox's, flock other than BusyBox's not found there:"
+        "worker-1: ip of iproute2 5.2 or newer, flock of util-linux not found there:"
         " install iproute2 util-linux",
     ),
     "has no ip": (

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import shlex
 import socket
 import subprocess
 import threading
@@ -20,12 +22,14 @@ from tasks.ssh.transcript import Transcript
 TRANSCRIPT = Transcript("worker-0")
 
 
-def connected(channel: Callable[[], Any]) -> Any:
-    """A connection that opens such channels; an answer has a second to come."""
+def connected(
+    channel: Callable[[], Any], user: str = "root", password: str | None = None, seconds: int = 1
+) -> Any:
+    """A connection that opens such channels; an answer has so many seconds to come."""
     return SimpleNamespace(
-        user="root",
+        user=user,
         config=SimpleNamespace(
-            timeouts=SimpleNamespace(command=1), sudo=SimpleNamespace(password=None)
+            timeouts=SimpleNamespace(command=seconds), sudo=SimpleNamespace(password=password)
         ),
         create_session=channel,
     )
@@ -212,3 +216,69 @@ def test_a_channel_that_is_gone_closes() -> None:
 
     with pytest.raises(EOFError):
         Shell(connected(Gone), TRANSCRIPT).run("main() { :; }")
+
+
+# What sudo 1.9.13 prints, and in German what the same means; and sudo-rs 0.2, by its source.
+WANTED = "sudo wants a password: add --prompt-for-sudo-password"
+REFUSED = "this user may not use sudo there"
+WRONG = "sudo does not accept the password"
+SUDO = {
+    "sudo: a password is required": WANTED,
+    "sudo: interactive authentication is required": WANTED,
+    "sudo: Interaction is required": WANTED,
+    "sudo: A terminal is required to authenticate": WANTED,
+    "ops is not in the sudoers file.": REFUSED,
+    "Sorry, user ops is not allowed to execute '/usr/bin/sh' as root on w.": REFUSED,
+    "Sorry, user ops may not run sudo on w.": REFUSED,
+    "sudo: I'm sorry ops. I'm afraid I can't do that": REFUSED,
+    "sudo: Authentication failed, try again.": WRONG,
+    "sudo: Maximum 3 incorrect authentication attempts": WRONG,
+    "sudo: 3 incorrect password attempts": WRONG,
+    "sudo: sorry, you must have a tty to run sudo": "remove requiretty",
+    "sudo: /etc/sudo.conf is world writable": "sudo: /etc/sudo.conf is world writable",
+}
+
+
+@pytest.fixture
+def sudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that puts a program of that name in front of the real one."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def put(text: str) -> None:
+        (tmp_path / "sudo").write_text(f"#!/bin/sh\n{text}")
+        (tmp_path / "sudo").chmod(0o755)
+
+    return put
+
+
+@pytest.mark.parametrize(("words", "why"), SUDO.items())
+def test_what_sudo_says_is_told_in_plain_words(
+    words: str, why: str, sudo: Callable[[str], None]
+) -> None:
+    spoken = f"[ \"$LC_ALL\" = C ] && echo {shlex.quote(words)} || echo 'sudo: Passwort, bitte'"
+    sudo(f"{spoken}\nexit 1\n")
+    with pytest.raises(MachineError, match=re.escape(why)):
+        Shell(connected(Local, "ops", seconds=30), TRANSCRIPT).run("main() { :; }")
+
+
+@pytest.mark.parametrize("prompt", ["", "[sudo: "])
+def test_a_password_goes_to_sudo_alone(prompt: str, sudo: Callable[[str], None]) -> None:
+    """sudo-rs puts the prompt that it is given into one of its own."""
+    asking = f"""[ "$1 $2" = "-S -p" ] || exit 2
+printf '%s%s' '{prompt}' "$(printf '%s' "$3" | sed 's/%%/%/')"
+read -r typed
+[ "$typed" = a-secret ] || exit 1
+shift 3
+exec "$@"
+"""
+    sudo(asking)
+    shell = Shell(connected(Local, "ops", "a-secret", 30), TRANSCRIPT)
+    assert shell.run('main() { echo "$SSH_CONNECTION"; }') == "198.51.100.7 1 127.0.0.1 22\n"
+
+
+def test_a_machine_without_sudo_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bash", "env", "sh"):
+        (tmp_path / name).symlink_to(f"/bin/{name}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MachineError, match="there is no sudo on it"):
+        Shell(connected(Local, "ops", seconds=30), TRANSCRIPT).run("main() { :; }")
