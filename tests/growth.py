@@ -20,7 +20,7 @@ from tasks.diagnosis.links import settings_causes
 from tasks.diagnosis.model import Scene
 from tasks.diagnosis.mtu import mtu_causes
 from tasks.diagnosis.path import trial_causes
-from tasks.diagnosis.routing import part_causes
+from tasks.diagnosis.routing import part_causes, unplanned_routes
 from tasks.diagnosis.trials import Trials, read_trials
 from tasks.diagnosis.walk import judge
 from tasks.discovery.merge import Selection, combine
@@ -220,6 +220,7 @@ def _examining(of: Callable[[int], str]) -> Callable[[int], Job]:
             trial_causes(scene, Trials(), pairs)
             mtu_causes(scene, Trials())
             part_causes(OF, found)
+            unplanned_routes(Scene(OF, found, {}, []))
 
         return examined
 

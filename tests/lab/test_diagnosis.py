@@ -173,6 +173,13 @@ FAULTS = (
         "fab apply-routes",
     ),
     Fault(
+        "a wrong next hop that works, because that worker forwards",
+        "worker-0",
+        "ip route replace 10.200.2.0/24 via 10.240.0.7 proto 214",
+        "worker-0 sends packets for worker-2's pods via 10.240.0.7, not via 10.240.0.8",
+        status=0,
+    ),
+    Fault(
         "a longer prefix that somebody else added",
         "worker-0",
         "ip route add 10.200.1.128/25 via 10.240.0.99",
@@ -546,10 +553,13 @@ def said(lab: Lab, fault: Fault) -> Said:
 
 
 def causes_in(done: "subprocess.CompletedProcess[str]") -> tuple[tuple[str, str], ...]:
-    """The causes that verify names, and their remedies."""
+    """The causes that verify names, and their remedies; then the routes that are not planned."""
     assert "Traceback" not in done.stderr
-    found = json.loads(done.stdout)["causes"] if done.returncode != 1 else []
-    return tuple((cause["words"], cause["remedy"]) for cause in found)
+    if done.returncode == 1:
+        return ()
+    found = json.loads(done.stdout)
+    unplanned = ((m["unplanned"], "") for m in found["machines"] if m["unplanned"])
+    return (*((cause["words"], cause["remedy"]) for cause in found["causes"]), *unplanned)
 
 
 def take_advice(lab: Lab, remedy: str) -> bool:
