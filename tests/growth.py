@@ -13,13 +13,16 @@ from invoke import Context
 
 from tasks.connectivity.ping import Target, read_report
 from tasks.connectivity.verdict import Pair
+from tasks.diagnosis.condition import Packet
 from tasks.diagnosis.evidence import read_evidence
+from tasks.diagnosis.firewall import read_firewall
 from tasks.diagnosis.links import settings_causes
 from tasks.diagnosis.model import Scene
 from tasks.diagnosis.mtu import mtu_causes
 from tasks.diagnosis.path import trial_causes
-from tasks.diagnosis.routing import part_causes
+from tasks.diagnosis.routing import part_causes, unplanned_routes
 from tasks.diagnosis.trials import Trials, read_trials
+from tasks.diagnosis.walk import judge
 from tasks.discovery.merge import Selection, combine
 from tasks.discovery.model import Found, Request, internal_ips
 from tasks.discovery.sources import ask
@@ -217,6 +220,7 @@ def _examining(of: Callable[[int], str]) -> Callable[[int], Job]:
             trial_causes(scene, Trials(), pairs)
             mtu_causes(scene, Trials())
             part_causes(OF, found)
+            unplanned_routes(Scene(OF, found, {}, []))
 
         return examined
 
@@ -247,6 +251,13 @@ def _trials(services: int) -> Job:
         return read_trials([pair], [], {"worker-0": said, "worker-1": said}, asked)
 
     return job
+
+
+def _judging(services: int) -> Job:
+    """Of a packet for a pod, which every service's rule is asked about."""
+    listed = read_firewall(nft_of_services(services), 4)
+    packet = Packet({"target": "10.200.0.9", "source": None}, frozenset(("forward",)))
+    return lambda: judge(listed, packet)
 
 
 def _pings(number: int) -> Job:
@@ -333,6 +344,7 @@ READING: dict[str, Callable[[int], Job]] = {
     "evidence, by services in nftables": _evidence(nft_of_services),
     "evidence, by services in iptables": _evidence(iptables_of_services),
     "trials, by services in nftables": _trials,
+    "a packet, by services in nftables": _judging,
     "pings, by targets": _pings,
     "history, by runs": _history,
     "discovery, by addresses and machines": _discovering,

@@ -8,7 +8,7 @@ from tasks.common import values
 from tasks.common.script import script
 from tasks.ssh.answer import sections
 
-from .firewall import Drop, read_drops
+from .firewall import Firewall, read_firewall
 
 SCRIPT = script("diagnosis/firewall.sh", "diagnosis/evidence.sh")
 MAX_MTU = (1 << 31) - 1  # bytes; the kernel keeps it in a signed 32-bit number
@@ -29,7 +29,7 @@ class Evidence:
 
     links: Mapping[str, Link]
     sysctls: Mapping[str, int]  # by path below /proc/sys/net
-    drops: Mapping[int, tuple[Drop, ...]]  # by IP version
+    firewalls: Mapping[int, Firewall]  # by IP version
 
     def no_forwarding(self, family: int, device: str = "") -> str:
         """The sysctl that stops forwarding of what comes in at a device; empty if none does."""
@@ -54,7 +54,7 @@ def read_evidence(answer: str) -> Evidence:
     return Evidence(
         links=dict(_links(found.get(("link", ""), []))),
         sysctls=dict(_sysctls(found.get(("sysctl", ""), []))),
-        drops={f: read_drops(found.get(("firewall", str(f)), []), f) for f in (4, 6)},
+        firewalls={f: read_firewall(found.get(("firewall", str(f)), []), f) for f in (4, 6)},
     )
 
 

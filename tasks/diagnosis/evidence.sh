@@ -11,8 +11,8 @@ main() {
   cd /proc/sys/net && grep -H . ipv4/ip_forward ipv6/conf/all/forwarding \
     ipv4/conf/*/forwarding ipv4/conf/*/rp_filter
   for family in 4 6; do
-    printf '== firewall %s\n' "$family"
+    printf '\n== firewall %s\n' "$family"
     firewall $family
   done
-  echo "== end"
+  printf '\n== end\n'
 } 2>/dev/null

@@ -16,6 +16,7 @@ class FaultKind(Enum):
     """What stopped the packets."""
 
     FIREWALL = "a firewall on a machine"
+    UNKNOWN = "a firewall on a machine, or what is behind it"
     REVERSE_PATH = "strict reverse-path filtering on a machine"
     POD_SIDE = "something between a machine and its pods"
     LINK = "the link between machines: neighbours do not answer there"
@@ -50,8 +51,9 @@ class PathFault:
 def explain(scene: Scene, fault: PathFault, pairs: Sequence[Pair]) -> tuple[str, Remedy | str]:
     """A fault in one line, and its remedy."""
     match fault.kind:
-        case FaultKind.FIREWALL:
-            return _firewall(scene, fault, pairs)
+        case FaultKind.FIREWALL | FaultKind.UNKNOWN:
+            blame = _firewall if fault.kind == FaultKind.FIREWALL else _unknown
+            return blame(scene, fault, pairs)
         case FaultKind.REVERSE_PATH:
             return _reverse_path(scene, fault.machine)
         case FaultKind.POD_SIDE:
@@ -72,6 +74,18 @@ def _firewall(scene: Scene, fault: PathFault, pairs: Sequence[Pair]) -> tuple[st
         return f"{fault.machine}'s firewall rejects packets for pods", remedy
     owner = f" (set by {' or '.join(drop.owners)})" if drop.owners else ""
     return f"{fault.machine}'s firewall drops packets for pods: {drop.rule}{owner}", remedy
+
+
+def _unknown(scene: Scene, fault: PathFault, pairs: Sequence[Pair]) -> tuple[str, str]:
+    """Packets were lost at a machine or behind it. Say what to look at."""
+    name = fault.machine
+    rule = f"cannot say whether this rule drops them: {fault.drop.rule}" if fault.drop else ""
+    words = f"packets for pods are lost at {name} or on the network, and verify "
+    unread = f"cannot say where, as not all of {name}'s firewall could be read"
+    device = scene.device(name, pairs[0].family) or "any"
+    pods = " or ".join(f"net {network}" for network in scene.pod_networks(pairs))
+    look = f"run fab verify again and look on {name} whether they pass: tcpdump -ni {device} {pods}"
+    return words + (rule or unread), look
 
 
 def _reverse_path(scene: Scene, name: str) -> tuple[str, Remedy]:

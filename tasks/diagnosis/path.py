@@ -2,15 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-from tasks.common.values import host
+from tasks.connectivity.probe import probes
 from tasks.connectivity.verdict import Pair
 
+from .condition import Packet
 from .faults import Direction, FaultKind, PathFault, explain
-from .firewall import Drop, Packets, concerns
+from .firewall import Drop
 from .model import Cause, Scene
-from .trials import Trial, Trials
+from .trials import End, Trial, Trials
+from .walk import Judgement, judge
 
 NO_ANSWER = ("FAILED", "INCOMPLETE")  # a neighbour that does not answer; see ip-neighbour(8)
 
@@ -19,7 +20,7 @@ def trial_causes(scene: Scene, tried: Trials, unexplained: Sequence[Pair]) -> li
     """The causes that trials showed. Each also explains the untried pairs that it concerns."""
     found: dict[PathFault, list[Pair]] = defaultdict(list)
     for trial in tried.trials:
-        found[_fault(scene, _without_other_drops(scene, trial))].append(trial.pair)
+        found[_fault(scene, trial)].append(trial.pair)
     seen = {trial.pair for trial in tried.trials}
     rest = [pair for pair in unexplained if pair not in seen]
     causes = []
@@ -38,25 +39,76 @@ def trial_causes(scene: Scene, tried: Trials, unexplained: Sequence[Pair]) -> li
     return causes
 
 
-def _without_other_drops(scene: Scene, trial: Trial) -> Trial:
-    """The same trial, without what its firewalls dropped of other packets meanwhile."""
-    source, target = (
-        replace(end, drops=tuple(d for d in end.drops if concerns(d, _packets(scene, trial, name))))
-        for name, end in ((trial.pair.source, trial.source), (trial.pair.target, trial.target))
-    )
-    return replace(trial, source=source, target=target)
-
-
-def _packets(scene: Scene, trial: Trial, name: str) -> Packets:
-    """The packets of a trial that one of its ends has to let through."""
+def _packet(scene: Scene, trial: Trial, name: str, *, answer: bool) -> Packet:
+    """The request of a trial, or the answer, as one of the two machines meets it."""
     pair = trial.pair
-    machines = [scene.cluster.machine(end) for end in (pair.source, pair.target)]
-    return Packets(
-        forwarded=pair.from_pod or name == pair.target,
-        protocols=("tcp",) if trial.tcp else ("icmp", "icmpv6", "ipv6-icmp"),
-        networks=[n for m in machines for n in (*m.pod_cidrs, *map(host, m.internal_ips))],
-        devices=(scene.device(name, pair.family), scene.facts[name].pod_bridge),
+    family = pair.family
+    source = _pod(scene, pair.source, family)
+    if not pair.from_pod:
+        source = str(scene.cluster.machine(pair.source).internal_ip(family) or "") or None
+    target = _pod(scene, pair.target, family)
+    at_source = name == pair.source
+    own = at_source and not pair.from_pod
+    pods = "" if own else scene.facts[name].pod_bridge or None
+    link = scene.device(name, family) or None
+    sends = at_source != answer
+    hooks = {"prerouting", "forward", "postrouting"}
+    if own:
+        hooks = {"prerouting", "input"} if answer else {"output", "postrouting"}
+    protocol = "tcp" if trial.tcp else "icmp" if family == 4 else "icmpv6"
+    port = str(trial.tcp)
+    ends = (target, source) if answer else (source, target)
+    return Packet(
+        {
+            "source": ends[0],
+            "target": ends[1],
+            "iif": pods if sends else link,
+            "oif": link if sends else pods,
+            "protocol": protocol,
+            "nfproto": f"ipv{family}",
+            "ether": "ip" if family == 4 else "ip6",
+            "pkttype": "host" if not own or answer else None,
+            "fib": "local" if own and answer else "unicast",
+            "type": "" if trial.tcp else f"echo-{'reply' if answer else 'request'}",
+            "sport": (port if answer else None) if trial.tcp else "",
+            "dport": (None if answer else port) if trial.tcp else "",
+            "state": "established" if answer else "new",
+        },
+        frozenset(hooks),
     )
+
+
+def _pod(scene: Scene, name: str, family: int) -> str | None:
+    """The address of a machine's probe; None where it has none."""
+    found = probes(scene.cluster.machine(name), scene.facts[name])
+    return next((str(p.address) for p in found if p.address.version == family), None)
+
+
+def _judged(scene: Scene, trial: Trial, name: str, *, answer: bool) -> Judgement:
+    """What a machine's firewall does with the request of a trial, or with the answer."""
+    evidence = scene.evidence.get(name)
+    firewall = evidence.firewalls.get(trial.pair.family) if evidence else None
+    if firewall is None:
+        return Judgement(complete=False)
+    return judge(firewall, _packet(scene, trial, name, answer=answer))
+
+
+def _guilty(found: Judgement, end: End) -> Drop | None:
+    """The rule that surely dropped the packets of a trial.
+
+    A rule that counts has counted them: one packet may be somebody else's, so where nobody can say
+    whether a rule matches, it has counted two at least.
+    """
+    for drop in found.certain:
+        if drop.packets is None or drop.rule in end.dropped:
+            return drop
+    return next((drop for drop in found.possible if end.dropped.get(drop.rule, 0) > 1), None)
+
+
+def _doubt(found: Judgement, end: End) -> tuple[Drop | None, ...]:
+    """The rules that may have dropped the packets; None: one that was not listed."""
+    rules = (d for d in found.possible if d.packets is None or d.rule in end.dropped)
+    return (*rules, *(() if found.complete else (None,)))
 
 
 def _fault(scene: Scene, trial: Trial) -> PathFault:
@@ -68,47 +120,40 @@ def _fault(scene: Scene, trial: Trial) -> PathFault:
     if trial.source.neighbour in NO_ANSWER:
         return PathFault(FaultKind.LINK, source, target)
     if trial.refused_by:
-        end = trial.source if trial.refused_by == source else trial.target
-        drop = next(iter(end.drops), None) or _uncounted(scene, trial, trial.refused_by)
-        return PathFault(FaultKind.FIREWALL, trial.refused_by, drop=drop)
+        return _refused(scene, trial, trial.refused_by)
     if not trial.target.requests:
-        return _one_way(scene, trial, source, target)
+        return _one_way(scene, trial, answer=False)
     if trial.target.neighbour in NO_ANSWER:
         return PathFault(FaultKind.LINK, target, source)
-    back = replace(trial, reached=False, source=trial.target, target=trial.source)
-    return _one_way(scene, back, target, source)
+    return _one_way(scene, trial, answer=True)
 
 
-def _one_way(scene: Scene, trial: Trial, sender: str, receiver: str) -> PathFault:
-    """What stopped packets that one machine sends on and another should deliver."""
-    if trial.target.filtered and not trial.source.drops:
+def _refused(scene: Scene, trial: Trial, name: str) -> PathFault:
+    """The rule of a machine that refused the packets: the machine said so itself."""
+    end = trial.source if name == trial.pair.source else trial.target
+    found = _judged(scene, trial, name, answer=False)
+    likely = (*found.certain, *found.possible)
+    drop = _guilty(found, end) or next(iter(likely), None)
+    return PathFault(FaultKind.FIREWALL, name, drop=drop)
+
+
+def _one_way(scene: Scene, trial: Trial, *, answer: bool) -> PathFault:
+    """What stopped the requests of a trial, or the answers, between the two machines."""
+    ends = [(trial.pair.source, trial.source), (trial.pair.target, trial.target)]
+    (sender, _), (receiver, last) = reversed(ends) if answer else ends
+    found = {name: _judged(scene, trial, name, answer=answer) for name, _ in ends}
+    for name, end in reversed(ends) if answer else ends:
+        if drop := _guilty(found[name], end):
+            return PathFault(FaultKind.FIREWALL, name, drop=drop)
+    if last.filtered:
         return PathFault(FaultKind.REVERSE_PATH, receiver)
-    for name, end in ((sender, trial.source), (receiver, trial.target)):
-        if end.drops:
-            return PathFault(FaultKind.FIREWALL, name, drop=end.drops[0])
-    gets_out = any(p.ok and p.from_pod and p.source == sender for p in scene.pairs)
-    suspect = receiver if trial.reached else sender
-    drop = _uncounted(scene, trial, suspect)
-    if drop and (trial.reached or not gets_out):
-        return PathFault(FaultKind.FIREWALL, suspect, drop=drop)
-    if trial.reached:
+    reached = trial.reached and not answer
+    for name, end in reversed(ends) if answer else ends:
+        for doubt in _doubt(found[name], end) if name == receiver or not reached else ():
+            return PathFault(FaultKind.UNKNOWN, name, drop=doubt)
+    if reached:
         return PathFault(FaultKind.POD_SIDE, receiver)
     return PathFault(FaultKind.NETWORK, sender, receiver)
-
-
-def _uncounted(scene: Scene, trial: Trial, name: str) -> Drop | None:
-    """A rule of a machine's firewall that may drop these packets, and has no counter."""
-    evidence = scene.evidence.get(name)
-    packets = _packets(scene, trial, name)
-    likely = [
-        drop
-        for drop in (evidence.drops.get(trial.pair.family, ()) if evidence else ())
-        if drop.packets is None
-        and "forward" in drop.hooks
-        and "ct state invalid" not in drop.rule
-        and concerns(drop, packets)
-    ]
-    return min(likely, key=lambda drop: not drop.policy, default=None)
 
 
 def _merged(found: Mapping[PathFault, list[Pair]]) -> dict[PathFault, list[Pair]]:

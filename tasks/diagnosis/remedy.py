@@ -57,7 +57,7 @@ def accept_packets(drop: Drop | None, pods: Sequence[Network], machine: str) -> 
     if commands:
         return Remedy(machine, tuple(commands))
     networks = ", ".join(map(str, pods))
-    if drop is not None and drop.hooks and "forward" not in drop.hooks:
+    if drop is not None and drop.hook != "forward":
         return f"accept packets from and to {networks} before that rule"
     if drop is not None and drop.rule.startswith("nft"):
         return (
@@ -65,9 +65,16 @@ def accept_packets(drop: Drop | None, pods: Sequence[Network], machine: str) -> 
             " defined"
         )
     accept = [
-        f"{'iptables' if n.version == 4 else 'ip6tables'} -I FORWARD {end} {n} -j ACCEPT"
-        for n in pods
-        for end in ("-s", "-d")
+        f"{_iptables(drop, n)} -I FORWARD {end} {n} -j ACCEPT" for n in pods for end in ("-s", "-d")
     ]
     save = "netfilter-persistent save  # from the package iptables-persistent"
-    return Remedy(machine, (*accept, save))
+    if drop is None or "-" not in drop.rule.partition(",")[0]:
+        return Remedy(machine, (*accept, save))
+    return Remedy(machine, tuple(accept), "write the same where these rules are set at boot")
+
+
+def _iptables(drop: Drop | None, pods: Network) -> str:
+    """The program that sets the rules of a network, of the backend that a drop is in."""
+    program = drop.rule.partition(",")[0] if drop else "iptables"
+    backend = program.partition("-")[1:]
+    return f"{'iptables' if pods.version == 4 else 'ip6tables'}{''.join(backend)}"

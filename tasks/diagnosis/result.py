@@ -26,6 +26,7 @@ class Verification:
     causes: Sequence[Cause] = ()
     stopped: str = ""  # why the run ended early; empty where it did not
     real_pods: Sequence[RealPod] = ()  # with --pods
+    unplanned: Mapping[str, str] = field(default_factory=dict)  # routes in use, by machine: a line
     bridgeless: Sequence[str] = ()  # workers that gave addresses to pods and have no pod bridge
     method: str = f"{COUNT} full-size pings a pair"  # how the pairs were chosen and pinged
 

@@ -65,6 +65,33 @@ def route_causes(scene: Scene, names: Sequence[str]) -> Iterator[Cause]:
         yield from policy_causes(scene, name, probed)
 
 
+def unplanned_routes(scene: Scene) -> dict[str, str]:
+    """The routes in use that are not the planned ones and where no packet was lost, by machine.
+
+    Such a route works by luck: another machine forwards what it gets. It is a line for a machine.
+    """
+    probed = {name: _probed(scene.cluster.machine(name), f) for name, f in scene.facts.items()}
+    lost = {
+        (*ends, pair.family)
+        for pair in scene.silent
+        for ends in ((pair.source, pair.target), (pair.target, pair.source))
+    }
+    lines = {}
+    for name in scene.facts:
+        missing = _missing_routes(scene, name, probed)
+        found = [m for m in missing if (name, m.to, m.family) not in lost]
+        if found:
+            workers = list(dict.fromkeys(m.to for m in found))
+            several = f"the pods of {listed(workers)}"
+            pods = several if len(workers) > 1 else f"{workers[0]}'s pods"
+            instead = found[0].instead
+            way = _way(instead) if instead else "by its default route or a policy rule"
+            planned = scene.cluster.machine(found[0].to).internal_ip(found[0].family)
+            such = "another way than planned: for one, " if len(found) > 1 else ""
+            lines[name] = f"{name} sends packets for {pods} {such}{way}, not via {planned}"
+    return lines
+
+
 def part_causes(cluster: Cluster, facts: Mapping[str, Facts]) -> list[Cause]:
     """Routes that lead a part of a worker's pods elsewhere, where no probe is in that part.
 

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tasks.common import values
 from tasks.common.values import Address
 from tasks.connectivity.verdict import Pair
 from tasks.facts.model import Facts
 
-from .firewall import Drop, read_drops
+from .firewall import counters, read_firewall
 
 SIZES = (1492, 1480, 1460, 1450, 1430, 1420, 1400, 1380, 1280)  # bytes: what tunnels leave
 
@@ -30,7 +30,7 @@ class End:
     """What one end of a trial saw."""
 
     requests: int  # how many requests its probe received
-    drops: tuple[Drop, ...]  # its firewall's rules that dropped packets meanwhile
+    dropped: Mapping[str, int]  # packets that rules of its firewall dropped meanwhile, by rule
     neighbour: str  # state of the other machine in its neighbour table: REACHABLE, FAILED, ...
     filtered: bool  # whether reverse-path filtering dropped packets meanwhile
 
@@ -45,7 +45,7 @@ class Trial:
     refused_by: str  # the machine that sent an ICMP refusal, as a firewall does; else empty
     source: End
     target: End
-    tcp: bool = False  # tried with TCP connections instead of pings
+    tcp: int = 0  # the port that connections were made to instead of pings; 0: pings
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _trial(
         refused_by=_owner(_senders(_FROM + _REFUSED, ping), pair, facts),
         source=_end(said, number, pair.family, tcp),
         target=_end(answers[pair.target], number, pair.family, tcp),
-        tcp=tcp > 0,
+        tcp=tcp,
     )
 
 
@@ -124,16 +124,13 @@ def _end(said: Answer, number: int, family: int, tcp: int) -> End:
     def of(name: str) -> list[str]:
         return said.get((name, str(number)), [])
 
-    before = {drop.rule: drop for drop in read_drops(of("before-firewall"), family)}
-    risen = []
-    for drop in read_drops(of("after-firewall"), family):
-        held = before.get(drop.rule)
-        if drop.packets and held is not None and held.packets is not None:
-            risen += [replace(drop, packets=None)] if drop.packets > held.packets else []
+    before = counters(read_firewall(of("before-firewall"), family))
+    after = counters(read_firewall(of("after-firewall"), family))
+    rises = {rule: count - before[rule] for rule, count in after.items() if rule in before}
     state = " ".join(of("neighbour")).split()
     return End(
         requests=_requests(of("after"), family, tcp) - _requests(of("before"), family, tcp),
-        drops=tuple(risen),
+        dropped={rule: rise for rule, rise in rises.items() if rise > 0},
         neighbour=state[-1] if state and state[-1] in _STATES else "",
         filtered=_filtered(of("after")) > _filtered(of("before")),
     )

@@ -85,7 +85,8 @@ counters() {
   grep -hE '^Icmp: |^Icmp6InEchos|^Tcp: ' /proc/net/snmp /proc/net/snmp6 2>/dev/null
   host grep '^TcpExt: ' /proc/net/netstat
   printf '== %s-firewall %s\n' "$1" "$2"
-  firewall "$3"
+  drops "$3"
+  echo
 }
 
 # neighbour NUMBER ADDRESS: print the other machine's state in the neighbour table. The kernel takes

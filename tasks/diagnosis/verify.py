@@ -13,7 +13,9 @@ from tasks.ssh.fleet import Fleet
 
 from .diagnose import diagnose
 from .links import pod_causes
+from .model import Scene
 from .result import Verification
+from .routing import unplanned_routes
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def run_verify(fleet: Fleet, options: VerifyOptions, known: Verification) -> Ite
         yield replace(known, reports=stop.reports, pairs=judged)
         raise
     judged = judge(found.cluster, found.facts, reports, pairs)
-    known = replace(known, reports=reports, pairs=judged)
+    unplanned = unplanned_routes(Scene(found.cluster, found.facts, {}, judged))
+    known = replace(known, reports=reports, pairs=judged, unplanned=unplanned)
     yield known
     known = replace(known, causes=diagnose(fleet, found, judged, options.tcp))
     yield known

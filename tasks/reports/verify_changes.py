@@ -57,11 +57,12 @@ def _pods(before: Verification, now: Verification) -> Iterator[str]:
 
 
 def _causes(before: Verification, now: Verification) -> Iterator[str]:
-    old = {cause.words for cause in before.causes}
-    new = {cause.words for cause in now.causes}
-    for cause in now.causes:
-        if cause.words not in old:
-            yield f"{cause.words} -> {cause.remedy}"
-    for cause in before.causes:
-        if cause.words not in new:
-            yield f"no longer: {cause.words}"
+    old, new = _told(before), _told(now)
+    yield from (line for words, line in new.items() if words not in old)
+    yield from (f"no longer: {words}" for words in old if words not in new)
+
+
+def _told(run: Verification) -> dict[str, str]:
+    """What a run says of the causes, with their remedies, and of routes that are not planned."""
+    causes = {cause.words: f"{cause.words} -> {cause.remedy}" for cause in run.causes}
+    return {**causes, **{line: line for line in run.unplanned.values()}}

@@ -77,6 +77,7 @@ def _machine_json(verification: Verification, machine: Machine) -> dict[str, obj
         "pod_cidrs": [str(cidr) for cidr in machine.pod_cidrs],
         "skipped": verification.skipped.get(machine.name),
         "probe": probe,
+        "unplanned": verification.unplanned.get(machine.name),
     }
 
 
@@ -136,6 +137,8 @@ def _run_cases(verification: Verification) -> list[ET.Element]:
         case = ET.Element("testcase", classname="verify.run", name=f"ask {machine.name}")
         if machine.name in verification.skipped:
             ET.SubElement(case, "skipped", message=verification.skipped[machine.name])
+        if machine.name in verification.unplanned:
+            ET.SubElement(case, "system-out").text = verification.unplanned[machine.name]
         for cause in verification.causes:
             if not cause.pairs and cause.machine == machine.name:
                 failure = ET.SubElement(case, "failure", type="cause", message=cause.words)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 
-from tasks.common.text import counted, table, width, wrapped
+from tasks.common.text import counted, first, table, width, wrapped
 from tasks.connectivity.ping import COUNT
 from tasks.connectivity.real_pods import RealPod
 from tasks.connectivity.verdict import Pair
@@ -111,6 +111,7 @@ def how(run: Verification) -> list[str]:
         " shows whether pods are cut off"
         for name in ([] if run.real_pods else run.bridgeless)
     ]
+    lines += first(list(run.unplanned.values()), MAX_ROWS, "; `fab plan` shows the planned routes")
     return lines + [
         f"{name}: no probe: {r.why}" for name, r in run.reports.items() if r.wired != "lo" and r.why
     ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.evidence import Evidence, read_evidence
-from tasks.diagnosis.firewall import Drop
+from tasks.diagnosis.firewall import Firewall, read_firewall
 from tasks.diagnosis.isolate import schedule
 from tasks.diagnosis.links import settings_causes
 from tasks.diagnosis.model import Scene
@@ -21,8 +21,8 @@ from tasks.diagnosis.trials import End, Trial, Trials, read_trials
 from tasks.facts.model import Facts
 from tests.builders import cluster, facts, wanted
 
-QUIET = Evidence({}, {}, {4: (), 6: ()})
-NOTHING = End(requests=0, drops=(), neighbour="REACHABLE", filtered=False)
+QUIET = Evidence({}, {}, dict.fromkeys((4, 6), Firewall(complete=True)))
+NOTHING = End(requests=0, dropped={}, neighbour="REACHABLE", filtered=False)
 
 
 def name(number: int) -> str:
@@ -134,24 +134,69 @@ def test_large_packets_lost_between_two_machines() -> None:
     ]
 
 
-NOISE = Drop("iptables, policy DROP of INPUT", frozenset({"input"}), None, (), policy=True)
-MAIL = Drop("nft, inet f c: tcp dport 25 drop", frozenset({"forward"}), None, (), policy=False)
+NOISE = "iptables, policy DROP of INPUT"
+GUARDED = """\
+program iptables nft
+*filter
+:INPUT DROP [5:420]
+nft
+table inet f {
+chain c {
+type filter hook forward priority filter; policy accept;
+tcp dport 25 drop
+}
+}
+complete"""
+
+
+def guarded(of: Scene, listing: str) -> Scene:
+    """The same with this firewall on every machine."""
+    evidence = replace(QUIET, firewalls={4: read_firewall(listing.splitlines(), 4)})
+    return replace(of, evidence=dict.fromkeys(of.facts, evidence))
 
 
 def test_a_firewall_that_drops_others_packets_meanwhile_is_not_blamed() -> None:
     silent = [pair(1, n) for n in (0, 2, 3)]
-    of = scene(4, silent)
-    guarded = replace(QUIET, drops={4: (MAIL,), 6: ()})
-    noisy = replace(NOTHING, drops=(NOISE,))
+    of = guarded(scene(4, silent), GUARDED)
+    noisy = replace(NOTHING, dropped={NOISE: 3})
     tried = [Trial(p, False, False, "", noisy, noisy) for p in silent]
-    assert told(replace(of, evidence=dict.fromkeys(of.facts, guarded)), Trials(tuple(tried))) == [
+    assert told(of, Trials(tuple(tried))) == [
         ("packets from worker-1's pods to the others are lost on the network between them", 3)
     ]
-    (cause,) = trial_causes(of, Trials((replace(tried[0], tcp=True),)), silent[:1])
+    (cause,) = trial_causes(of, Trials((replace(tried[0], tcp=80),)), silent[:1])
     assert "network" in cause.words
-    own = replace(tried[0], pair=pair(1, 0, from_pod=False))
+    own = replace(tried[0], pair=pair(1, 0, from_pod=False), target=replace(NOTHING, requests=2))
     (cause,) = trial_causes(of, Trials((own,)), [own.pair])
     assert "INPUT" in cause.words
+
+
+BLOCKED = """\
+program iptables nft
+*filter
+:FORWARD ACCEPT [0:0]
+[9:756] -A FORWARD -m set --match-set blocked src -j DROP
+nft
+complete"""
+SET = "iptables, -A FORWARD -m set --match-set blocked src -j DROP"
+
+
+@pytest.mark.parametrize(
+    ("listing", "dropped", "words"),
+    [
+        (BLOCKED, {}, "lost on the network between"),
+        (BLOCKED, {SET: 1}, f"cannot say whether this rule drops them: {SET}"),
+        (BLOCKED, {SET: 3}, f"worker-1's firewall drops packets for pods: {SET}"),
+        (BLOCKED.removesuffix("complete"), {}, "not all of worker-1's firewall could be read"),
+    ],
+)
+def test_a_rule_is_blamed_for_what_it_did_or_not_at_all(
+    listing: str, dropped: Mapping[str, int], words: str
+) -> None:
+    of = scene(3, [pair(1, 0)])
+    of = replace(of, evidence={**of.evidence, name(1): guarded(of, listing).evidence[name(1)]})
+    trial = Trial(pair(1, 0), False, False, "", replace(NOTHING, dropped=dropped), NOTHING)
+    (cause,) = trial_causes(of, Trials((trial,)), of.silent)
+    assert words in cause.words
 
 
 @given(st.integers(2, 9), st.data())

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks.diagnosis.condition import Packet
 from tasks.diagnosis.evidence import SCRIPT, Link, read_evidence
-from tests.scripts import answer
+from tasks.diagnosis.walk import judge
+from tests.scripts import answer, stub
 
 BEFORE = """ip link set lo up
 ip link add cni0 type bridge
@@ -31,13 +33,15 @@ def test_a_machine_says_what_stands_in_the_way(shell: str, tmp_path: Path) -> No
     assert found.no_forwarding(4) == ""
     assert found.no_forwarding(4, "enp6s0") == "net.ipv4.conf.enp6s0.forwarding"
     assert found.strict("cni0") == "net.ipv4.conf.cni0.rp_filter"
-    assert {family: [drop.rule for drop in drops] for family, drops in found.drops.items()} == {
-        4: ["iptables, policy DROP of FORWARD", "nft, policy drop of inet t c"],
-        6: [
-            "ip6tables, -A FORWARD -s fd00::/64 -j DROP",
-            "nft, policy drop of inet t c",
-        ],
-    }
+    for family, program in ((4, "iptables"), (6, "ip6tables")):
+        firewall = found.firewalls[family]
+        assert firewall.complete
+        assert (f"{program} filter", "FORWARD") in firewall.bases
+        assert ("nft, inet t", "c") in firewall.bases
+        assert f"{program}-legacy filter" not in {table for table, _ in firewall.chains}
+    assert found.firewalls[6].chains["ip6tables filter", "FORWARD"].listed == [
+        "[0:0] -A FORWARD -s fd00::/64 -j DROP"
+    ]
 
 
 LINK = "2: eth0@if7: <BROADCAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP"
@@ -86,5 +90,37 @@ add chain ip t c {{ type filter hook forward priority 0; }}
 {chains}
 add rule ip t c numgen random mod 2000 vmap {{ {ways} }}
 END"""
-    found = read_evidence(answer(SCRIPT, tmp_path, before=rules))
-    assert [drop.hooks for drop in found.drops[4]] == [frozenset({"forward"})] * 2000
+    found = read_evidence(answer(SCRIPT, tmp_path, before=rules)).firewalls[4]
+    packet = Packet({}, frozenset({"forward"}))
+    assert len(judge(found, packet).possible) == 2000
+
+
+def test_what_is_not_listed_in_full_is_known_to_be_missing(tmp_path: Path) -> None:
+    before = "nft 'add table inet t; add set inet t s { type ipv4_addr; }'"
+    short = SCRIPT.replace("most=6000000", "most=90")
+    assert short != SCRIPT
+    found = read_evidence(answer(short, tmp_path, before=before))
+    assert [found.firewalls[family].complete for family in (4, 6)] == [False, False]
+    stub(tmp_path, "nft", "exit 1")
+    found = read_evidence(answer(SCRIPT, tmp_path))
+    assert not found.firewalls[4].complete
+
+
+def test_reading_makes_no_table_of_the_other_backend(tmp_path: Path) -> None:
+    names = "cat /proc/net/ip_tables_names"
+    said = answer(SCRIPT, tmp_path, before="iptables-legacy -P FORWARD DROP", after=names)
+    assert said.endswith("\n== end\nfilter\n")
+    assert ("iptables-legacy filter", "FORWARD") in read_evidence(said).firewalls[4].bases
+
+
+# A machine without a program, whose kernel has nf_tables as a module.
+WITHOUT = """command() { [ "$2" != %s ] && type "$2"; }
+grep() { case "$*" in */proc/modules*) ;; *) env grep "$@" ;; esac; }
+iptables-legacy -P FORWARD DROP"""
+
+
+@pytest.mark.parametrize("program", ["nft", "iptables-legacy-save"])
+def test_tables_that_no_program_reads_are_known_to_be_missing(program: str, tmp_path: Path) -> None:
+    found = read_evidence(answer(SCRIPT, tmp_path, before=WITHOUT % program))
+    assert not found.firewalls[4].complete
+    assert found.firewalls[6].complete == (program != "nft")

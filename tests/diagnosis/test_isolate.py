@@ -62,7 +62,7 @@ def test_both_ends_say_what_they_saw(
         (OWN, True, ""),
     ]
     assert tried.largest == {POD: SIZES[0], OWN: SIZES[0]}
-    assert tried.trials[0].target == End(0, (), "", filtered=False)
+    assert tried.trials[0].target == End(0, {}, "", filtered=False)
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
@@ -80,10 +80,10 @@ def test_a_firewall_that_refuses_is_seen_at_its_end(
     tried = read_trials(TRIED, [POD, OWN], heard(dict.fromkeys(ENDS, said)), asked)
     from_pod, from_machine = tried.trials
     assert not from_pod.answered
-    assert [d.rule for d in from_pod.source.drops] == [
+    assert list(from_pod.source.dropped) == [
         f"iptables, -A FORWARD -d {target.address}/32 -j REJECT"
     ]
-    assert [d.rule for d in from_machine.source.drops] == [
+    assert list(from_machine.source.dropped) == [
         f"iptables, -A OUTPUT -d {target.address}/32 -j DROP"
     ]
     assert from_pod.refused_by == "worker-0"

@@ -1,5 +1,6 @@
 """Routes and policy rules that lead packets elsewhere: whom they blame, for which pairs."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_interface, ip_network
 from itertools import permutations
@@ -9,7 +10,7 @@ import pytest
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.links import settings_causes
 from tasks.diagnosis.model import Cause, Scene
-from tasks.diagnosis.routing import part_causes
+from tasks.diagnosis.routing import part_causes, unplanned_routes
 from tasks.facts.model import Facts
 from tasks.iproute.rule import Rule
 from tests.builders import cluster, facts, wanted
@@ -77,6 +78,45 @@ def test_a_route_that_stands_there_is_not_a_missing_one(
 ) -> None:
     (cause,) = causes(machine(1, BRIDGE, instead, without=0), TO_0)
     assert (cause.words, cause.remedy, cause.pairs) == (words, remedy, tuple(TO_0))
+
+
+INSTEAD = "10.200.0.0/24 via 10.240.0.8 dev enp6s0 proto 214"
+
+
+@pytest.mark.parametrize(
+    ("lines", "silent", "words"),
+    [
+        ((), [], ""),
+        ((INSTEAD,), [], "worker-0's pods via 10.240.0.8, not via 10.240.0.6"),
+        ((INSTEAD,), TO_0, ""),  # a cause says so
+        ((INSTEAD,), [SILENT[-1]], "worker-0's pods via 10.240.0.8, not via 10.240.0.6"),
+        (
+            (INSTEAD.replace(".0.0/24", ".0.128/25"),),
+            [],
+            "worker-0's pods via 10.240.0.8, not via 10.240.0.6",
+        ),
+        (
+            ("default via 10.240.0.1 dev enp6s0",),
+            [],
+            "worker-0's pods by its default route or a policy rule, not via 10.240.0.6",
+        ),
+        (
+            (INSTEAD, "10.200.2.128/25 via 10.240.0.6 dev enp6s0 proto 214"),
+            [],
+            "the pods of worker-0, worker-2 another way than planned: for one, via 10.240.0.8,"
+            " not via 10.240.0.6",
+        ),
+    ],
+)
+def test_routes_that_work_by_luck_are_told_of(
+    lines: Sequence[str], silent: Sequence[Pair], words: str
+) -> None:
+    of = cluster(3, 1)
+    machines = {m.name: machine(n) for n, m in enumerate(of.machines)}
+    if words or lines:
+        machines["worker-1"] = machine(1, BRIDGE, *lines, without=0)
+    found = unplanned_routes(Scene(of, machines, {}, silent))
+    assert found == ({"worker-1": f"worker-1 sends packets for {words}"} if words else {})
 
 
 def test_a_machine_that_leads_its_own_pods_away() -> None:

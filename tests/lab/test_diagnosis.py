@@ -37,6 +37,7 @@ class Fault:
     status: int = 5
     options: tuple[str, ...] = ()  # of verify
     cluster: Cluster = tutorial()  # noqa: RUF009  # a frozen value
+    innocent: str = ""  # what worker-1 has besides, and lets pods through
 
 
 DOCKER = """iptables -N DOCKER-USER; iptables -N DOCKER-FORWARD
@@ -52,6 +53,88 @@ SWITCH = """nft 'add table bridge f
 add chain bridge f c { type filter hook forward priority 0; }
 add rule bridge f c %s drop'"""
 PODS = "10.200.0.0/16"
+# As kube-proxy writes it in its nftables mode; an nftables.conf with the accept that remedies say;
+# a set of other addresses; the list of CrowdSec's bouncer; a bridge's own rules for its ports;
+# rules of both backends of iptables.
+INNOCENT = f"""cat >/run/rules <<'END'
+table ip kube-proxy {{
+    set cluster-ips {{
+        type ipv4_addr; elements = {{ 10.32.0.1, 10.32.0.10, 10.32.0.77 }}
+    }}
+    map no-endpoint-services {{
+        type ipv4_addr . inet_proto . inet_service : verdict
+        elements = {{ 10.32.0.77 . tcp . 80 comment "ns1/svc1:p80" : goto reject-chain }}
+    }}
+    map firewall-ips {{
+        type ipv4_addr . inet_proto . inet_service : verdict
+        elements = {{ 192.0.2.7 . tcp . 80 comment "ns1/svc2:p80" : goto firewall-ABC-ns1/svc2 }}
+    }}
+    chain reject-chain {{
+        reject
+    }}
+    chain firewall-ABC-ns1/svc2 {{
+        ip saddr != {{ 203.0.113.0/24 }} drop comment "invalid source"
+    }}
+    chain firewall-check {{
+        ip daddr . meta l4proto . th dport vmap @firewall-ips
+    }}
+    chain service-endpoints-check {{
+        ip daddr . meta l4proto . th dport vmap @no-endpoint-services
+    }}
+    chain cluster-ips-check {{
+        ip daddr @cluster-ips reject comment "Reject traffic to invalid ports of ClusterIPs"
+        ip daddr {{ 10.32.0.0/24 }} drop comment "Drop traffic to unallocated ClusterIPs"
+    }}
+    chain filter-prerouting {{
+        type filter hook prerouting priority dstnat - 10; policy accept;
+        ct state new jump firewall-check
+    }}
+    chain filter-forward {{
+        type filter hook forward priority -110; policy accept;
+        ct state new jump service-endpoints-check
+        ct state new jump cluster-ips-check
+    }}
+}}
+table inet filter {{
+    set others {{
+        type ipv4_addr; flags interval; elements = {{ 192.168.0.0/16, 10.201.0.1-10.201.0.9 }}
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy drop;
+        ct state vmap {{ established : accept, related : accept, invalid : drop }}
+        ip saddr @others drop
+        iifname {{ "docker0", "virbr*" }} drop
+        tcp flags syn / fin,syn limit rate over 9/second drop
+        ip saddr {PODS} accept
+        ip daddr {PODS} accept
+    }}
+}}
+table ip crowdsec {{
+    set crowdsec-blacklists {{
+        type ipv4_addr; flags timeout; elements = {{ 192.0.2.99 timeout 4h, 198.51.100.7 }}
+    }}
+    chain crowdsec-chain {{
+        type filter hook forward priority filter - 10; policy accept;
+        ip saddr @crowdsec-blacklists drop
+    }}
+}}
+table bridge ports {{
+    chain forward {{
+        type filter hook forward priority filter; policy drop;
+    }}
+}}
+END
+nft -f /run/rules
+iptables -A FORWARD -i docker0 -j DROP
+iptables-legacy -A FORWARD -s 192.0.2.0/24 -j DROP"""
+MARKED = """nft 'add table inet f
+add chain inet f c { type filter hook forward priority 0; }
+add rule inet f c ct mark 7 drop'"""
+UNSURE = (
+    "packets for pods are lost at worker-1 or on the network, and verify cannot say whether this"
+    " rule drops them:"
+)
+LEGACY = "iptables-legacy -P FORWARD DROP; ! iptables -S | grep DROP"
 DROPS = "worker-1's firewall drops packets for pods:"
 KEEP = "netfilter-persistent save  # from the package iptables-persistent"
 ACCEPT = (
@@ -88,6 +171,13 @@ FAULTS = (
         "ip route replace 10.200.1.0/24 via 10.240.0.99 proto 214",
         "worker-0 sends packets for worker-1's pods via 10.240.0.99, not via 10.240.0.7",
         "fab apply-routes",
+    ),
+    Fault(
+        "a wrong next hop that works, because that worker forwards",
+        "worker-0",
+        "ip route replace 10.200.2.0/24 via 10.240.0.7 proto 214",
+        "worker-0 sends packets for worker-2's pods via 10.240.0.7, not via 10.240.0.8",
+        status=0,
     ),
     Fault(
         "a longer prefix that somebody else added",
@@ -157,6 +247,32 @@ FAULTS = (
         "iptables -P FORWARD DROP",
         f"{DROPS} iptables, policy DROP of FORWARD",
         ACCEPT,
+    ),
+    Fault(
+        "FORWARD has the policy DROP, in the backend that iptables does not use",
+        "worker-1",
+        LEGACY,
+        f"{DROPS} iptables-legacy, policy DROP of FORWARD",
+        f"on worker-1: iptables-legacy -I FORWARD -s {PODS} -j ACCEPT;"
+        f" iptables-legacy -I FORWARD -d {PODS} -j ACCEPT;"
+        " write the same where these rules are set at boot",
+    ),
+    Fault(
+        "a rule in raw PREROUTING",
+        "worker-1",
+        f"iptables -t raw -A PREROUTING -s {PODS} -i enp6s0 -j DROP",
+        f"{DROPS} iptables, -A PREROUTING -s 10.200.0.0/16 -i enp6s0 -j DROP",
+        f"accept packets from and to {PODS} before that rule",
+    ),
+    Fault(
+        "a set without counters that has one worker's pods",
+        "worker-1",
+        "nft 'add table inet t; add set inet t s { type ipv4_addr; flags interval; };"
+        " add element inet t s { 10.200.0.0/24 }; add chain inet t c"
+        " { type filter hook prerouting priority raw; }; add rule inet t c ip saddr @s drop'",
+        f"{DROPS} nft, inet t c: ip saddr @s drop",
+        f"accept packets from and to {PODS} before that rule",
+        innocent=INNOCENT,
     ),
     Fault(
         "Docker's FORWARD (chains made by hand)",
@@ -271,6 +387,23 @@ FAULTS = (
         NETWORK,
     ),
     Fault(
+        "anti-spoofing at one port, and rules that let pods through",
+        "network",
+        SWITCH % "ip saddr 10.200.1.0/24",
+        "packets from worker-1's pods to the others are lost on the network between them",
+        NETWORK,
+        innocent=INNOCENT,
+    ),
+    Fault(
+        "anti-spoofing at one port, and a rule of which nobody can say whether it matches",
+        "network",
+        SWITCH % "ip saddr 10.200.1.0/24",
+        f"{UNSURE} nft, inet f c: ct mark 0x00000007 drop",
+        "run fab verify again and look on worker-1 whether they pass:"
+        f" tcpdump -ni enp6s0 net {PODS}",
+        innocent=MARKED,
+    ),
+    Fault(
         "anti-spoofing at every port",
         "network",
         SWITCH % f"ip saddr {PODS} ip daddr {PODS}",
@@ -373,6 +506,8 @@ def make(lab: Lab, fault: Fault) -> None:
             ok(lab.fab("apply-routes", "--no-ping", "--yes"))
             name, _, command = line.partition(": ")
             on(lab, name, command)
+    if fault.innocent:
+        on(lab, "worker-1", fault.innocent)
     if fault.where == "network":
         subprocess.run([*lab.inside, "sh", "-c", fault.what], check=True)
     elif fault.where == "workers":
@@ -418,10 +553,13 @@ def said(lab: Lab, fault: Fault) -> Said:
 
 
 def causes_in(done: "subprocess.CompletedProcess[str]") -> tuple[tuple[str, str], ...]:
-    """The causes that verify names, and their remedies."""
+    """The causes that verify names, and their remedies; then the routes that are not planned."""
     assert "Traceback" not in done.stderr
-    found = json.loads(done.stdout)["causes"] if done.returncode != 1 else []
-    return tuple((cause["words"], cause["remedy"]) for cause in found)
+    if done.returncode == 1:
+        return ()
+    found = json.loads(done.stdout)
+    unplanned = ((m["unplanned"], "") for m in found["machines"] if m["unplanned"])
+    return (*((cause["words"], cause["remedy"]) for cause in found["causes"]), *unplanned)
 
 
 def take_advice(lab: Lab, remedy: str) -> bool:

@@ -23,6 +23,7 @@ ILL = replace(
     causes=(CAUSE,),
     real_pods=(replace(POD, answered=()),),
     skipped={"worker-0": "is it up?"},
+    unplanned={"worker-1": "worker-1 sends packets elsewhere"},
 )
 
 
@@ -36,12 +37,14 @@ def test_what_fails_is_told_once_and_what_is_well_again_too() -> None:
         "worker-0 to worker-1, IPv4, pod: silent, was ok",
         "pod 10.200.1.2 on worker-1 answers 0 of 1 worker",
         "worker-1 does not forward -> switch it on",
+        "worker-1 sends packets elsewhere",
     ]
     assert said(ILL, WELL) == [
         "worker-0 can be asked again",
         "worker-0 to worker-1, IPv4, pod: ok, was silent",
         "pod 10.200.1.2 on worker-1 answers 1 of 1 worker",
         "no longer: worker-1 does not forward",
+        "no longer: worker-1 sends packets elsewhere",
     ]
 
 

@@ -36,6 +36,7 @@ MIXED = Verification(
     },
     pairs=(FINE, SILENT, replace(FINE, from_pod=False, received=1)),
     causes=(CAUSE,),
+    unplanned={"worker-1": "worker-1 sends packets elsewhere"},
 )
 PODS = [
     RealPod("worker-0", ip_address("10.200.0.2"), True, ("worker-1",), ("worker-1",), "itself"),
@@ -80,6 +81,8 @@ def test_the_json_says_what_was_found() -> None:
     found = json.loads(verify_json(MIXED))
     assert found["started"] == "2026-11-23T08:14:16Z"
     assert [m["skipped"] for m in found["machines"]] == [None, None, "down\x00 \ud800", None]
+    said = [machine["unplanned"] for machine in found["machines"]]
+    assert said == [None, "worker-1 sends packets elsewhere", None, None]
     assert found["machines"][1]["probe"] == {"wired": "lo", "why": "no namespace"}
     assert [pair["causes"] for pair in found["pairs"]] == [[], [0], []]
     assert [pair["rtt_ms"] for pair in found["pairs"]] == [0.12, None, 0.12]
@@ -117,6 +120,8 @@ def test_the_junit_report_has_a_case_for_each_pair_and_machine() -> None:
     (skipped,) = found["verify.run", "ask worker-2"].result
     assert isinstance(skipped, Skipped)
     assert found["verify.run", "run to its end"].is_passed
+    assert found["verify.run", "ask worker-1"].is_passed
+    assert found["verify.run", "ask worker-1"].system_out == "worker-1 sends packets elsewhere"
 
 
 def test_a_run_that_ended_early_is_an_error_in_ci() -> None:
