@@ -179,10 +179,10 @@ def test_what_a_machine_says_is_values_or_its_own_fault(said: str, read: Read) -
 def texts(found: object) -> Iterator[str]:
     """All text in a value, if all numbers in it can be written as JSON.
 
-    But for firewalls' drops: tests/diagnosis/test_firewall.py is about those.
+    But for the rules of firewalls: tests/diagnosis/test_firewall.py is about what is shown of them.
     """
     if is_dataclass(found):
-        yield from texts([getattr(found, f.name) for f in fields(found) if f.name != "drops"])
+        yield from texts([getattr(found, f.name) for f in fields(found) if f.name != "firewalls"])
     elif isinstance(found, Mapping):
         yield from texts([*found.keys(), *found.values()])
     elif isinstance(found, list | tuple | set | frozenset):
