@@ -10,13 +10,15 @@ LOCK = .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-vers
 PYTEST = $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --benchmark-disable
 FUZZ = $(AS_ROOT) $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 PACKAGES =
+RELEASES = bullseye bookworm trixie forky sid
+MIXED = $(if $(wildcard .releases/*/built),tests tests/releases/mixed.py)  # where these are built
 ROUNDS = 220
 SEED = 1
 SECONDS = 30
 AT_ONCE = 4
 
 .NOTPARALLEL:  # a virtual environment can only be made once its system packages are there
-.PHONY: help demo check test bench soak fuzz canary lock setup setup-test system clean
+.PHONY: help demo check test bench soak fuzz canary releases lock setup setup-test system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | while IFS='	' read -r target what; do \
@@ -32,7 +34,7 @@ check: .venv/made-test  ## lint, types, and every test that needs no root and no
 	$(PYTEST) -m "not system"
 
 test: setup-test check  ## check, and all other tests: on twins, as root
-	$(AS_ROOT) $(PYTEST) -m system
+	$(AS_ROOT) $(PYTEST) -m system $(MIXED)
 	$(FUZZ)
 
 fuzz: setup-test  ## hostile answers, read and used for SECONDS=30
@@ -49,6 +51,11 @@ bench: setup-test .venv-bench/made  ## time and memory next to other tools: docs
 	$(BIN)/python -m compileall -q fabfile.py tasks  # as every run but the first finds them
 	$(AS_ROOT) BENCH_BIN=$(CURDIR)/.venv-bench/bin BENCH_LARGE="$(BENCH_LARGE)" \
 		$(BIN)/python -m tests.bench --write docs/benchmarks.md
+
+releases: setup-test  ## every verb, reboots and the demo on RELEASES of Debian: docs/support.md
+	.ci/setup releases
+	$(AS_ROOT) tests/releases/build.sh .releases $(RELEASES)
+	$(AS_ROOT) $(BIN)/python -m tests.releases --write docs/support.md
 
 lock:  ## write the lock files anew: the newest releases in the ranges, with their hashes
 	$(PYTHON) -m venv --clear .venv-lock
@@ -67,7 +74,7 @@ system:  ## the system packages that are missing; PACKAGES=test for those of the
 	.ci/setup $(PACKAGES)
 
 clean:  ## delete everything that these targets have made in this directory
-	$(SUDO) rm -rf .venv .venv-bench .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	$(SUDO) rm -rf .releases .venv .venv-bench .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	$(SUDO) find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/made: requirements.lock
