@@ -18,7 +18,7 @@ SECONDS = 30
 AT_ONCE = 4
 
 .NOTPARALLEL:  # a virtual environment can only be made once its system packages are there
-.PHONY: help demo check test bench soak fuzz canary releases lock setup setup-test system clean
+.PHONY: python help demo check test bench soak fuzz canary releases lock setup setup-test system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | while IFS='	' read -r target what; do \
@@ -70,14 +70,17 @@ setup: system .venv/made  ## what runs: system packages (as root), and .venv
 setup-test: PACKAGES = test
 setup-test: system .venv/made-test  ## what runs and what tests it: the same, and more of both
 
-system:  ## the system packages that are missing; PACKAGES=test for those of the tests too
-	.ci/setup $(PACKAGES)
+python:
+	@$(PYTHON) -B -c 'import tasks'
+
+system: python  ## the system packages that are missing; PACKAGES=test for those of the tests too
+	PYTHON="$(PYTHON)" .ci/setup $(PACKAGES)
 
 clean:  ## delete everything that these targets have made in this directory
 	$(SUDO) rm -rf .releases .venv .venv-bench .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	$(SUDO) find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/made: requirements.lock
+.venv/made: requirements.lock | python
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/$(INSTALL) --require-hashes -r requirements.lock
 	touch $@

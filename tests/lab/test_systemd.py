@@ -46,9 +46,8 @@ mount -t cgroup2 none sys/fs/cgroup
 mount -t tmpfs -o noexec none run
 mount -t tmpfs none tmp
 mount --rbind /dev dev
-mkdir -p mnt/old
-pivot_root . mnt/old
-exec env container=lab /lib/systemd/systemd --unit=lab.target --log-target=null --show-status=no
+mount --move . /
+exec chroot . env container=lab /lib/systemd/systemd --unit=lab.target --log-target=null --show-status=no
 """
 
 

@@ -1,5 +1,6 @@
 """What is tried on machines of other Debian releases, with the real command line."""
 
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -8,11 +9,13 @@ from pathlib import Path
 from tests.lab.conftest import Lab, MakeLab, tutorial
 from tests.lab.kit import ok
 from tests.lab.test_watch import watch
+from tests.paths import PROJECT
 
-from .machine import USER, Booted, boot, wait_for
+from .machine import CACHE, USER, Booted, boot, wait_for
 from .managers import FILES
 
 MANAGERS = tuple(FILES)
+CLEAN = Path(__file__).with_name("clean.sh")
 APPLY = ("apply-routes", "--no-ping")
 
 
@@ -149,3 +152,26 @@ def reboot(make: MakeLab, release: str, manager: str, directory: Path) -> None:
         assert machine.ours() == []
         left = "find /etc /var/lib -name '*pod-routes*' -not -path /var/lib/pod-routes"
         assert machine.run(left) == ""
+
+
+def demo(release: str, directory: Path) -> str:
+    """What `make demo` comes to on a clean release: "yes", or the line that refuses its Python."""
+    command = (str(CLEAN), str(directory), str(CACHE / release / "base"), "make", "demo")
+    done = subprocess.run(
+        command,
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said, said
+    if "pod routes: needs Python" in done.stderr:
+        assert done.returncode != 0
+        assert done.stdout == "", "something was done before Python was looked at"
+        return "refused: Python"
+    assert done.returncode == 0, said[-3000:]
+    assert "6 of 6 pairs" in said, said[-3000:]
+    return "yes"

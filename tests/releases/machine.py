@@ -118,11 +118,11 @@ class Booted:
         )
         group = Path(hierarchy) / f"pod-routes-{os.getpid()}-{self.lab.twin.pid}-{self.name}"
         group.mkdir()
-        join = f"echo $$ >{group}/cgroup.procs; exec unshare -C -p -m -n -u -i -f --kill-child sh"
+        join = f"echo $$ >{group}/cgroup.procs; exec setpriv --pdeathsig KILL unshare"
         with (
             (self.home / "log").open("a") as log,
             subprocess.Popen(
-                ["sh", "-c", f"{join} {self.home}/boot"],
+                ["sh", "-c", f"{join} -C -p -m -n -u -i -f --kill-child sh {self.home}/boot"],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -189,15 +189,15 @@ def boot(lab: Lab, name: str, release: str, manager: str, home: Path) -> Booted:
     for nic in host.nics:
         _do([*lab.twin.inside(name), "ip", "link", "del", nic.name])
     upper = home / "upper"
-    for path in ("etc/ssh", "etc/cni", "var/lib/kubelet"):
-        if (old / path).is_dir():
-            shutil.copytree(old / path, upper / path)
+    for kept in ("etc/ssh", "etc/cni", "var/lib/kubelet"):
+        if (old / kept).is_dir():
+            shutil.copytree(old / kept, upper / kept)
     key = (lab.twin.home / "key.pub").read_text()
     for user, user_id in (("root", 0), (USER, 1000)):
         at_home = upper / ("root" if user == "root" else f"home/{user}")
         _write(at_home / ".ssh/authorized_keys", key)
-        for path in (at_home, at_home / ".ssh", at_home / ".ssh/authorized_keys"):
-            os.chown(path, user_id, user_id)
+        for owned in (at_home, at_home / ".ssh", at_home / ".ssh/authorized_keys"):
+            os.chown(owned, user_id, user_id)
     # Machines know their own name, or each sudo asks for it in a DNS that is not there.
     names = {"etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {name}\n", "etc/resolv.conf": ""}
     for file, text in {**names, **FILES[manager](host)}.items():
