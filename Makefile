@@ -7,8 +7,9 @@ AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI="$(CI)"
 INSTALL = pip install --quiet --disable-pip-version-check
 LOCK = .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
 	--generate-hashes --custom-compile-command "make lock"
-PYTEST = $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --benchmark-disable
-FUZZ = $(AS_ROOT) $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
+TESTING = env LC_ALL=C.UTF-8 $(BIN)/python
+PYTEST = $(TESTING) -m pytest -n $(AT_ONCE) --dist loadfile --benchmark-disable
+FUZZ = $(AS_ROOT) $(TESTING) -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 PACKAGES =
 RELEASES = bullseye bookworm trixie forky sid
 MIXED = $(if $(wildcard .releases/*/built),tests tests/releases/mixed.py)  # where these are built

@@ -47,7 +47,8 @@ mount -t tmpfs -o noexec none run
 mount -t tmpfs none tmp
 mount --rbind /dev dev
 mount --move . /
-exec chroot . env container=lab /lib/systemd/systemd --unit=lab.target --log-target=null --show-status=no
+exec chroot . env container=lab \
+  /lib/systemd/systemd --unit=lab.target --log-target=null --show-status=no
 """
 
 
