@@ -19,6 +19,7 @@ git ls-files -z --cached --others --exclude-standard | tar --null --files-from=-
     tar --extract --no-same-owner --file=- --directory="$copy"
 cat /etc/resolv.conf >"$home/root/etc/resolv.conf"
 [ ! -e /etc/pip.conf ] || cat /etc/pip.conf >"$home/root/etc/pip.conf"
+echo 'Acquire::Check-Valid-Until "false";' >"$home/root/etc/apt/apt.conf.d/mirror" # it may lag
 cat /etc/ssl/certs/ca-certificates.crt >"$home/root/root/mirrors.crt"
 mount -t proc none "$home/root/proc"
 mount --rbind /sys "$home/root/sys"
