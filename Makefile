@@ -7,16 +7,19 @@ AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI="$(CI)"
 INSTALL = pip install --quiet --disable-pip-version-check
 LOCK = .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
 	--generate-hashes --custom-compile-command "make lock"
-PYTEST = $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile --benchmark-disable
-FUZZ = $(AS_ROOT) $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
+TESTING = env LC_ALL=C.UTF-8 $(BIN)/python
+PYTEST = $(TESTING) -m pytest -n $(AT_ONCE) --dist loadfile --benchmark-disable
+FUZZ = $(AS_ROOT) $(TESTING) -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 PACKAGES =
+RELEASES = bullseye bookworm trixie forky sid
+MIXED = $(if $(wildcard .releases/*/built),tests tests/releases/mixed.py)  # where these are built
 ROUNDS = 220
 SEED = 1
 SECONDS = 30
 AT_ONCE = 4
 
 .NOTPARALLEL:  # a virtual environment can only be made once its system packages are there
-.PHONY: help demo check test bench soak fuzz canary lock setup setup-test system clean
+.PHONY: python help demo check test bench soak fuzz canary releases lock setup setup-test system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | while IFS='	' read -r target what; do \
@@ -32,7 +35,7 @@ check: .venv/made-test  ## lint, types, and every test that needs no root and no
 	$(PYTEST) -m "not system"
 
 test: setup-test check  ## check, and all other tests: on twins, as root
-	$(AS_ROOT) $(PYTEST) -m system
+	$(AS_ROOT) $(PYTEST) -m system $(MIXED)
 	$(FUZZ)
 
 fuzz: setup-test  ## hostile answers, read and used for SECONDS=30
@@ -50,6 +53,11 @@ bench: setup-test .venv-bench/made  ## time and memory next to other tools: docs
 	$(AS_ROOT) BENCH_BIN=$(CURDIR)/.venv-bench/bin BENCH_LARGE="$(BENCH_LARGE)" \
 		$(BIN)/python -m tests.bench --write docs/benchmarks.md
 
+releases: setup-test  ## every verb, reboots and the demo on RELEASES of Debian: docs/support.md
+	.ci/setup releases
+	$(AS_ROOT) tests/releases/build.sh .releases $(RELEASES)
+	$(AS_ROOT) $(BIN)/python -m tests.releases --write docs/support.md
+
 lock:  ## write the lock files anew: the newest releases in the ranges, with their hashes
 	$(PYTHON) -m venv --clear .venv-lock
 	.venv-lock/bin/$(INSTALL) uv
@@ -63,14 +71,17 @@ setup: system .venv/made  ## what runs: system packages (as root), and .venv
 setup-test: PACKAGES = test
 setup-test: system .venv/made-test  ## what runs and what tests it: the same, and more of both
 
-system:  ## the system packages that are missing; PACKAGES=test for those of the tests too
-	.ci/setup $(PACKAGES)
+python:
+	@$(PYTHON) -B -c 'import tasks'
+
+system: python  ## the system packages that are missing; PACKAGES=test for those of the tests too
+	PYTHON="$(PYTHON)" .ci/setup $(PACKAGES)
 
 clean:  ## delete everything that these targets have made in this directory
-	$(SUDO) rm -rf .venv .venv-bench .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	$(SUDO) rm -rf .releases .venv .venv-bench .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	$(SUDO) find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/made: requirements.lock
+.venv/made: requirements.lock | python
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/$(INSTALL) --require-hashes -r requirements.lock
 	touch $@

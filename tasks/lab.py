@@ -1,5 +1,6 @@
 """`fab lab.…`: start a twin of the cluster, show it, open a shell in it, and stop it."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ def _sudo(command: str) -> str:
     """The command line that runs a task as root. It names the program by its path, because the PATH
     that sudo sets leaves out virtual environments.
     """
-    return f"sudo {sys.argv[0]} {command}"
+    return f"sudo {shlex.quote(sys.argv[0])} {command}"
 
 
 def _find(path: Path) -> "Twin":

@@ -1,6 +1,7 @@
 """Small servers on 127.0.0.1 that answer as providers' APIs do, and stand-ins for programs."""
 
 import json
+import shlex
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -129,7 +130,9 @@ def hetzner(servers: list[dict[str, Any]], page: int = 50) -> Answer:
 def stand_in(directory: Path, name: str, body: str) -> None:
     """A stand-in for a program that no registry has: Python, with `arguments` to look at."""
     path = directory / name
-    path.write_text(f"#!{sys.executable}\nimport sys\narguments = sys.argv[1:]\n{body}\n")
+    # A "#!" line holds no path with a space: sh runs its second line, which is a text for Python.
+    start = f"#!/bin/sh\n'''exec' {shlex.quote(sys.executable)} \"$0\" \"$@\"\n'''\n"
+    path.write_text(f"{start}import sys\narguments = sys.argv[1:]\n{body}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 

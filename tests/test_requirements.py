@@ -1,6 +1,9 @@
 """The lock files are those of the ranges: who edits one without the other is told."""
 
 import re
+import runpy
+import subprocess
+import sys
 
 import pytest
 from packaging.requirements import Requirement
@@ -45,3 +48,21 @@ def test_each_package_has_hashes_and_comes_from_nowhere_in_particular(name: str)
     assert all("--hash=sha256:" in package for package in packages)
     assert "://" not in text
     assert "--index-url" not in text
+
+
+def test_an_older_python_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18))
+    with pytest.raises(SystemExit) as refused:
+        runpy.run_path(str(PROJECT / "tasks/__init__.py"))
+    assert re.fullmatch(
+        r"pod routes: needs Python 3\.10 or newer; \S.* is Python \S+", str(refused.value)
+    )
+    assert "Python 3.10" in (PROJECT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("target", ["demo", "setup", "check", "test"])
+def test_python_is_looked_at_before_anything_is_installed(target: str) -> None:
+    argv = ["make", "--always-make", "--dry-run", "PYTHON=old", target]
+    done = subprocess.run(argv, cwd=PROJECT, capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("make")]
+    assert lines[0] == "old -B -c 'import tasks'", lines

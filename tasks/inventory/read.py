@@ -228,7 +228,9 @@ def _read_table(model: type[_T], raw: Any, place: str, mistakes: list[Mistake]) 
 
 def _toml(path: Path, raw: bytes) -> dict[str, Any]:
     try:
-        return tomllib.loads(raw.decode("utf-8-sig"))  # some editors begin with a byte order mark
+        # Some editors begin with a byte order mark.
+        document: dict[str, Any] = tomllib.loads(raw.decode("utf-8-sig"))
+        return document
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise Stop(f"{path}: not UTF-8 (at line {line}); save it as UTF-8") from None

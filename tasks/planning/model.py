@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import Enum
 
 from tasks.common.values import Network
 from tasks.iproute.route import Route
@@ -23,12 +23,15 @@ class Allowed:
     force: bool = False  # prune even if the next hop still answers
 
 
-class Verb(StrEnum):
+class Verb(str, Enum):
     """What a change does; the value is for people and for JSON."""
 
     ADD = "add"
     REPLACE = "replace"
     DELETE = "delete"
+
+    def __str__(self) -> str:
+        return self.value
 
 
 @dataclass(frozen=True)

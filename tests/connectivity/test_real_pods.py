@@ -71,7 +71,7 @@ def test_a_worker_asks_the_others_pods_and_its_own(shell: str, tmp_path: Path) -
 def test_a_pod_pings_from_the_network_that_it_is_in(tmp_path: Path) -> None:
     pod = ip_address("10.200.0.2")
     leaving = f"""outer='' probes=''
-. {PROJECT / "tasks/connectivity/real_pods.sh"}
+. "{PROJECT / "tasks/connectivity/real_pods.sh"}"
 main() {{ leave 4 {pod} 192.0.2.1; }}"""
     inside = "ip link set lo up; ip addr add 10.200.0.2/32 dev lo; ip addr add 192.0.2.1/32 dev lo"
     counted = "iptables -A INPUT -d 192.0.2.1 -p icmp --icmp-type echo-request"

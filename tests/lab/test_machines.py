@@ -77,7 +77,7 @@ def test_an_sshd_that_turns_logins_away_is_asked_again(lab: Lab) -> None:
     knock = "until { exec 3<>/dev/tcp/203.0.113.11/22; } 2>/dev/null; do sleep 0.05; done"
     door = ["timeout", "60", "bash", "-c", f"{knock}; head -n 1 <&3; read -r _"]
     turned_away = (
-        "timeout 30 sh -c 'until grep -q MaxStartups /var/log/sshd.log; do sleep 0.05; done'"
+        "timeout 30 sh -c 'until grep -q drop.connection /var/log/sshd.log; do sleep 0.05; done'"
     )
     with subprocess.Popen(
         [*lab.inside, *door], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -66,11 +66,12 @@ mount -t cgroup2 none sys/fs/cgroup
 mount -t tmpfs -o noexec none run
 mount -t tmpfs none tmp
 mount --rbind /dev dev
-mkdir -p mnt/old
-pivot_root . mnt/old
+mount --move . /
+exec chroot . sh -es <<'IN_IT'
 {disk}
 exec env container=lab /lib/systemd/systemd --unit=multi-user.target --log-target=null \
   --show-status=no
+IN_IT
 """
 
 

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -515,7 +516,7 @@ def test_one_that_calls_itself_the_twin_is_not_taken_for_it(here: Path) -> None:
         assert impostor.stdout.readline() == "\n"
         shell = fab(here, "lab.shell", "worker-0", text="touch /run/twin/taken\n")
         impostor.kill()
-    expected = (1, "", f"no twin of hosts.toml is up: sudo {FAB[0]} lab.up\n")
+    expected = (1, "", f"no twin of hosts.toml is up: sudo {shlex.quote(FAB[0])} lab.up\n")
     assert (shell.returncode, shell.stdout, shell.stderr) == expected
 
 
@@ -566,7 +567,7 @@ def test_up_twice_and_a_machine_that_is_not_there(here: Path) -> None:
 @pytest.mark.parametrize("command", ["lab.status", "lab.down", "lab.shell worker-0"])
 def test_when_none_is_up(here: Path, command: str) -> None:
     done = fab(here, *command.split())
-    expected = (1, "", f"no twin of hosts.toml is up: sudo {FAB[0]} lab.up\n")
+    expected = (1, "", f"no twin of hosts.toml is up: sudo {shlex.quote(FAB[0])} lab.up\n")
     assert (done.returncode, done.stdout, done.stderr) == expected
 
 
@@ -579,5 +580,5 @@ def test_up_says_what_it_invented(here: Path) -> None:
 @pytest.mark.parametrize("command", ["lab.up", "lab.status", "lab.down", "lab.shell worker-0"])
 def test_without_root(here: Path, command: str) -> None:
     done = fab(here, *command.split(), before=("unshare", "--user"))
-    expected = (1, "", f"needs root: sudo {FAB[0]} {command}\n")
+    expected = (1, "", f"needs root: sudo {shlex.quote(FAB[0])} {command}\n")
     assert (done.returncode, done.stdout, done.stderr) == expected
