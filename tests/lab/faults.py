@@ -28,7 +28,10 @@ HALF_WAY = f"""{CHANGES} || exec /usr/sbin/ip "$@"
 rm /usr/local/sbin/ip
 head -n LINES | /usr/sbin/ip "$@"
 kill -9 $$"""
-BEFORE_APPLY = f"""rm /usr/local/sbin/flock
+# Asked whether it is the flock of util-linux, it does as that does.
+ASKED = 'case $* in *-u*) exec /usr/bin/flock "$@" ;; esac'
+BEFORE_APPLY = f"""{ASKED}
+rm /usr/local/sbin/flock
 /usr/sbin/ip route add {FOREIGN}
 exec /usr/bin/flock "$@\""""
 

@@ -19,7 +19,7 @@ from tests.builders import route
 
 from . import faults
 from .conftest import Lab, MakeLab, tutorial
-from .faults import CHANGES, REBOOT, WRAPPER
+from .faults import ASKED, CHANGES, REBOOT, WRAPPER
 from .kit import ok, on
 
 TIMEOUT = ("--confirm-timeout", "5")  # the shortest there is
@@ -553,8 +553,9 @@ def test_a_command_that_comes_after_its_run_has_ended_does_nothing(lab: Lab) -> 
     assert "worker-1" not in ok(lab.fab("history"))
 
 
-AT_THE_LOCK = """mkfifo /run/gate; cat >/usr/local/sbin/flock <<'END'
+AT_THE_LOCK = f"""mkfifo /run/gate; cat >/usr/local/sbin/flock <<'END'
 #!/bin/sh
+{ASKED}
 rm /usr/local/sbin/flock
 read -r _ </run/gate
 exec /usr/bin/flock "$@"

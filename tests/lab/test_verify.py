@@ -178,12 +178,14 @@ def test_a_full_pod_cidr_has_no_probe_and_that_is_said(make_lab: MakeLab) -> Non
     ]
 
 
+PINGS = 'until ip -o link | grep -q ": probe" && pgrep -x ping; do :; done'
+
+
 def test_killed_it_leaves_nothing(lab: Lab) -> None:
     before = {m.name: on(lab, m.name, LEFT) for m in lab.cluster.machines}
     on(lab, "worker-2", "iptables -A FORWARD -j DROP")  # so that the pings last
     with lab.popen("verify") as fab:
-        on(lab, "worker-1", "timeout 30 sh -c 'until pgrep -x ping; do :; done'")
-        assert "probe" in on(lab, "worker-1", "ip -o link")
+        on(lab, "worker-1", f"timeout 30 sh -c '{PINGS}'")
         os.kill(fab.pid, 9)
     deadline = time.monotonic() + 30
     while (now := {n: on(lab, n, LEFT) for n in before}) != before:
@@ -276,7 +278,7 @@ def test_a_run_that_ends_early_leaves_a_page_of_what_it_knew(lab: Lab) -> None:
     }
     for words, command in endings.items():
         with lab.popen("verify", "--report", page.name, "--format", "json") as fab:
-            on(lab, "worker-1", "timeout 30 sh -c 'until pgrep -x ping; do :; done'")
+            on(lab, "worker-1", f"timeout 30 sh -c '{PINGS}'")
             if command:
                 on(lab, "worker-1", command)
             else:
