@@ -16,7 +16,7 @@ MIXED = $(if $(wildcard .releases/*/built),tests tests/releases/mixed.py)  # whe
 ROUNDS = 220
 SEED = 1
 SECONDS = 30
-AT_ONCE = 4
+AT_ONCE = 5
 
 .NOTPARALLEL:  # a virtual environment can only be made once its system packages are there
 .PHONY: python help demo check test bench soak fuzz canary releases lock setup setup-test system clean

@@ -292,8 +292,8 @@ TROUBLE = {
     ),
     "has BusyBox's ip and flock": (
         "for name in ip flock; do ln -s /bin/busybox /usr/local/sbin/$name; done",
-        "worker-1: ip of iproute2 5.2 or newer, flock of util-linux not found there:"
-        " install iproute2 util-linux",
+        "worker-1: flock of util-linux, ip of iproute2 5.2 or newer not found there:"
+        " install util-linux iproute2",
     ),
     "has no ip": (
         "mv /usr/bin/ip /root; mv /usr/sbin/ip /root; rm -f /bin/ip /sbin/ip; true",
