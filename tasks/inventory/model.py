@@ -46,6 +46,27 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Router:
+    """A router outside the cluster with which every machine speaks BGP."""
+
+    address: Address
+    as_number: int
+    accept: tuple[Network, ...] = ()  # the prefixes that machines accept from it
+
+
+@dataclass(frozen=True)
+class Bgp:
+    """How the machines exchange pod CIDRs by BGP (RFC 4271)."""
+
+    as_number: int = 64512  # private use (RFC 6996)
+    reflectors: tuple[str, ...] = ()  # names; empty: a full mesh, or chosen in a large cluster
+    password_file: Path | None = None  # of TCP MD5 signatures (RFC 2385)
+    bfd: bool = False  # Bidirectional Forwarding Detection (RFC 5880)
+    port: int = 179
+    routers: tuple[Router, ...] = ()
+
+
+@dataclass(frozen=True)
 class Cluster:
     """The whole hosts.toml. `machines` are in the file's order, workers before controllers."""
 
@@ -55,6 +76,7 @@ class Cluster:
     node_networks: tuple[Network, ...] = ()
     ssh: Ssh = Ssh()
     persist: Persist = "none"
+    bgp: Bgp | None = None  # None: static routes
 
     @property
     def workers(self) -> tuple[Machine, ...]:

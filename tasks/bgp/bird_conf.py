@@ -1,0 +1,147 @@
+"""The configuration of BIRD 2 for one machine. The format: BIRD 2.0 User's Guide, chapters 3 to 6.
+
+A machine announces its own pod CIDRs and nothing else. It accepts pod CIDRs of exactly the lengths
+that the cluster has: from a machine only its own, from a reflector any. What it has accepted goes to
+the kernel with this tool's metric, behind the static routes. Nothing is learned from the kernel.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from tasks.common.values import Network
+from tasks.inventory.model import Bgp, Cluster, Machine
+
+from .sessions import Relation, Session, reflectors, sessions
+
+METRIC = 2140  # above that of static routes, which is 1024 for IPv6
+HOLD_TIME = 9  # seconds without a word from a neighbor until its routes go
+RESTART_TIME = 120  # seconds that the routes of a neighbor stay which has gone without a word
+DIRECTORY = "/etc/pod-routes"
+CONFIG = f"{DIRECTORY}/bird.conf"
+PASSWORD = f"{DIRECTORY}/bgp-password.conf"  # apart, so that the configuration can be shown
+
+_HEAD = "# Made by `fab apply-routes`; `fab rollback` removes it."
+
+
+def bird_conf(cluster: Cluster, bgp: Bgp, machine: Machine) -> str:
+    """The text of CONFIG on a machine."""
+    families = sorted({ip.version for ip in machine.internal_ips})
+    return "\n".join(
+        [
+            _HEAD,
+            "log syslog all;",
+            f"router id {_router_id(machine)};",
+            "graceful restart wait 30;",
+            "protocol device { scan time 10; }",
+            *(['protocol bfd { interface "*" { interval 100 ms; multiplier 3; }; }'] * bgp.bfd),
+            *(line for family in families for line in _tables(cluster, machine, family)),
+            *_template(bgp),
+            *(
+                line
+                for session in sessions(cluster, bgp, machine)
+                for line in _session(cluster, bgp, machine, session)
+            ),
+            "",
+        ]
+    )
+
+
+def _router_id(machine: Machine) -> str:
+    """The IPv4 address, else the last 32 bits of the IPv6 address, as four numbers."""
+    if first := machine.internal_ip(4):
+        return str(first)
+    last = (machine.internal_ips[0]).packed[-4:]
+    return ".".join(map(str, last))
+
+
+def _tables(cluster: Cluster, machine: Machine, family: int) -> Iterator[str]:
+    """What a machine announces, and what goes to its kernel."""
+    own = [cidr for cidr in machine.pod_cidrs if cidr.version == family]
+    yield f"protocol static own{family} {{"
+    yield f"  ipv{family};"
+    yield from (f"  route {cidr} blackhole;" for cidr in own)
+    yield "}"
+    yield f"protocol kernel kernel{family} {{"
+    yield f"  metric {METRIC};"
+    yield "  scan time 10;"
+    yield "  persist;"
+    yield "  graceful restart;"
+    yield f"  ipv{family} {{ import none; export where source = RTS_BGP; }};"
+    yield "}"
+    yield f"function is_pods{family}()"
+    yield "{"
+    yield f"  return net ~ [{', '.join(_patterns(cluster, family))}];"
+    yield "}"
+
+
+def _patterns(cluster: Cluster, family: int) -> Iterator[str]:
+    """Prefix patterns: inside pod_networks, of the lengths that the cluster's pod CIDRs have."""
+    lengths = {c.prefixlen for w in cluster.workers for c in w.pod_cidrs if c.version == family}
+    for network in cluster.pod_networks:
+        if network.version == family:
+            yield from (
+                f"{network}{{{length},{length}}}"
+                for length in sorted(lengths)
+                if length >= network.prefixlen
+            )
+
+
+def _template(bgp: Bgp) -> Iterator[str]:
+    """What all sessions have in common."""
+    yield "template bgp session {"
+    yield "  direct;"
+    yield "  strict bind;"
+    yield "  ttl security on;"
+    yield f"  hold time {HOLD_TIME};"
+    yield "  connect delay time 0;"
+    yield "  connect retry time 2;"
+    yield "  error wait time 1, 5;"
+    yield "  graceful restart on;"
+    yield f"  graceful restart time {RESTART_TIME};"
+    if bgp.bfd:
+        yield "  bfd graceful;"
+    if bgp.password_file:
+        yield f'  include "{PASSWORD}";'
+    yield "}"
+
+
+def _session(cluster: Cluster, bgp: Bgp, machine: Machine, session: Session) -> Iterator[str]:
+    family = session.local.version
+    yield f"protocol bgp '{session.name}' from session {{"
+    yield f"  local {session.local} port {bgp.port} as {bgp.as_number};"
+    yield f"  neighbor {session.remote} port {bgp.port} as {session.remote_as};"
+    if session.relation is Relation.CLIENT:
+        yield "  rr client;"
+        yield f"  rr cluster id {_router_id(machine)};"
+    yield f"  ipv{family} {{"
+    yield f"    import where {_accepted(session)};"
+    yield f"    import limit {_limit(cluster, session)} action block;"
+    yield f"    export where {_exported(cluster, bgp, machine, session)};"
+    yield "    gateway direct;"
+    yield "  };"
+    yield "}"
+
+
+def _accepted(session: Session) -> str:
+    if session.relation is Relation.REFLECTOR:
+        return f"is_pods{session.local.version}()"
+    if not session.accept:
+        return "false"
+    return f"net ~ {_set(session.accept)}"
+
+
+def _exported(cluster: Cluster, bgp: Bgp, machine: Machine, session: Session) -> str:
+    own = f'proto = "own{session.local.version}"'
+    reflects = machine.name in reflectors(cluster, bgp) and session.relation != Relation.ROUTER
+    return f"{own} || source = RTS_BGP" if reflects else own
+
+
+def _set(prefixes: Iterable[Network]) -> str:
+    """A set of prefixes that matches exactly these."""
+    return f"[{', '.join(map(str, prefixes))}]"
+
+
+def _limit(cluster: Cluster, session: Session) -> int:
+    """How many prefixes a neighbor may announce: it need not change as the cluster grows."""
+    if session.relation is Relation.REFLECTOR:
+        return 1 << max(8, (2 * len(cluster.workers)).bit_length())
+    return max(len(session.accept), 1)
