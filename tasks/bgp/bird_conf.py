@@ -1,8 +1,8 @@
 """The configuration of BIRD 2 for one machine. The format: BIRD 2.0 User's Guide, chapters 3 to 6.
 
 A machine announces its own pod CIDRs and nothing else. It accepts pod CIDRs of exactly the lengths
-that the cluster has: from a machine only its own, from a reflector any. What it has accepted goes to
-the kernel with this tool's metric, behind the static routes. Nothing is learned from the kernel.
+that the cluster has: from a machine only its own, from a reflector any. What it has accepted goes
+to the kernel with this tool's metric, behind the static routes. Nothing is learned from the kernel.
 """
 
 from collections.abc import Iterable, Iterator
@@ -107,6 +107,7 @@ def _template(bgp: Bgp) -> Iterator[str]:
 def _session(cluster: Cluster, bgp: Bgp, machine: Machine, session: Session) -> Iterator[str]:
     family = session.local.version
     yield f"protocol bgp '{session.name}' from session {{"
+    yield f'  description "{session.neighbor}";'
     yield f"  local {session.local} port {bgp.port} as {bgp.as_number};"
     yield f"  neighbor {session.remote} port {bgp.port} as {session.remote_as};"
     if session.relation is Relation.CLIENT:

@@ -37,8 +37,8 @@ class Session:
 
     @property
     def name(self) -> str:
-        """Its name in BIRD: unique on a machine, and the same in every run."""
-        return f"{self.neighbor}.{self.local.version}"
+        """Its name in BIRD, which allows 64 characters: the remote address."""
+        return str(self.remote)
 
 
 def reflectors(cluster: Cluster, bgp: Bgp) -> tuple[str, ...]:
@@ -83,9 +83,7 @@ def sessions(cluster: Cluster, bgp: Bgp, machine: Machine) -> tuple[Session, ...
     return tuple(found)
 
 
-def _neighbors(
-    cluster: Cluster, bgp: Bgp, machine: Machine
-) -> Iterator[tuple[Machine, Relation]]:
+def _neighbors(cluster: Cluster, bgp: Bgp, machine: Machine) -> Iterator[tuple[Machine, Relation]]:
     """The machines that a machine speaks with, and what each is to it."""
     chosen = reflectors(cluster, bgp)
     for other in cluster.machines:

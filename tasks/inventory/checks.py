@@ -8,7 +8,7 @@ from typing import TypeVar
 from tasks.common import values
 from tasks.common.values import Network, within
 
-from .model import Cluster, Machine
+from .model import Bgp, Cluster, Machine
 
 Mistake = tuple[str, str]  # where: the name of a machine or table; what is wrong, how to mend it
 _Owner = TypeVar("_Owner")
@@ -24,6 +24,8 @@ def mistakes_between(cluster: Cluster) -> Iterator[Mistake]:
     yield from _of_pod_cidrs(cluster)
     yield from _of_bounds(cluster)
     yield from _of_families(cluster)
+    if cluster.bgp:
+        yield from _of_bgp(cluster, cluster.bgp)
 
 
 def overlaps(
@@ -141,4 +143,34 @@ def _of_families(cluster: Cluster) -> Iterator[Mistake]:
                     worker.name,
                     f"internal_ip: no IPv{version} address; add the one that is next hop to "
                     f"its IPv{version} pods",
+                )
+
+
+def _of_bgp(cluster: Cluster, bgp: Bgp) -> Iterator[Mistake]:
+    names = {machine.name for machine in cluster.machines}
+    for name in bgp.reflectors:
+        if name not in names:
+            yield "bgp", f"reflectors: no machine has the name {values.quoted(name)}"
+    if len(bgp.reflectors) == 1:
+        yield (
+            "bgp",
+            "reflectors: a single one takes all routes with it when it fails; name two or three,"
+            " or leave reflectors out",
+        )
+    if len(set(bgp.reflectors)) < len(bgp.reflectors):
+        yield "bgp", "reflectors: a name stands there twice"
+    machines = {ip: machine.name for machine in cluster.machines for ip in machine.internal_ips}
+    for place, router in enumerate(bgp.routers):
+        where = f"bgp.peers[{place}]"
+        if within(values.host(router.address), cluster.pod_networks):
+            yield where, f"address: {router.address} is inside pod_networks, where only pods are"
+        if router.address in machines:
+            yield where, f"address: {router.address} is {machines[router.address]}, no router"
+        for prefix in router.accept:
+            if not prefix.prefixlen:
+                yield where, f"accept: {prefix} is the default route, which stays as it is"
+            elif any(within(prefix, (n,)) or within(n, (prefix,)) for n in cluster.pod_networks):
+                yield (
+                    where,
+                    f"accept: {prefix} overlaps pod_networks; routes to pods come from machines",
                 )

@@ -9,6 +9,7 @@ from tasks.common.values import Address, Network
 Role = Literal["worker", "controller"]
 HostKeys = Literal["strict", "accept-new", "off"]
 Persist = Literal["none", "auto"]  # whether routes survive a reboot
+Routing = Literal["static", "bgp"]
 
 
 @dataclass(frozen=True)

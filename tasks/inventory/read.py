@@ -9,6 +9,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -22,7 +23,7 @@ from tasks.common.files import MAX_KEY, check, content
 from tasks.common.values import Address, Network
 
 from .checks import Mistake, mistakes_between
-from .model import Cluster, HostKeys, Machine, Persist, Ssh
+from .model import Bgp, Cluster, HostKeys, Machine, Persist, Router, Routing, Ssh
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -104,14 +105,25 @@ def _network(value: object) -> Network:
     return interface.network
 
 
-def _key_file(value: object) -> Path:
-    text = _text(value)
-    if not text or not text.isprintable() or "PRIVATE KEY" in text:  # not quoted: may be the key
-        raise ValueError("must be the name of a private key file, not the key itself")
+def _path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:  # ~ of an unknown user
         raise ValueError(f"{_shown(text)} names an unknown user; write the whole path") from None
+
+
+def _key_file(value: object) -> Path:
+    text = _text(value)
+    if not text or not text.isprintable() or "PRIVATE KEY" in text:  # not quoted: may be the key
+        raise ValueError("must be the name of a private key file, not the key itself")
+    return _path(text)
+
+
+def _password_file(value: object) -> Path:
+    text = _text(value)
+    if not text or not text.isprintable():  # not quoted: may be the password
+        raise ValueError("must be the name of a file that holds the password, not the password")
+    return _path(text)
 
 
 def _listed(value: object) -> object:
@@ -133,6 +145,7 @@ class _Table(BaseModel):
 class _File(_Table):
     cluster: object = Field(description="a [cluster] table with pod_networks")
     ssh: object = Field(default={})
+    bgp: object = Field(default=None)
     workers: Annotated[list[object], Field(min_length=1)] | None = Field(
         description="one [[workers]] table, in double brackets, for each worker"
     )
@@ -147,6 +160,7 @@ class _Cluster(_Table):
         default=[], description='a list of CIDRs such as ["10.240.0.0/24"]'
     )
     persist: Persist = Field(default="none", description='"none" or "auto"')
+    routing: Routing = Field(default="static", description='"static" or "bgp"')
 
 
 class _Ssh(_Table):
@@ -158,6 +172,31 @@ class _Ssh(_Table):
     )
     key_file: Annotated[Path, PlainValidator(_key_file)] | None = None
     host_keys: HostKeys = Field(default="accept-new", description='"strict", "accept-new" or "off"')
+
+
+_AsNumber = Annotated[int, Field(ge=1, le=(1 << 32) - 2)]  # RFC 7300 reserves the last one
+_AS_NUMBER = "a number from 1 to 4294967294; 64512 to 65534 are for private use"
+
+
+class _Bgp(_Table):
+    as_number: _AsNumber = Field(default=64512, description=_AS_NUMBER)
+    reflectors: list[str] = Field(default=[], description="a list of names of machines")
+    password_file: Annotated[Path, PlainValidator(_password_file)] | None = None
+    bfd: bool = Field(default=False, description="true or false")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        default=179, description="a number from 1 to 65535"
+    )
+    peers: list[object] = Field(
+        default=[], description="one [[bgp.peers]] table, in double brackets, for each router"
+    )
+
+
+class _Peer(_Table):
+    address: Annotated[Address, PlainValidator(_internal_ip)] | None = Field(
+        description="the address of a router"
+    )
+    as_number: _AsNumber | None = Field(description=_AS_NUMBER)
+    accept: _Networks = Field(default=[], description='a list of CIDRs such as ["192.0.2.0/24"]')
 
 
 class _Controller(_Table):
@@ -249,7 +288,9 @@ def _quoted_line(raw: bytes, error: str) -> str:
     line = lines[int(named[1]) - 1].strip()
     # The value of an unknown key, or of key_file, may be a secret.
     key = re.match(r"\[*([a-z_]*)", line)
-    known = key and any(key[1] in t.model_fields for t in (_File, _Cluster, _Ssh, _Worker))
+    known = key and any(
+        key[1] in t.model_fields for t in (_File, _Cluster, _Ssh, _Bgp, _Peer, _Worker)
+    )
     hidden = not known or "{" in line or "PRIVATE KEY" in line
     if hidden or not line.isprintable() or len(line) > MAX_CHARS:
         return ""
@@ -290,6 +331,35 @@ def _machines(file: _File, mistakes: list[Mistake]) -> tuple[Machine, ...]:
     return tuple(machines)
 
 
+def _bgp(raw: object, folder: Path, mistakes: list[Mistake]) -> Bgp:
+    """The table [bgp]: how the machines speak BGP."""
+    table = _read_table(_Bgp, raw if raw is not None else {}, "bgp", mistakes)
+    peers = [
+        _read_table(_Peer, peer, f"bgp.peers[{i}]", mistakes) for i, peer in enumerate(table.peers)
+    ]
+    return Bgp(
+        as_number=table.as_number,
+        reflectors=tuple(table.reflectors),
+        password_file=folder / table.password_file if table.password_file else None,
+        bfd=table.bfd,
+        port=table.port,
+        routers=tuple(
+            Router(peer.address, peer.as_number, tuple(peer.accept))
+            for peer in peers
+            if peer.address and peer.as_number
+        ),
+    )
+
+
+def _readable_by_others(password_file: Path) -> Iterator[Mistake]:
+    with suppress(OSError):  # a file that is missing is made when it is needed
+        if password_file.stat().st_mode & 0o077:
+            yield (
+                "bgp",
+                f"password_file: others can read {password_file}: chmod 600 {password_file}",
+            )
+
+
 def _unusable(key_file: Path) -> Iterator[Mistake]:
     try:
         check(key_file, MAX_KEY)
@@ -325,11 +395,13 @@ def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
     networks = _read_table(_Cluster, file.cluster, "cluster", mistakes)
     login = _read_table(_Ssh, file.ssh, "ssh", mistakes)
     key_file = path.parent / login.key_file if login.key_file else None
+    bgp = _bgp(file.bgp, path.parent, mistakes)
     cluster = Cluster(
         path=path,
         pod_networks=tuple(networks.pod_networks or ()),
         node_networks=tuple(networks.node_networks),
         persist=networks.persist,
+        bgp=bgp if networks.routing == "bgp" else None,
         machines=_machines(file, mistakes),
         ssh=Ssh(
             user=login.user,
@@ -341,6 +413,10 @@ def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
     )
     if key_file and with_key:
         mistakes += _unusable(key_file)
+    if bgp.password_file:
+        mistakes += _readable_by_others(bgp.password_file)
+    if file.bgp is not None and not cluster.bgp:
+        mistakes.append(("bgp", 'is only used with routing = "bgp" in [cluster]; add that line'))
     mistakes += mistakes_between(cluster)
     if mistakes:
         raise Stop(_message(cluster, mistakes))
@@ -349,11 +425,13 @@ def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
 
 def _message(cluster: Cluster, mistakes: list[Mistake]) -> str:
     """All mistakes as one text, in the order of their tables in a hosts.toml."""
-    places = ["", "cluster", "ssh", *(machine.name for machine in cluster.machines)]
+    places = ["", "cluster", "ssh", "bgp", *(machine.name for machine in cluster.machines)]
     order = {place: position for position, place in enumerate(places)}
     lines = [
         f"  {place}: {text}" if place else f"  {text}"
-        for place, text in sorted(mistakes, key=lambda mistake: order[mistake[0]])
+        for place, text in sorted(
+            mistakes, key=lambda mistake: order[mistake[0].partition(".peers")[0]]
+        )
     ]
     count = f"{len(lines)} mistake{'s' if len(lines) > 1 else ''}"
     return "\n".join([f"{cluster.path}: {count}", *lines])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.common.errors import Status, Stop
 from tasks.common.values import Network
-from tasks.inventory.model import Cluster, Machine, Ssh
+from tasks.inventory.model import Bgp, Cluster, Machine, Router, Ssh
 from tasks.inventory.read import read
 from tests.paths import PROJECT
 
@@ -485,7 +485,7 @@ TABLES = {
     ),
     "unknown table": (
         CLUSTER + worker(0) + '[provider]\napi_key = "hunter2"\n',
-        ['unknown key "provider"; known are cluster, ssh, workers, controllers'],
+        ['unknown key "provider"; known are cluster, ssh, bgp, workers, controllers'],
     ),
     "cluster is a list": ("[[cluster]]\n" + worker(0), ["cluster: must be a table, not a list"]),
     "ssh is a string": (
@@ -510,7 +510,7 @@ TABLES = {
     ),
     "pod_cidr of the cluster": (
         CLUSTER + 'pod_cidr = "10.200.0.0/16"\n' + worker(0),
-        ['cluster: unknown key "pod_cidr"; known are pod_networks, node_networks, persist'],
+        ['cluster: unknown key "pod_cidr"; known are pod_networks, node_networks, persist, routing'],
     ),
     "persist": (
         CLUSTER + 'persist = "networkd"\n' + worker(0),
@@ -872,7 +872,8 @@ NEARLY_RIGHT = """
 """.split()
 FIELDS = """
     cluster ssh workers controllers pod_networks node_networks pod_network persist user port
-    key_file host_keys name public_ip internal_ip pod_cidr
+    key_file host_keys name public_ip internal_ip pod_cidr routing bgp as_number reflectors peers
+    password_file bfd address accept
 """.split()
 WORDS = TEXTS | st.sampled_from([*NEARLY_RIGHT, "x" * 5000])
 KEYS = TEXTS | st.sampled_from(FIELDS)
@@ -913,3 +914,83 @@ MACHINE = table_of("name", "public_ip", "internal_ip", "pod_cidr")
 def test_any_values(cluster: object, ssh: object, workers: object, controllers: object) -> None:
     tables = {"cluster": cluster, "ssh": ssh, "workers": workers, "controllers": controllers}
     refused_or_read(document(tables).encode())
+
+
+BGP = (
+    CLUSTER + 'routing = "bgp"\n' + worker(0, 'internal_ip = "10.240.0.6"') + worker(1) + "[bgp]\n"
+)
+
+
+def test_bgp() -> None:
+    HOSTS.write_text(
+        BGP
+        + """
+        as_number = 65001
+        reflectors = ["worker-0", "worker-1"]
+        password_file = "secret"
+        bfd = true
+        port = 1179
+        [[bgp.peers]]
+        address = "10.240.0.1"
+        as_number = 4200000000
+        accept = ["192.0.2.0/24"]
+        """
+    )
+    router = Router(IPv4Address("10.240.0.1"), 4200000000, (IPv4Network("192.0.2.0/24"),))
+    assert read(HOSTS).bgp == Bgp(
+        65001, ("worker-0", "worker-1"), Path("secret"), True, 1179, (router,)
+    )
+    HOSTS.write_text(CLUSTER + worker(0))
+    assert read(HOSTS).bgp is None
+    HOSTS.write_text(CLUSTER + 'routing = "bgp"\n' + worker(0))
+    assert read(HOSTS).bgp == Bgp()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            "as_number = 0",
+            "bgp: as_number: must be a number from 1 to 4294967294;"
+            " 64512 to 65534 are for private use, not 0",
+        ),
+        ('reflectors = ["worker-0", "x"]', 'bgp: reflectors: no machine has the name "x"'),
+        (
+            'reflectors = ["worker-0"]',
+            "bgp: reflectors: a single one takes all routes with it when it fails;"
+            " name two or three, or leave reflectors out",
+        ),
+        ('reflectors = ["worker-0", "worker-0"]', "bgp: reflectors: a name stands there twice"),
+        (
+            'password_file = "open"',
+            "bgp: password_file: others can read open: chmod 600 open",
+        ),
+        (
+            '[[bgp.peers]]\naddress = "10.200.0.1"\nas_number = 1',
+            "bgp.peers[0]: address: 10.200.0.1 is inside pod_networks, where only pods are",
+        ),
+        (
+            '[[bgp.peers]]\naddress = "10.240.0.6"\nas_number = 1',
+            "bgp.peers[0]: address: 10.240.0.6 is worker-0, no router",
+        ),
+        (
+            '[[bgp.peers]]\naddress = "10.240.0.1"\nas_number = 1\naccept = ["0.0.0.0/0"]',
+            "bgp.peers[0]: accept: 0.0.0.0/0 is the default route, which stays as it is",
+        ),
+        (
+            '[[bgp.peers]]\naddress = "10.240.0.1"\nas_number = 1\naccept = ["10.200.7.0/24"]',
+            "bgp.peers[0]: accept: 10.200.7.0/24 overlaps pod_networks;"
+            " routes to pods come from machines",
+        ),
+        ("peers = [1]", "bgp.peers[0]: must be a table, not 1"),
+    ],
+)
+def test_mistakes_of_bgp(lines: str, message: str) -> None:
+    Path("open").touch(0o644)
+    assert mistakes(f"{BGP}{lines}\n") == [message]
+
+
+def test_bgp_that_nothing_uses() -> None:
+    assert mistakes(CLUSTER + worker(0) + "[bgp]\n") == [
+        'bgp: is only used with routing = "bgp" in [cluster]; add that line'
+    ]
