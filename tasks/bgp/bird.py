@@ -4,7 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.common.script import Script, joined, script
 from tasks.common.values import Address, address, shown
+from tasks.iproute.names import MAIN
+
+from .bird_conf import DIRECTORY, METRIC, RUN, UNIT
 
 LEAST = (2, 0)  # of BIRD: version 1 has another configuration
 MAX_SESSIONS = 4096  # that are read; more is no answer of a machine of a cluster
@@ -47,6 +51,9 @@ class Bird:
         return self.version is not None and self.version >= LEAST
 
 
+NO_BIRD = Bird()
+
+
 def read_bird(found: Mapping[str, Sequence[str]]) -> Bird:
     """Read the sections that ask.sh prints. Lines that mean nothing are ignored."""
     version = _VERSION.search(" ".join(found.get("version", ())))
@@ -77,3 +84,20 @@ def _session(line: str) -> SessionState | None:
     words = (match[4] or "").split(maxsplit=1)
     state = words[0] if words else match[2]
     return SessionState(remote, shown(state), shown(match[3]), shown("".join(words[1:])))
+
+
+def functions() -> Script:
+    """The shell functions of bird.sh."""
+    return script(
+        "bgp/bird.sh",
+        bird_etc=DIRECTORY,
+        bird_run=RUN,
+        bird_unit=UNIT,
+        bird_metric=METRIC,
+        main_table=MAIN,
+    )
+
+
+def question(port: int | None) -> Script:
+    """The shell function `bird_facts`. `port`: of BGP; None: ask only where this tool's BIRD is."""
+    return joined(functions(), script("bgp/ask.sh", bird_port=port or ""))

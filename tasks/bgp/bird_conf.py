@@ -16,14 +16,15 @@ METRIC = 2140  # above that of static routes, which is 1024 for IPv6
 HOLD_TIME = 9  # seconds without a word from a neighbor until its routes go
 RESTART_TIME = 120  # seconds that the routes of a neighbor stay which has gone without a word
 DIRECTORY = "/etc/pod-routes"
-CONFIG = f"{DIRECTORY}/bird.conf"
 PASSWORD = f"{DIRECTORY}/bgp-password.conf"  # apart, so that the configuration can be shown
+RUN = "/run/pod-routes-bird"
+UNIT = "pod-routes-bird.service"
 
 _HEAD = "# Made by `fab apply-routes`; `fab rollback` removes it."
 
 
 def bird_conf(cluster: Cluster, bgp: Bgp, machine: Machine) -> str:
-    """The text of CONFIG on a machine."""
+    """The text of DIRECTORY/bird.conf on a machine."""
     families = sorted({ip.version for ip in machine.internal_ips})
     return "\n".join(
         [

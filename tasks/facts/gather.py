@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from tasks.common.script import Script, script
+from tasks.bgp import bird
+from tasks.common.script import Script, joined, script
 from tasks.common.values import Address, Network
 from tasks.iproute.names import MAIN
 from tasks.iproute.route import OWN_PROTOCOL
@@ -34,6 +35,7 @@ def question(
     settle: str = NOTHING,
     *,
     pings: bool = False,
+    bgp_port: int | None = None,
 ) -> Script:
     """The script that asks a machine for its facts, for `Shell.run`.
 
@@ -41,6 +43,7 @@ def question(
     owned route is pinged: a worker that answers is running, though hosts.toml does not list it.
     With either of `pings` and `ping_unknown`, a ping(8) that cannot do what is asked of it here is
     missing. `settle`: a script that defines a shell function of that name, which is called first.
+    `bgp_port`: of BGP, if the cluster is to use it.
     """
     gather = script(
         "undo/deadline.sh",
@@ -55,4 +58,4 @@ def question(
         ours_4=all_ours(pod_networks, 4),
         ours_6=all_ours(pod_networks, 6),
     )
-    return Script(f"{settle}\n{gather}")
+    return joined(Script(settle), bird.question(bgp_port), gather)

@@ -155,6 +155,7 @@ main() {
     printf '== file %s\n' "$file"
     tr -c '\n -~' '?' <"$file" | sed 's/^/|/'
   done
+  bird_facts
   echo "== answering"
   [ ! "$ping_unknown" ] || unknown_answering
 } 2>/dev/null

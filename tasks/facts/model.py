@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from tasks.bgp.bird import NO_BIRD, Bird
 from tasks.common.values import Address, Interface
 from tasks.iproute.route import Route
 from tasks.iproute.rule import Rule
@@ -31,6 +32,7 @@ class Facts:
     displaced: tuple[Displaced, ...] = ()
     client: Address | None = None  # the source address of the operator's ssh
     answering: frozenset[Address] = frozenset()  # unknown next hops that answered a ping
+    bird: Bird = NO_BIRD
     missing: tuple[str, ...] = ()  # programs, or "PROGRAM of this kind"
     maker: str = ""  # of the real or virtual machine, from its DMI
     pending: Pending | None = None

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
+from tasks.bgp.bird import read_bird
 from tasks.common.values import (
     Address,
     Interface,
@@ -70,6 +71,7 @@ def read(answer: str, of: Known = NOTHING_KNOWN) -> Facts:
         client=_client(found),
         answering=frozenset(_addresses(_lines(found, "answering"))),
         missing=_missing(found),
+        bird=read_bird(found.get("bird", {})),
         maker=shown(" ".join(_lines(found, "maker"))),
         pending=read_pending(_lines(found, "pending")),
         last=read_last(_lines(found, "last")),

@@ -38,7 +38,8 @@ def facts_script(
     """
     known = [ip for m in cluster.machines if m.name != leaving for ip in m.internal_ips]
     settle = recovery.settle(new_run(cluster.pod_networks, 0))
-    return question(cluster.pod_networks, known, ping_unknown, settle, pings=pings)
+    port = cluster.bgp.port if cluster.bgp else None
+    return question(cluster.pod_networks, known, ping_unknown, settle, pings=pings, bgp_port=port)
 
 
 def read_facts(answer: str, cluster: Cluster, name: str) -> Facts:

@@ -510,7 +510,10 @@ TABLES = {
     ),
     "pod_cidr of the cluster": (
         CLUSTER + 'pod_cidr = "10.200.0.0/16"\n' + worker(0),
-        ['cluster: unknown key "pod_cidr"; known are pod_networks, node_networks, persist, routing'],
+        [
+            'cluster: unknown key "pod_cidr";'
+            " known are pod_networks, node_networks, persist, routing"
+        ],
     ),
     "persist": (
         CLUSTER + 'persist = "networkd"\n' + worker(0),
