@@ -77,6 +77,7 @@ def carry_out(
         keeps=[f"{k.prefix.version} {k.prefix} {k.protocol} {k.file}" for k in steps.keeps],
         main_table=MAIN,
         lines=steps.do,
+        last_lines=(),
         restores=[f"{family_of(d)} {d.file}" for d in steps.restores],
         gone_4=_any_of(UNSAVED[4]),
         gone_6=_any_of(UNSAVED[6]),

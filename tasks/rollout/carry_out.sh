@@ -12,6 +12,7 @@
 #   number
 # main_table: the number of the main table
 # lines: for `ip -batch`
+# last_lines: those that come last
 # restores: a line "FAMILY FILE" for each group of displaced routes to put back
 # gone_4, gone_6: a pattern for routes that `ip route restore` cannot put back as they were
 # resolves: for `ip -batch`, to ask for the next hop of each prefix that gets a route
@@ -93,8 +94,26 @@ same_links() {
   done
 }
 
+# before_routes: do what comes before the first routes. bgp/stages.sh redefines this and the next two.
+before_routes() { :; }
+
+# after_routes: do what comes after the last routes.
+after_routes() { :; }
+
+# stands: print the routes that the change waits for, and that have not come yet.
+stands() { :; }
+
+# last: run the lines that come once all machines have what they wait for.
+last() {
+  [ ! "$last_lines" ] || ip -batch - <<END || return
+$last_lines
+END
+  after_routes
+}
+
 # go: record the routes to displace, run the lines, and put displaced routes back.
 go() {
+  before_routes || return
   cd ./displaced || return
   while read -r family prefix protocol file; do
     [ ! "$file" ] || keep_route "$family" "$prefix" "$protocol" "$file" || return
@@ -130,7 +149,21 @@ carry() {
     return 1
   }
   ways_before=$ways
-  if words=$(go 2>&1) && as_wanted; then
+  stage go
+}
+
+# finish: do what comes once all machines have what they wait for. Reverts the whole change and
+# prints why if that fails.
+finish() {
+  lock_it -w "$patience" || return
+  { is_of pending "$run" && watchdog pending/pid; } || { no_longer_pending; return 1; }
+  stage last
+}
+
+# stage FUNCTION: run it, and print the routes and next hops that are there now. Reverts the change
+# and prints why if it fails.
+stage() {
+  if words=$("$1" 2>&1) && as_wanted; then
     gets "$resolves"
     changed=yes
     printf '%s%s' "${missing:+$missing$nl}" "$owned" >pending/owned
@@ -149,6 +182,8 @@ hear() {
   while echo; echo "== ready"; read -r word <&3; do
     case $word in
       go) carry || return ;;
+      stands) stands ;;
+      last) finish || return ;;
       push) lock_it -w "$patience" && push; [ ! "$changed" ] || unlock ;;
       keep) lock_it -w "$patience" && keep; return ;;
       *) break ;;
