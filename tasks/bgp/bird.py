@@ -1,11 +1,11 @@
 """What a machine says of BIRD. The answer is not trusted: each value is checked."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.common.script import Script, joined, script
-from tasks.common.values import Address, address, shown
+from tasks.common.values import Address, Network, address, shown
 from tasks.iproute.names import MAIN
 
 from .bird_conf import DIRECTORY, METRIC, RUN, UNIT
@@ -86,8 +86,8 @@ def _session(line: str) -> SessionState | None:
     return SessionState(remote, shown(state), shown(match[3]), shown("".join(words[1:])))
 
 
-def functions() -> Script:
-    """The shell functions of bird.sh."""
+def functions(expected: Iterable[tuple[Network, Address]] = ()) -> Script:
+    """The shell functions of bird.sh. `expected`: prefixes and next hops that come by BGP."""
     return script(
         "bgp/bird.sh",
         bird_etc=DIRECTORY,
@@ -95,7 +95,13 @@ def functions() -> Script:
         bird_unit=UNIT,
         bird_metric=METRIC,
         main_table=MAIN,
+        expected=[f"{_shown(prefix)} {via}" for prefix, via in expected],
     )
+
+
+def _shown(prefix: Network) -> str:
+    """A prefix as `ip` prints it."""
+    return str(prefix.network_address if prefix.num_addresses == 1 else prefix)
 
 
 def question(port: int | None) -> Script:

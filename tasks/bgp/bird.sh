@@ -4,6 +4,7 @@
 # bird_etc, bird_run: directories of its files and of its socket
 # bird_unit: the name of its systemd unit     bird_metric: the metric of its routes
 # main_table: the number of the main table
+# expected: a line "PREFIX NEXT_HOP" for each route that has to come by BGP
 
 bird_control=$bird_run/bird.ctl
 
@@ -27,23 +28,28 @@ put_file() {
   cat >"$2.new" && chgrp bird "$2.new" && chmod "$1" "$2.new" && mv "$2.new" "$2"
 }
 
-# bird_on CONF PASSWORD UNIT: write these texts, have BIRD check its configuration, and start it or
-# have it read the new one. Prints why not.
+# start_bird: have BIRD read its configuration, and start it if it does not run.
+start_bird() {
+  if bird_runs; then
+    birdc -s "$bird_control" configure
+  elif has_systemd; then
+    systemctl daemon-reload && systemctl start "$bird_unit"
+  else
+    mkdir -p "$bird_run" && chown bird:bird "$bird_run" &&
+      bird -R -c "$bird_etc/bird.conf" -s "$bird_control" -P "$bird_run/bird.pid" -u bird -g bird
+  fi
+}
+
+# bird_on CONF PASSWORD UNIT: write these texts, have BIRD check its configuration, and start it.
+# Prints why not.
 bird_on() {
   mkdir -p "$bird_etc" && chmod 755 "$bird_etc" || return
   [ ! "$2" ] || printf 'password "%s";\n' "$2" | put_file 640 "$bird_etc/bgp-password.conf" ||
     return
   printf '%s\n' "$1" | put_file 640 "$bird_etc/bird.conf" || return
   bird -p -c "$bird_etc/bird.conf" || return
-  if bird_runs; then
-    birdc -s "$bird_control" configure
-  elif has_systemd; then
-    printf '%s\n' "$3" >"/etc/systemd/system/$bird_unit" && systemctl daemon-reload &&
-      systemctl start "$bird_unit"
-  else
-    mkdir -p "$bird_run" && chown bird:bird "$bird_run" &&
-      bird -R -c "$bird_etc/bird.conf" -s "$bird_control" -P "$bird_run/bird.pid" -u bird -g bird
-  fi
+  ! has_systemd || printf '%s\n' "$3" >"/etc/systemd/system/$bird_unit" || return
+  start_bird
 }
 
 # bird_routes FAMILY: print its routes in the main table, as `ip` shows them.
@@ -51,6 +57,16 @@ bird_routes() {
   ip "-$1" -N -oneline route show proto bird table "$main_table" |
     grep " metric $bird_metric\( \|\$\)"
 }
+
+# lacking: print those expected routes that are not there.
+lacking() {
+  there="
+$(for family in 4 6; do bird_routes $family; done)"
+  printf '%s\n' "$expected" | while read -r prefix via; do
+    case $there in *"
+$prefix via $via "*) ;; *) [ ! "$prefix" ] || printf '%s\n' "$prefix" ;; esac
+  done
+} 2>/dev/null
 
 # bird_off: end it, and delete its routes and files. Its routes stay until they are deleted here,
 # because it is told to leave them (`persist`).
@@ -76,6 +92,8 @@ bird_off() {
 # bird_back PLACE: make it as it was when keep_bird kept its files.
 bird_back() {
   if [ ! -e "$1/bird/bird.conf" ]; then bird_off; return; fi
+  mkdir -p "$bird_etc" || return
   for file in "$1"/bird/*.conf; do cp -p "$file" "$bird_etc/" || return; done
-  bird_runs && birdc -s "$bird_control" configure >/dev/null
+  [ ! -e "$1/bird/$bird_unit" ] || cp -p "$1/bird/$bird_unit" /etc/systemd/system/ || return
+  start_bird >/dev/null
 }

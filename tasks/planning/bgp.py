@@ -5,7 +5,6 @@ their metric is lower. On the way back the static routes come first.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from tasks.bgp.bird_conf import METRIC, bird_conf
 from tasks.common.values import Address, Network
@@ -13,15 +12,7 @@ from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster, Machine
 from tasks.iproute.route import Hop, Route
 
-from .model import Change
-
-
-@dataclass(frozen=True)
-class BirdChange:
-    """The change of the BIRD of this tool on a machine."""
-
-    conf: str  # its configuration afterwards; empty: it is taken away
-    before: str  # its configuration now; empty: there is none
+from .model import BirdChange, Change
 
 
 def is_of_bgp(route: Route) -> bool:

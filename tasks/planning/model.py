@@ -55,6 +55,14 @@ class Change:
 
 
 @dataclass(frozen=True)
+class BirdChange:
+    """The change of the BIRD of this tool on a machine."""
+
+    conf: str  # its configuration afterwards; empty: it is taken away
+    before: str  # its configuration now; empty: there is none
+
+
+@dataclass(frozen=True)
 class MachinePlan:
     """The plan for one machine."""
 
@@ -73,12 +81,16 @@ class MachinePlan:
     still_missing: tuple[Route, ...] = ()  # ours, out of scope: they stay recorded as missing
     record_outdated: bool = False  # the machine's record lists routes that are no longer wanted
     drift: tuple[Drift, ...] = ()  # differences from what the last confirmed run left
+    bird: BirdChange | None = None
+    expected: tuple[Route, ...] = ()  # the routes that have to come by BGP
+    later: tuple[Change, ...] = ()  # the changes once the expected routes stand on all machines
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
         records = self.discards or self.record_outdated
-        return not (self.changes or self.restores or records) and self.files.empty
+        changes = self.changes or self.later or self.restores or self.bird or records
+        return not changes and self.files.empty
 
     def count(self, verb: Verb) -> int:
         """The number of changes with this verb."""

@@ -12,6 +12,7 @@ from tasks.iproute.route import Number, Place, Route, number_of, own_route, plac
 from tasks.iproute.table import Lookup, Prefixes
 from tasks.persistence.backends import files_to, persisted_routes, unmanaged
 
+from .bgp import bgp_route, bird_change, handed_over, is_of_bgp
 from .conflicts import (
     Conflict,
     PolicyRules,
@@ -151,19 +152,26 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     changes: list[Change] = []
     in_sync: list[Route] = []
     conflicts: list[Conflict] = []
+    expected: list[Route] = []
+    later: list[Change] = []
     refusals = pending_refusals(facts)
     for worker, prefix, place, via, number, in_networks in scope.targets:
-        there = lookup.at(place)
+        there = [r for r in lookup.at(place) if not is_of_bgp(r)]
         dev = lookup.link_to(number) if number is not None and number not in itself else None
         if via is None or dev is None or not in_networks:
             refusals.append(route_refusal(worker, prefix, via, facts, lookup, cluster))
             continue
-        if not inside and not facts.rules and len(there) == 1 and is_ours(there[0], via, dev):
+        if cluster.bgp:
+            expected.append(bgp_route(prefix, via, dev))
+        elif not inside and not facts.rules and len(there) == 1 and is_ours(there[0], via, dev):
             in_sync += there  # a shortcut for the usual case
             continue
         there = [*there, *inside.get(prefix, [])]
         wanted = own_route(prefix, via, dev)
         change, kept, found = plan_prefix(wanted, there, allowed)
+        if cluster.bgp:
+            later += handed_over(change, kept)
+            change, kept = None, [r for r in kept if not r.owned]
         found += [rule_conflict(wanted, rule) for rule in policy_rules.diverting(wanted)]
         in_sync += kept
         conflicts += found
@@ -205,6 +213,9 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         files=files_to(at_boot, facts.managers, facts.files),
         still_missing=tuple(r for r in missing_routes(facts) if r.prefix in hidden),
         drift=drift(facts, scope.places, cluster.persist == "auto"),
+        bird=bird_change(cluster, scope.machine, facts),
+        expected=tuple(expected),
+        later=tuple(later),
     )
 
 

@@ -12,6 +12,7 @@ meanwhile, for example when a pod starts.
 
 from collections.abc import Collection, Sequence
 
+from tasks.bgp import bird
 from tasks.common.script import Script, joined, script
 from tasks.common.values import Address
 from tasks.iproute.names import MAIN
@@ -77,7 +78,7 @@ def carry_out(
         keeps=[f"{k.prefix.version} {k.prefix} {k.protocol} {k.file}" for k in steps.keeps],
         main_table=MAIN,
         lines=steps.do,
-        last_lines=(),
+        last_lines=steps.last,
         restores=[f"{family_of(d)} {d.file}" for d in steps.restores],
         gone_4=_any_of(UNSAVED[4]),
         gone_6=_any_of(UNSAVED[6]),
@@ -85,7 +86,7 @@ def carry_out(
         persist=persist_script(steps.files),
         watch=script("undo/deadline.sh", "undo/watch.sh", state=STATE, nap=NAP),
     )
-    return joined(functions(run), around, keep(run, discards))
+    return joined(functions(run), around, *_bird(steps, "bgp/stages.sh"), keep(run, discards))
 
 
 def _undo(steps: Steps, run: Run) -> Script:
@@ -94,8 +95,22 @@ def _undo(steps: Steps, run: Run) -> Script:
     kept = [f"{k.prefix.version} {k.file}" for k in steps.keeps]
     return joined(
         functions(run),
-        script("rollout/readback.sh", "rollout/undo.sh", **asked, lines=steps.undo, kept=kept),
+        script("rollout/readback.sh", "rollout/undo_more.sh", **asked, lines=steps.undo, kept=kept),
+        *_bird(steps, "bgp/stages_undo.sh"),
+        script("rollout/undo.sh"),
     )
+
+
+def _bird(steps: Steps, file: str) -> list[Script]:
+    """The scripts for a change of BIRD; none if there is no BGP in it."""
+    if steps.bird is None and not steps.expected:
+        return []
+    change = "" if steps.bird is None else "on" if steps.bird.conf else "off"
+    conf = steps.bird.conf if steps.bird else ""
+    return [
+        bird.functions(steps.expected),
+        script(file, bird_change=change, bird_conf=conf, bird_password="", bird_text=""),
+    ]
 
 
 def _still_missing(steps: Steps) -> list[str]:

@@ -6,11 +6,11 @@ They are lines for `ip -batch`. carry_out.sh runs them, checks the result and re
 import shlex
 from dataclasses import dataclass
 
-from tasks.common.values import Network
+from tasks.common.values import Address, Network
 from tasks.iproute.names import MAIN, protocol_number
 from tasks.iproute.route import Route
 from tasks.persistence.backends import NO_FILES, Files
-from tasks.planning.model import Change, MachinePlan
+from tasks.planning.model import BirdChange, Change, MachinePlan
 from tasks.undo.records import Displaced
 
 
@@ -35,6 +35,9 @@ class Steps:
     still_missing: tuple[Route, ...] = ()  # ours and missing, out of scope: they stay recorded
     prefixes: tuple[Network, ...] = ()  # all prefixes of the change
     puts: tuple[Network, ...] = ()  # the prefixes that get a route
+    last: tuple[str, ...] = ()  # lines for `ip -batch` once the expected routes stand everywhere
+    expected: tuple[tuple[Network, Address], ...] = ()  # prefixes and next hops that come by BGP
+    bird: BirdChange | None = None
 
     @property
     def lines(self) -> list[str]:
@@ -48,14 +51,17 @@ def steps(plan: MachinePlan, run: str) -> Steps:
     """The commands that carry out a machine's plan; `run` is the ID of the run."""
     do = [line for change in plan.changes for line in _do(change)]
     undo = [f"route del {route.selector}" for d in plan.restores for route in d.routes]
+    undo += [line for change in reversed(plan.later) for line in _undo(change)]
     undo += [line for change in reversed(plan.changes) for line in _undo(change)]
     keeps: dict[str, Keep] = {}
-    for route in (r for change in plan.changes for r in change.take if not r.owned):
+    changes = (*plan.changes, *plan.later)
+    for route in (r for change in changes for r in change.take if not r.owned):
         place = str(route.prefix).replace("/", "-")
         protocol = protocol_number(route.protocol)
         file = f"{run}_{route.prefix.version}_{place}_{protocol}"
         keeps[file] = Keep(file, route.prefix, protocol)
-    routes = [r for c in plan.changes for r in (*([c.put] if c.put else []), *c.take)]
+    routes = [r for c in changes for r in (*([c.put] if c.put else []), *c.take)]
+    routes += plan.expected if plan.bird else []
     routes += [r for d in plan.restores for r in d.routes]
     return Steps(
         tuple(do),
@@ -66,6 +72,9 @@ def steps(plan: MachinePlan, run: str) -> Steps:
         plan.still_missing,
         prefixes=tuple(dict.fromkeys(r.prefix for r in routes)),
         puts=tuple(c.prefix for c in plan.changes if c.put is not None),
+        last=tuple(line for change in plan.later for line in _do(change)),
+        expected=tuple((r.prefix, r.next_hop) for r in plan.expected if r.next_hop),
+        bird=plan.bird,
     )
 
 

@@ -4,14 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Event, Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Protocol
 
 from tasks.common.progress import progress
 from tasks.common.signals import Interrupts
+from tasks.common.text import listed
 from tasks.facts.model import Facts
 from tasks.facts.run_order import earlier, last_runs
 from tasks.planning.model import MachinePlan, Plan, Verb
+from tasks.ssh.answer import sections
 from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import RunningScript
@@ -32,6 +34,9 @@ from .result import (
     with_reason,
 )
 from .steps import steps
+
+SETTLING = 30  # seconds for routes to come by BGP
+PAUSE = 0.5  # seconds between two looks whether they have come
 
 
 class Check(Protocol):
@@ -124,6 +129,33 @@ class _Rollout:
                 for name, answer in self._fleet.send(wave, "go", recovery.READY).items():
                     self.results.append(machine_result(*self._todo[name], answer))
                     step()
+
+    def settle(self, interrupts: Interrupts) -> str:
+        """Wait until the routes that come by BGP stand on all machines; why they do not."""
+        waiting = {n: self._running[n] for n, (_, s) in self._todo.items() if s.expected}
+        until = monotonic() + SETTLING
+        while waiting and self._in_time() and not interrupts.seen:
+            answers = self._fleet.send(waiting, "stands", recovery.READY)
+            lacking = {name: _lacking(answer) for name, answer in answers.items()}
+            if not any(lacking.values()):
+                return ""
+            if monotonic() > until:
+                named = listed(f"{name}: {what}" for name, what in lacking.items() if what)
+                return f"after {SETTLING} s routes have not come by BGP: {named}"
+            sleep(PAUSE)
+        return ""
+
+    def last(self, at_once: int) -> None:
+        """Carry out what comes once all machines have the routes that they wait for."""
+        names = [n for n, (m, _) in self._todo.items() if m.later or (m.bird and not m.bird.conf)]
+        for at in range(0, len(names), at_once):
+            wave = {name: self._running[name] for name in names[at : at + at_once]}
+            for name, answer in self._fleet.send(wave, "last", recovery.READY).items():
+                machine, lines = self._todo[name]
+                result = machine_result(replace(machine, changes=machine.later), lines, answer)
+                self.results = [result if r.name == name else r for r in self.results]
+            if not self.complete:
+                return
 
     def _in_time(self) -> bool:
         """Whether every undo is still armed. Moves the deadlines after a third of the timeout."""
@@ -240,6 +272,10 @@ def _result(
     under_way.forward(interrupts, check, at_once)
     why = check.trouble
     if under_way.complete and not why:
+        why = under_way.settle(interrupts)
+    if under_way.complete and not why and not interrupts.seen:
+        under_way.last(at_once)
+    if under_way.complete and not why:
         why = under_way.push() or under_way.checked(check.result) or under_way.push()
     if not under_way.complete or why or interrupts.seen:
         why = why or ("interrupted" if interrupts.seen else "another machine failed")
@@ -253,6 +289,14 @@ def _result(
     under_way.keep()
     results = tuple(under_way.results)
     return Rollout(results, under_way.complete, interrupts.seen, under_way.until)
+
+
+def _lacking(answer: str | MachineError) -> str:
+    """The routes that a machine still waits for, or why it does not say; empty if there are none."""
+    if isinstance(answer, MachineError):
+        return str(answer)
+    lines = sections(answer).get(("lacks", ""))
+    return "it does not answer" if lines is None else listed(lines, most=3)
 
 
 def _changes(machine: MachinePlan) -> list[str] | None:

@@ -12,12 +12,6 @@ export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 cd "$state" || exit
 place=${0%/undo}
 
-# other_than_routes: take back what the change did besides routes. bgp/stages_undo.sh redefines this.
-other_than_routes() { :; }
-
-# is_as_before: whether that is as before. bgp/stages_undo.sh redefines this.
-is_as_before() { :; }
-
 # put_back: put the displaced routes back.
 put_back() {
   printf '%s\n' "$kept" | while read -r family file; do
@@ -48,8 +42,9 @@ is_fit() {
 before=$(cat "$place/before") || exit
 if [ $# = 0 ]; then is_fit; exit; fi
 { is_as_before && [ "$(touched)" = "$before" ]; } || {
+  back_before_routes >/dev/null 2>&1
   printf '%s\n' "$lines" | ip -force -batch -
-  told=$(put_back 2>&1; other_than_routes 2>&1)
+  told=$(put_back 2>&1; back_after_routes 2>&1)
 }
 if is_as_before && [ "$(touched)" = "$before" ]; then
   record "$place" "undone: $1"
