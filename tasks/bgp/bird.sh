@@ -28,7 +28,8 @@ put_file() {
   cat >"$2.new" && chgrp bird "$2.new" && chmod "$1" "$2.new" && mv "$2.new" "$2"
 }
 
-# start_bird: have BIRD read its configuration, and start it if it does not run.
+# start_bird: have BIRD read its configuration, and start it if it does not run. It keeps neither the
+# lock nor the output of whoever starts it.
 start_bird() {
   if bird_runs; then
     birdc -s "$bird_control" configure
@@ -36,7 +37,8 @@ start_bird() {
     systemctl daemon-reload && systemctl start "$bird_unit"
   else
     mkdir -p "$bird_run" && chown bird:bird "$bird_run" &&
-      bird -R -c "$bird_etc/bird.conf" -s "$bird_control" -P "$bird_run/bird.pid" -u bird -g bird
+      bird -R -c "$bird_etc/bird.conf" -s "$bird_control" -P "$bird_run/bird.pid" \
+        -u bird -g bird </dev/null >/dev/null 2>&1 9>&- 3>&-
   fi
 }
 
