@@ -28,7 +28,7 @@ def drain(
     no_ping: bool = False,
     parallel: int = 0,
 ) -> None:
-    """Take away the routes to and on a worker that is to leave the cluster."""
+    """Delete the routes to a worker that is to leave, and this tool's routes on it."""
     from tasks.cli.change import ChangeOptions, carry_out, check_name
     from tasks.facts.survey import survey
     from tasks.planning.drain import plan_drain
