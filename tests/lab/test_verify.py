@@ -171,7 +171,7 @@ def test_a_full_pod_cidr_has_no_probe_and_that_is_said(make_lab: MakeLab) -> Non
         ("worker-1", "worker-2"),
         ("worker-2", "worker-1"),
     }
-    words = "worker-1: no probe: no address of 10.200.1.0/24 is free, on its links and in"
+    words = "worker-1: no probe: every address of 10.200.1.0/24 is taken, on its links or in"
     assert words in " ".join(out.split())
     assert [line.split()[2:4] for line in out.splitlines() if "10.200.1.2 " in line] == [
         ["yes", "2"]
