@@ -41,8 +41,7 @@ def drain(
         raise Stop(f"{name} cannot be asked for its pod CIDR: write pod_cidr in hosts.toml")
     plan = plan_drain(found.cluster, found.facts, name, force, found.skipped)
     still_listed = (
-        f"now take {name} out of {machines.cluster.path}: until then apply-routes would bring its"
-        " routes back"
+        f"now take {name} out of {machines.cluster.path}, or apply-routes adds its routes again"
     )
     carry_out(
         machines,

@@ -365,7 +365,7 @@ def test_the_name_of_a_file_of_one_worker_runs_on_none(make_lab: MakeLab) -> Non
 
 def test_a_sample_says_that_it_is_one(lab: Lab) -> None:
     out = ok(lab.fab("verify", "--sample", "1", "--seed", "7"))
-    assert "a sample, 1 peers each, --seed 7" in " ".join(out.split())
+    assert "a sample, 1 peer each, --seed 7" in " ".join(out.split())
     assert "3 of 3 pairs" in out
     again = ok(lab.fab("verify", "--sample", "1", "--seed", "7", "--format", "json"))
     assert len(json.loads(again)["pairs"]) == 6
