@@ -256,7 +256,7 @@ def test_what_is_said_of_the_next_reboot() -> None:
     plan = plan_routes(STAY, asked(by_hand), Allowed())
     assert ["--persist auto" in line for line in hints(plan, "none", "none")] == [True]
     first, second = hints(plan, "auto", "none")
-    assert "1 of the routes; --adopt" in first
+    assert "1 foreign route in sync, and in no boot file: --adopt" in first
     assert 'set persist = "auto"' in second
     adopted = plan_routes(STAY, asked(by_hand), Allowed(adopt=True))
     assert list(hints(adopted, "auto", "auto")) == []
