@@ -1,4 +1,4 @@
-"""Static routes between Kubernetes pod subnets, as Fabric tasks.
+"""Static routes between Kubernetes pod CIDRs, as Fabric tasks.
 
 An older Python reads this file too, and is told what is needed instead of a traceback.
 """

@@ -9,6 +9,7 @@ from tasks.cli.command import Command, task_follows
 from tasks.cli.options import CONFIRM_TIMEOUT
 from tasks.cli.session import session
 from tasks.common.errors import Status, Stop
+from tasks.common.text import counted
 
 if TYPE_CHECKING:
     from tasks.inventory.model import Persist
@@ -25,7 +26,8 @@ def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:
         return
     by_hand = sum(not route.owned for machine in plan.machines for route in machine.in_sync)
     if by_hand:
-        yield f"not ours, and in no file of ours: {by_hand} of the routes; --adopt makes them ours"
+        foreign = counted(by_hand, "foreign route")
+        yield f"{foreign} in sync, and in no boot file: --adopt makes them this tool's"
     if always == "none":
         yield 'set persist = "auto" in hosts.toml, [cluster]: else the next run removes the files'
 

@@ -28,7 +28,7 @@ def drain(
     no_ping: bool = False,
     parallel: int = 0,
 ) -> None:
-    """Take away the routes to and on a worker that is to leave the cluster."""
+    """Delete the routes to a worker that is to leave, and this tool's routes on it."""
     from tasks.cli.change import ChangeOptions, carry_out, check_name
     from tasks.facts.survey import survey
     from tasks.planning.drain import plan_drain
@@ -41,8 +41,7 @@ def drain(
         raise Stop(f"{name} cannot be asked for its pod CIDR: write pod_cidr in hosts.toml")
     plan = plan_drain(found.cluster, found.facts, name, force, found.skipped)
     still_listed = (
-        f"now take {name} out of {machines.cluster.path}: until then apply-routes would bring its"
-        " routes back"
+        f"now take {name} out of {machines.cluster.path}, or apply-routes adds its routes again"
     )
     carry_out(
         machines,

@@ -23,7 +23,7 @@ def rollback(
     no_ping: bool = False,
     parallel: int = 0,
 ) -> None:
-    """Delete our routes everywhere and put back what they displaced; does not ask."""
+    """Delete this tool's routes everywhere and put back what they displaced; does not ask."""
     from tasks.cli.change import ChangeOptions, carry_out, check_name
     from tasks.facts.complete import complete
     from tasks.facts.run_order import last_run

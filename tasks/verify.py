@@ -32,7 +32,7 @@ def verify(
     watch: int = 0,
     parallel: int = 0,
 ) -> None:
-    """Prove with pings between pod subnets that the routes work, both ways."""
+    """Prove with pings between pod CIDRs that the routes work, both ways."""
     from datetime import datetime
 
     from tasks.diagnosis.result import start

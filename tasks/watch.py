@@ -12,7 +12,7 @@ from tasks.cli.session import session
 
 @task(klass=Command)
 def watch(c: Context, inventory: str = "", every: int = EVERY) -> None:
-    """Put back our routes that machines lose, until a signal comes; prints a line an event."""
+    """Put back this tool's routes that machines lose, until a signal comes."""
     from tasks.common.text import counted
     from tasks.rollout.watch import watch as watch_all
 

@@ -51,7 +51,7 @@ OPTIONS = {
     # What a plan may do
     "adopt": Option("take over foreign routes that already lead to the right next hop"),
     "replace": Option("take away conflicting foreign routes; rollback puts them back"),
-    "prune": Option("delete our routes to workers that are not in hosts.toml"),
+    "prune": Option("delete this tool's routes to workers that are not in hosts.toml"),
     "force": Option("with --prune: even if the next hop still answers"),
     "persist": Option("auto: routes outlive a reboot; none: they do not (default: see hosts.toml)"),
     # How a plan is carried out
@@ -61,7 +61,7 @@ OPTIONS = {
         "seconds until a change that is not confirmed reverts itself",
         Numbers(5, 3600, CONFIRM_TIMEOUT, "seconds"),
     ),
-    "no-ping": Option("do not ping pods before and after the change: for where ICMP is closed"),
+    "no-ping": Option("do not ping pods around and during the change: for where ICMP is closed"),
     "hold": Option(
         "leave the change armed: `fab confirm` keeps it, `fab rollback --last` drops it"
     ),

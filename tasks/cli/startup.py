@@ -77,7 +77,7 @@ def _explained(error: BaseException, frames: Iterable[tuple[FrameType, int]]) ->
         if function == "_merge_file":
             return f"{frame.f_locals.get('path')}: Fabric cannot use it: {_in_a_line(error)}"
         if function == "load_shell_env":
-            return f"a variable named FABRIC_ cannot be used: {_in_a_line(error)}"
+            return f"a variable that begins with FABRIC_ cannot be used: {_in_a_line(error)}"
     return ""
 
 

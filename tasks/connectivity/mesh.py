@@ -95,7 +95,7 @@ def _full(machine: Machine, facts: Facts) -> str:
     if not full:
         return ""
     return (
-        f"no address of {listed(full)} is free, on its links and in /var/lib/cni/networks:"
+        f"every address of {listed(full)} is taken, on its links or in /var/lib/cni/networks:"
         " `fab verify --pods` pings its pods themselves"
     )
 

@@ -5,9 +5,9 @@ probe of another worker.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from math import ceil
 from random import Random
 from threading import Event, Thread
 
@@ -70,23 +70,29 @@ def chosen_streams(pairs: Pairs, round_trips: RoundTrips) -> list[Stream]:
     return list(streams.values())
 
 
-_MISSED = re.compile(r"no answer yet for icmp_seq=([0-9]{1,5})")
+_MISSED = re.compile(r"no answer yet for icmp_seq=[0-9]{1,5}$")
+_ANSWERED = re.compile(r"[0-9]{1,5} bytes from [0-9a-f.:%]+: icmp_seq=[0-9]{1,5} ")
 _SUMMARY = re.compile(r"([0-9]{1,9}) packets transmitted, ([0-9]{1,9}) received")
-_NUMBERS = 1 << 16  # icmp_seq begins anew after so many
 
 
-def _missed(lines: Iterable[str]) -> list[int]:
-    """The numbers of the pings that had no answer when the next one was sent (`ping -O`)."""
-    return [int(m[1]) for line in lines if (m := _MISSED.fullmatch(line))]
+def _missed(lines: Iterable[str]) -> int:
+    """How many pings had no answer when the next one was sent (`ping -O`)."""
+    return sum(1 for line in lines if _MISSED.match(line))
+
+
+def _answered(lines: Iterable[str]) -> int:
+    return sum(1 for line in lines if _ANSWERED.match(line))
 
 
 def longest_run(lines: Iterable[str]) -> int:
-    """The most pings in a row without an answer."""
-    missed = _missed(lines)
-    longest = run = min(len(missed), 1)
-    for before, now in pairwise(missed):
-        run = run + 1 if now == (before + 1) % _NUMBERS else 1
-        longest = max(longest, run)
+    """The most missed pings during which no answer came, not even a late one."""
+    longest = run = 0
+    for line in lines:
+        if _MISSED.match(line):
+            run += 1
+            longest = max(longest, run)
+        elif _ANSWERED.match(line):
+            run = 0
     return longest
 
 
@@ -98,7 +104,7 @@ def read_loss(lines: Sequence[str], interval: float) -> Loss | None:
     for line in lines:
         if found := _SUMMARY.match(line):
             sent, received = map(int, found.groups())
-            lost = max(0, min(sent - received, len(_missed(lines))))
+            lost = max(0, min(sent - received, _missed(lines)))
             return Loss(sent, lost, round(min(longest_run(lines), lost) * interval * 1000))
     return None
 
@@ -107,21 +113,35 @@ def read_loss(lines: Sequence[str], interval: float) -> Loss | None:
 class _Heard:
     """A stream that runs, and what it has said."""
 
-    stream: Stream | None  # None: this worker is only pinged
+    stream: Stream | None  # None: this worker is only pinged, or its stream does not count
     script: RunningScript
     lines: list[str] = field(default_factory=list)
 
+    def hears(self, answer: str) -> bool:
+        """Note what it says; whether no answer came for SILENT seconds."""
+        if self.stream is None:
+            return False
+        enough = ceil(SILENT / self.stream.interval)
+        before = max(0, len(self.lines) - enough)
+        told = (_MISSED, _ANSWERED, _SUMMARY)
+        self.lines += [x for x in answer.splitlines() if any(form.match(x) for form in told)]
+        return longest_run(self.lines[before:]) >= enough
+
     @property
-    def silent(self) -> bool:
-        stream = self.stream
-        return stream is not None and longest_run(self.lines) * stream.interval >= SILENT
+    def poor(self) -> bool:
+        """Whether few pings are answered, even late."""
+        return _missed(self.lines) > 2 * _answered(self.lines)
 
 
 class Streams:
-    """Streams that run side by side, until they are ended."""
+    """Streams that run side by side, until they are ended.
+
+    A stream says nothing of the change if most of its pings are missed before (a firewall may limit
+    them), or once the script with the probe that it pings has ended. It does not count then.
+    """
 
     def __init__(self, fleet: Fleet, survey: Survey, streams: Sequence[Stream]) -> None:
-        """Start them; one that cannot start is left out."""
+        """Start them, and hear how they do; one that cannot start is left out."""
         self.silent = ""  # the first pair that was silent
         self._fleet = fleet
         self._over = Event()
@@ -134,7 +154,11 @@ class Streams:
             for name, running in fleet.start(scripts, READY, "pinging", PATIENCE).items()
             if isinstance(running, RunningScript)
         }
-        self._say("on")
+        self._say("on", self._heard)
+        self._over.wait(PAUSE)
+        self._say("on", self._heard)
+        self._end([name for name, heard in self._heard.items() if heard.poor])
+        self.silent = ""
         self._thread = Thread(target=self._look, daemon=True)
         self._thread.start()
 
@@ -142,7 +166,7 @@ class Streams:
         """End all streams; what they have lost together."""
         self._over.set()
         self._thread.join()
-        self._say("end")
+        self._say("end", self._heard)
         total = Loss()
         for heard in self._heard.values():
             heard.script.close()
@@ -152,18 +176,26 @@ class Streams:
 
     def _look(self) -> None:
         while not self._over.wait(PAUSE):
-            self._say("on")
+            self._say("on", self._heard)
 
-    def _say(self, word: str) -> None:
-        """Send a word to all streams, and note what they have said since."""
-        running = {name: heard.script for name, heard in self._heard.items()}
-        for name, answer in self._fleet.send(running, word, READY).items():
-            heard = self._heard[name]
-            if not isinstance(answer, str):
+    def _end(self, names: Collection[str]) -> None:
+        """End the streams of these workers, which do not count; their probes stay for others."""
+        for name in names:
+            self._heard[name].stream = None
+        self._say("end", names)
+
+    def _say(self, word: str, names: Iterable[str]) -> None:
+        """Send a word to these workers, and note what they have said since."""
+        running = {name: self._heard[name].script for name in names}
+        answers = self._fleet.send(running, word, READY)
+        for name, answer in answers.items():
+            if running[name].over or not isinstance(answer, str):
+                running[name].close()
                 del self._heard[name]
-                continue
-            heard.lines += answer.splitlines()
-            if heard.stream is not None and heard.silent and not self.silent:
+        for name, heard in self._heard.items():
+            if heard.stream is not None and heard.stream.target not in self._heard:
+                heard.stream = None
+            if heard.hears(str(answers.get(name, ""))) and heard.stream and not self.silent:
                 self.silent = f"{heard.stream.source} to {heard.stream.target}"
 
 

@@ -10,13 +10,12 @@
 pings() {
   pid=
   if [ "$target" ] && ping -n -q -c 1 -W 1 -I "$source" "$target" >/dev/null 2>&1; then
-    ping -n -q -O -i "$interval" -w "$longest" -I "$source" "$target" 2>/dev/null &
+    ping -n -O -i "$interval" -w "$longest" -I "$source" "$target" 2>/dev/null &
     pid=$!
   fi
   while printf '\n== ready\n'; read -r word && [ "$word" = on ]; do :; done
   # A ping that has only just begun ignores INT, as all that a script starts in the background.
   [ ! "$pid" ] || { kill -s INT "$pid"; sleep 0.1; kill -s TERM "$pid"; } 2>/dev/null
   wait
-  printf '\n== ready\n'
-  await
+  while printf '\n== ready\n'; await; do :; done
 }

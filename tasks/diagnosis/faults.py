@@ -84,7 +84,7 @@ def _unknown(scene: Scene, fault: PathFault, pairs: Sequence[Pair]) -> tuple[str
     unread = f"cannot say where, as not all of {name}'s firewall could be read"
     device = scene.device(name, pairs[0].family) or "any"
     pods = " or ".join(f"net {network}" for network in scene.pod_networks(pairs))
-    look = f"run fab verify again and look on {name} whether they pass: tcpdump -ni {device} {pods}"
+    look = f"run fab verify again and see on {name} whether they pass: tcpdump -ni {device} {pods}"
     return words + (rule or unread), look
 
 

@@ -68,7 +68,7 @@ def route_causes(scene: Scene, names: Sequence[str]) -> Iterator[Cause]:
 def unplanned_routes(scene: Scene) -> dict[str, str]:
     """The routes in use that are not the planned ones and where no packet was lost, by machine.
 
-    Such a route works by luck: another machine forwards what it gets. It is a line for a machine.
+    Such a route works because another machine forwards what it gets. It is a line for a machine.
     """
     probed = {name: _probed(scene.cluster.machine(name), f) for name, f in scene.facts.items()}
     lost = {

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from tasks.common.text import counted
 from tasks.connectivity.mesh import IncompleteReport, PingRequest, ping_all
 from tasks.connectivity.ping import COUNT
 from tasks.connectivity.real_pods import ping_real_pods
@@ -72,4 +73,5 @@ def _method(options: VerifyOptions, *, sampled: bool) -> str:
         sent = f"{COUNT} TCP connections to port {options.tcp} a pair, no large packets"
     if not sampled:
         return sent
-    return f"{sent}; a sample, {options.peers or PEERS} peers each, --seed {options.seed}"
+    peers = counted(options.peers or PEERS, "peer")
+    return f"{sent}; a sample, {peers} each, --seed {options.seed}"

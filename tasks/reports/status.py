@@ -47,7 +47,7 @@ def status_report(facts: Mapping[str, Facts]) -> str:
         rows.append([name, len(found.owned), kept, waits])
     waiting = sum(found.pending is not None for found in facts.values())
     owned = sum(len(found.owned) for found in facts.values())
-    line = f"{counted(len(facts), 'machine')}: {owned} routes of ours"
+    line = f"{counted(len(facts), 'machine')}: {counted(owned, 'owned route')}"
     more = f", {waiting} to be confirmed" if waiting else ", nothing waits for confirmation"
     headers = ["machine", "owned", "displaced", "waits for confirmation"]
     return f"{table(headers, rows)}\n\n{line}{more}"

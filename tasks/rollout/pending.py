@@ -84,6 +84,7 @@ def _each(
     outcomes = {name: outcome_of(answer) for name, answer in fleet.ask(scripts).items()}
     failed = [f"  {name}: {o.why}" for name, o in outcomes.items() if o.state != wanted]
     if failed:
-        head = f"{done.partition(':')[0]} on {len(scripts) - len(failed)} machines, but not on"
+        well = counted(len(scripts) - len(failed), "machine")
+        head = f"{done.partition(':')[0]} on {well}, but not on"
         raise Stop("\n".join([head, *failed]), Status.NOT_WHOLE)
     return f"{done} on {counted(len(scripts), 'machine')}"

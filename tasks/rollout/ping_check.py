@@ -111,6 +111,8 @@ class PairCheck:
         """Why the run must be reverted; empty if no pair that answered before is silent now."""
         try:
             silent = _silent(self._ping(self._after))
+            if silent & self._answered:
+                self.end()  # a limit on pings may have been used up
             gone = _silent(self._ping(silent & self._answered))
         except Stop as stop:
             print(stop.message, file=sys.stderr)  # not returned: the reason goes to all machines
@@ -123,7 +125,7 @@ class PairCheck:
 
     def end(self) -> None:
         """End the pings without a pause, and note what was lost."""
-        if self._streams:
+        if self._streams and self.loss is None:
             self.loss = self._streams.end()
 
     def _ping(self, pairs: Pairs) -> list[tuple[str, Ping]]:

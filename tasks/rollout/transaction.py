@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Event, Thread
 from time import monotonic, sleep
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tasks.common.progress import progress
 from tasks.common.signals import Interrupts
@@ -35,6 +35,8 @@ from .result import (
 )
 from .steps import steps
 
+T = TypeVar("T")
+
 SETTLING = 30  # seconds for routes to come by BGP
 PAUSE = 0.5  # seconds between two looks whether they have come
 
@@ -43,7 +45,7 @@ class Check(Protocol):
     """Says whether a run must be reverted. Its reasons are empty if nothing is wrong."""
 
     def begin(self) -> None:
-        """Called before the first machine is changed."""
+        """Called when every undo is armed, before the first machine is changed."""
 
     @property
     def trouble(self) -> str:
@@ -53,7 +55,7 @@ class Check(Protocol):
         """Why the run must be reverted, after all machines are changed."""
 
     def end(self) -> None:
-        """Called after the run was kept or reverted."""
+        """Called after the run was kept or reverted, also where `begin` was not."""
 
 
 class _NoCheck:
@@ -86,6 +88,11 @@ class _Rollout:
         self._armed = monotonic()  # when they were set, at the latest
         self._running: dict[str, RunningScript] = {}  # with the armed machines
         self.results: list[MachineResult] = []
+
+    @property
+    def armed(self) -> bool:
+        """Whether the undo is armed on every machine."""
+        return len(self._running) == len(self._todo)
 
     @property
     def complete(self) -> bool:
@@ -184,8 +191,8 @@ class _Rollout:
             if outcome_of(answer).state != ScriptState.ARMED
         ]
 
-    def checked(self, check: Callable[[], str]) -> str:
-        """The result of a check. Deadlines move while it runs, so it may outlast the timeout."""
+    def checked(self, check: Callable[[], T]) -> T:
+        """What a check returns. Deadlines move while it runs, so it may outlast the timeout."""
         over = Event()
 
         def push() -> None:
@@ -258,7 +265,6 @@ def roll_out(
     """
     with Interrupts() as interrupts:
         under_way = _Rollout(fleet, plan, facts, run)
-        check.begin()
         try:
             return _result(under_way, interrupts, check, hold, at_once)
         finally:
@@ -269,6 +275,8 @@ def _result(
     under_way: _Rollout, interrupts: Interrupts, check: Check, hold: bool, at_once: int
 ) -> Rollout:
     under_way.arm()
+    if under_way.armed and not interrupts.seen:
+        under_way.checked(check.begin)
     under_way.forward(interrupts, check, at_once)
     why = check.trouble
     if under_way.complete and not why:

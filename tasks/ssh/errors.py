@@ -77,7 +77,7 @@ def _explain(connection: Connection, error: Exception) -> str:  # noqa: PLR0911
         if via:
             return (
                 f"nothing comes through its ProxyCommand ({program(connection.gateway)}) within"
-                f" {connection.connect_timeout} s: is what that leads through up, is the machine?"
+                f" {connection.connect_timeout} s: are the machine and every host on the way up?"
             )
         return f"{where} does not answer within {connection.connect_timeout} s: is it up?"
     if isinstance(error, Refused):

@@ -135,6 +135,11 @@ class RunningScript(AbstractContextManager["RunningScript"]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def over(self) -> bool:
+        """Whether the script's end was heard."""
+        return self.wire.heard.endswith(self._end.encode())
+
     def close(self) -> None:
         """Close the channel: the script reads the end of its input."""
         self.wire.close()

@@ -143,7 +143,13 @@ sleep 2.5
 iptables -D FORWARD -p icmp -j DROP) >/dev/null 2>&1 &"""
 
 
-def test_pods_that_are_silent_for_a_second_end_it(lab: Lab) -> None:
+# It drops most pings of a stream, and none of those before and after the change.
+LIMIT = """iptables -A FORWARD -p icmp --icmp-type 8 -m limit --limit 10/s --limit-burst 20 \\
+  -j ACCEPT
+iptables -A FORWARD -p icmp --icmp-type 8 -j DROP"""
+
+
+def test_pods_that_are_silent_for_a_second_end_it_but_no_limit_on_pings(lab: Lab) -> None:
     type_the_page(lab)
     typed = lab.tables()
     on(lab, "worker-0", PASSING_FAULT)
@@ -151,6 +157,8 @@ def test_pods_that_are_silent_for_a_second_end_it(lab: Lab) -> None:
     assert "pods that answered before got no answer for a second: worker-" in said
     assert re.search(r"^pings between pods during the change: [1-9]\d* of \d+ lost,", said, re.M)
     assert lab.tables() == typed
+    on(lab, "worker-0", LIMIT)
+    ok(lab.fab("apply-routes", "--adopt", "--yes"))
 
 
 FOREIGN = {

@@ -395,11 +395,11 @@ FAULTS = (
         innocent=INNOCENT,
     ),
     Fault(
-        "anti-spoofing at one port, and a rule of which nobody can say whether it matches",
+        "anti-spoofing at one port, and a rule that may or may not match",
         "network",
         SWITCH % "ip saddr 10.200.1.0/24",
         f"{UNSURE} nft, inet f c: ct mark 0x00000007 drop",
-        "run fab verify again and look on worker-1 whether they pass:"
+        "run fab verify again and see on worker-1 whether they pass:"
         f" tcpdump -ni enp6s0 net {PODS}",
         innocent=MARKED,
     ),

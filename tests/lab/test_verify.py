@@ -171,7 +171,7 @@ def test_a_full_pod_cidr_has_no_probe_and_that_is_said(make_lab: MakeLab) -> Non
         ("worker-1", "worker-2"),
         ("worker-2", "worker-1"),
     }
-    words = "worker-1: no probe: no address of 10.200.1.0/24 is free, on its links and in"
+    words = "worker-1: no probe: every address of 10.200.1.0/24 is taken, on its links or in"
     assert words in " ".join(out.split())
     assert [line.split()[2:4] for line in out.splitlines() if "10.200.1.2 " in line] == [
         ["yes", "2"]
@@ -365,7 +365,7 @@ def test_the_name_of_a_file_of_one_worker_runs_on_none(make_lab: MakeLab) -> Non
 
 def test_a_sample_says_that_it_is_one(lab: Lab) -> None:
     out = ok(lab.fab("verify", "--sample", "1", "--seed", "7"))
-    assert "a sample, 1 peers each, --seed 7" in " ".join(out.split())
+    assert "a sample, 1 peer each, --seed 7" in " ".join(out.split())
     assert "3 of 3 pairs" in out
     again = ok(lab.fab("verify", "--sample", "1", "--seed", "7", "--format", "json"))
     assert len(json.loads(again)["pairs"]) == 6

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.apply import hints
+from tasks.common.script import script
 from tasks.facts.model import Facts
 from tasks.iproute.route import Route
 from tasks.persistence.backends import (
@@ -28,7 +29,7 @@ from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
 from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 from tests.paths import PROJECT
-from tests.scripts import APART, answer
+from tests.scripts import APART, SHELLS, answer
 
 NETWORKD = Manager("networkd", "10-netplan-enp6s0.network")
 DROP_IN = "/etc/systemd/network/10-netplan-enp6s0.network.d/50-pod-routes.conf"
@@ -135,15 +136,23 @@ def verified(place: Path, text: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_unit_ends_well_once_its_routes_are_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_unit_ends_well_once_its_routes_are_there(shell: str, tmp_path: Path) -> None:
     """A route to a single address too, which `ip` shows without a length."""
     single = f"10.200.9.9 via {node(9)} dev {DEV} proto 214"
     written = texts(
         files_to((route(wanted(1)), route(single)), {DEV: Manager("systemd")}, {}).write
     )
-    script = f"main() (\n{written[AT_BOOT]}\n)\nmain && main && ip -oneline route show proto 214"
-    shown = answer(script, tmp_path, before=APART)
+    twice = f"main() (\n{written[AT_BOOT]}\n)\nmain && main && ip -oneline route show proto 214"
+    shown = answer(twice, tmp_path, before=APART, shell=shell)
     assert [line.split()[0] for line in shown.splitlines()] == [pods(1), "10.200.9.9"]
+
+
+def test_who_finds_the_lock_taken_is_told_that_it_is_the_unit(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("alice@laptop since yesterday\n")
+    at_boot = script("persistence/at_boot.sh", state=str(tmp_path), routes=())
+    answer(f"main() (\n{at_boot}\n)", tmp_path)
+    assert (tmp_path / "lock").read_text() == "pod-routes.service\n"
 
 
 def test_a_device_that_nobody_manages_or_of_a_strange_name_is_named() -> None:
@@ -256,7 +265,7 @@ def test_what_is_said_of_the_next_reboot() -> None:
     plan = plan_routes(STAY, asked(by_hand), Allowed())
     assert ["--persist auto" in line for line in hints(plan, "none", "none")] == [True]
     first, second = hints(plan, "auto", "none")
-    assert "1 of the routes; --adopt" in first
+    assert "1 foreign route in sync, and in no boot file: --adopt" in first
     assert 'set persist = "auto"' in second
     adopted = plan_routes(STAY, asked(by_hand), Allowed(adopt=True))
     assert list(hints(adopted, "auto", "auto")) == []

@@ -102,7 +102,7 @@ path with a space:
 
 {table(["release", *MANAGERS, "`make demo`"], reboots)}
 
-On the computer that you work at, Python 3.10 is the least. Workers need no Python.
+The computer that you work at needs Python 3.10 or newer. Workers need no Python.
 
 Written by `make releases`, which fails if one of these does not work.
 """

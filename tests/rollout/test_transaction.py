@@ -74,6 +74,10 @@ class Machines:
         done = f"== done\n== route\n{there}\n== get\n{there.replace('.0/24', '.1')}\n"
         return {n: MachineError("lost") if n == "worker-1" else done for n in running}
 
+    def ask(self, scripts: Mapping[str, str]) -> dict[str, str | MachineError]:
+        """Each machine that is told to go back is lost."""
+        return {name: MachineError("lost") for name in scripts}
+
 
 class Locked(Machines):
     """A fleet of which one machine is at work for somebody else."""
@@ -120,6 +124,21 @@ def test_trouble_ends_it_before_the_next_machine(monkeypatch: pytest.MonkeyPatch
     type(check).trouble = PropertyMock(side_effect=["", "silent"])
     run.forward(Interrupts(), check, 1)
     assert [told for told in machines.told if "go" in told] == ["worker-0 go"]
+
+
+@pytest.mark.parametrize(("machines", "begun"), [(Machines(), 1), (Locked(), 0)])
+def test_the_check_begins_once_all_are_armed(machines: Machines, begun: int) -> None:
+    """A run that is refused must not disturb the pings of the one that is at work."""
+    told: list[list[str]] = []
+    check = create_autospec(transaction.Check, instance=True)
+    check.begin.side_effect = lambda: told.append([*machines.told, f"after {machines.now} s"])
+    type(check).trouble = PropertyMock(return_value="")
+    fleet: Any = machines
+    asked: dict[str, Facts] = {name: facts(0) for name in ("worker-1", "worker-2")}
+    plan = Plan(tuple(MachinePlan(name, (Change(route(wanted(1))),)) for name in asked), {})
+    transaction.roll_out(fleet, plan, asked, Run("run", "who", 60, NETWORKS), check)
+    assert told == [["after 10.0 s"]] * begun
+    assert check.end.call_count == 1
 
 
 def test_none_is_changed_unless_all_are_armed(monkeypatch: pytest.MonkeyPatch) -> None:
