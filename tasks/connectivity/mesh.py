@@ -1,6 +1,6 @@
 """All machines ping each other at once. Every probe stays until the last ping has ended."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -8,7 +8,6 @@ from tasks.common import values
 from tasks.common.errors import Stop
 from tasks.common.text import listed
 from tasks.common.values import Network
-from tasks.facts.model import Facts
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster, Machine
 from tasks.ssh.answer import sections
@@ -79,7 +78,7 @@ def ping_all(machines: Fleet, found: Survey, request: PingRequest) -> dict[str, 
             if isinstance(answer, MachineError):
                 raise answer
             report = read_report(answer, targets[name])
-            full = _full(found.cluster.machine(name), found.facts[name])
+            full = _full(found.cluster.machine(name), own[name])
             reports[name] = replace(report, why=report.why or full)
         except (MachineError, ValueError) as error:
             troubles.append(f"  {name}: {error}")
@@ -89,9 +88,9 @@ def ping_all(machines: Fleet, found: Survey, request: PingRequest) -> dict[str, 
     return reports
 
 
-def _full(machine: Machine, facts: Facts) -> str:
-    """Why a worker has no probe in a family, and what to do; empty if each has a free address."""
-    full = list(map(str, full_pod_cidrs(machine, facts)))
+def _full(machine: Machine, own: Iterable[Probe]) -> str:
+    """Why a worker has no probe in a family, and what to do; empty if it has one in each."""
+    full = list(map(str, full_pod_cidrs(machine, own)))
     if not full:
         return ""
     return (

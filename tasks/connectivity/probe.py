@@ -6,7 +6,7 @@ nothing is left, however the run ends. If no namespace can be made, an address o
 lifetime is used instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from zlib import crc32
@@ -46,9 +46,10 @@ def probes(worker: Machine, facts: Facts) -> tuple[Probe, ...]:
     return tuple(replace(probe, gateway=None) for probe in found)
 
 
-def full_pod_cidrs(worker: Machine, facts: Facts) -> list[Network]:
-    """The pod CIDRs of a worker that have no free address for a probe."""
-    return [cidr for cidr in worker.pod_cidrs if _free(cidr, facts) is None]
+def full_pod_cidrs(worker: Machine, own: Iterable[Probe]) -> list[Network]:
+    """The pod CIDRs of a worker that have no free address for a probe. `own`: its probes."""
+    probed = {probe.pod_cidr for probe in own}
+    return [cidr for cidr in worker.pod_cidrs if cidr not in probed]
 
 
 def _free(cidr: Network, facts: Facts) -> Address | None:

@@ -97,7 +97,7 @@ main() {
 '
   settle
   echo "== missing"
-  lacks ip "" :  # `show` finds out which one it is
+  command -v ip >/dev/null || echo ip # `show` finds out whether it is another than is needed
   lacks flock "of util-linux" waits
   [ ! "$pings" ] || lacks ping "with the options -I, -M and -O" pinged 127.0.0.1
   [ ! "$pings" ] || [ ! "$ours_6" ] || lacks ping "that takes IPv6 addresses" pinged ::1

@@ -5,6 +5,7 @@ has an optional type, a prefix, and then pairs of a keyword and its value, mixed
 word.
 """
 
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -140,6 +141,14 @@ class Route:
         if self.metric == DEFAULT_METRIC[self.prefix.version]:
             words = words.removesuffix(f" metric {self.metric}")
         return words
+
+
+@lru_cache(maxsize=65536)  # all machines have routes to the same prefixes
+def as_shown(prefix: Network) -> str:
+    """A prefix as `ip` prints it: as inet_ntop(3) does, and a single address without length."""
+    family = socket.AF_INET if prefix.version == 4 else socket.AF_INET6
+    first = socket.inet_ntop(family, prefix.network_address.packed)
+    return first if prefix.num_addresses == 1 else f"{first}/{prefix.prefixlen}"
 
 
 def place_of(prefix: Network) -> Place:

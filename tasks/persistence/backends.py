@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 from tasks.common.script import script
 from tasks.common.values import Address, Network, address, network
-from tasks.iproute.route import Route
+from tasks.iproute.route import Route, as_shown
 from tasks.undo.records import STATE
 
 from .managers import Manager
@@ -37,7 +37,6 @@ MAX_PATH = 320  # characters; limits.h allows 255 for a file name
 _HEAD = "# Routes to other workers' pods. Made by `fab apply-routes`; `fab rollback` removes it.\n"
 _NAME = re.compile(r"[A-Za-z0-9._-]+")  # of a device; only systemd escapes one of these, the dash
 _DASH = r"\x2d"
-_ALONE = re.compile(r"/(32|128)(?= via )")  # `ip` prints a single address without its length
 
 PersistedRoute = tuple[Network, Address]  # a prefix and its next hop
 
@@ -149,7 +148,7 @@ def _at_boot(routes: Iterable[Route]) -> str:
 
     So the unit adds the present routes even if systemd has not read it again since they changed.
     """
-    lines = (_ALONE.sub("", f"route add {r.words}") for r in routes)
+    lines = (f"route add {as_shown(r.prefix)}{r.words.removeprefix(str(r.prefix))}" for r in routes)
     return script("persistence/at_boot.sh", state=STATE, routes=lines)
 
 

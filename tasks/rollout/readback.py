@@ -1,6 +1,5 @@
 """The questions for `ip` that readback.sh asks before and after a change."""
 
-import socket
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 
@@ -8,6 +7,7 @@ from tasks.common.values import Address, Network, within
 from tasks.facts.gather import all_ours, inside
 from tasks.iproute.batch import VOLATILE
 from tasks.iproute.names import MAIN
+from tasks.iproute.route import as_shown
 
 from .steps import Steps
 
@@ -45,7 +45,7 @@ def first_address(prefix: Network) -> Address:
 
 def _common(steps: Steps, pod_networks: Sequence[Network]) -> Questions:
     return {
-        "prefixes": list(map(_as_shown, steps.prefixes)),
+        "prefixes": list(map(as_shown, steps.prefixes)),
         "volatile": [f"s/{words}//g" for words in VOLATILE],
         "outside_4": _outside(steps, pod_networks, 4),
         "outside_6": _outside(steps, pod_networks, 6),
@@ -59,11 +59,3 @@ def _outside(steps: Steps, pod_networks: Sequence[Network], family: int) -> list
         for prefix in steps.prefixes
         if prefix.version == family and not within(prefix, pod_networks)
     ]
-
-
-@lru_cache(maxsize=65536)
-def _as_shown(prefix: Network) -> str:
-    """A prefix as `ip` prints it: as inet_ntop(3) does, and a single address without length."""
-    family = socket.AF_INET if prefix.version == 4 else socket.AF_INET6
-    first = socket.inet_ntop(family, prefix.network_address.packed)
-    return first if prefix.num_addresses == 1 else f"{first}/{prefix.prefixlen}"

@@ -5,15 +5,11 @@ that is left in its cgroup is killed. /run is noexec, as on hardened machines, a
 unit leads nowhere, as on NixOS.
 """
 
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
@@ -31,6 +27,8 @@ from tasks.undo import recovery
 from tasks.undo.records import last_lines
 from tasks.undo.run import Run, new_run
 from tests.builders import DEV, POD_NETWORKS, node, pods, route, wanted
+
+from .namespaces import namespaces, wait_for
 
 NETWORKS: tuple[Network, ...] = POD_NETWORKS[:1]
 ADDRESS = f"{node(0)}/24"
@@ -110,39 +108,15 @@ class Machine:
         )
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 @contextmanager
 def booted(disk: str = "") -> Iterator[Machine]:
     """A machine with a cgroup of this one as its root; a script makes its disk before it boots."""
-    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    hierarchy = Path(next(words[1] for words in mounts if words[2] == "cgroup2"))
-    group = Path(mkdtemp(prefix="pod-routes-lab-", dir=hierarchy))
-    join = f"echo $$ >{group}/cgroup.procs; exec unshare -C -p -m -n -u -i -f --kill-child sh -s"
-    with subprocess.Popen(
-        ["sh", "-c", join], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as unshare:
-        assert unshare.stdin is not None
-        unshare.stdin.write(BOOT.replace("{disk}", disk))
-        unshare.stdin.close()
-        children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
-        try:
-            wait_for(lambda: bool(children.read_text()), "nothing is booted")
-            machine = Machine(int(children.read_text().split()[0]))
-            wait_for(lambda: running(machine), "systemd does not come up")
-            yield machine
-        finally:
-            unshare.kill()
-            unshare.wait()
-            wait_for(lambda: not populated(group), "a process of the machine is left")
-            for place, _, _ in os.walk(group, topdown=False):
-                Path(place).rmdir()
+    with namespaces("sh", "-s") as (stdin, pid):
+        stdin.write(BOOT.replace("{disk}", disk))
+        stdin.close()
+        machine = Machine(pid)
+        wait_for(lambda: running(machine), "systemd does not come up")
+        yield machine
 
 
 @pytest.fixture(scope="module")
@@ -171,11 +145,6 @@ def running(machine: Machine) -> bool:
         check=False,
     )
     return asked.stdout.strip() in ("running", "degraded")
-
-
-def populated(group: Path) -> bool:
-    """Whether a process is left in a cgroup or below it."""
-    return "populated 1" in (group / "cgroup.events").read_text()
 
 
 def ask(machine: Machine) -> Facts:

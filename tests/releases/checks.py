@@ -8,10 +8,11 @@ from pathlib import Path
 
 from tests.lab.conftest import Lab, MakeLab, tutorial
 from tests.lab.kit import ok
+from tests.lab.namespaces import wait_for
 from tests.lab.test_watch import watch
 from tests.paths import PROJECT
 
-from .machine import CACHE, USER, Booted, boot, wait_for
+from .machine import CACHE, PATIENCE, USER, Booted, boot
 from .managers import FILES
 
 MANAGERS = tuple(FILES)
@@ -106,7 +107,7 @@ def _confirm(cluster: Mixed) -> None:
 def _watchdog(cluster: Mixed) -> None:
     before = cluster.tables()
     ok(cluster.lab.fab(*APPLY, "--hold", "--confirm-timeout", "5"))
-    wait_for(lambda: cluster.tables() == before, "a watchdog did not take routes back")
+    wait_for(lambda: cluster.tables() == before, "a watchdog did not take routes back", PATIENCE)
 
 
 def _foreign(cluster: Mixed) -> None:
@@ -145,7 +146,7 @@ def reboot(make: MakeLab, release: str, manager: str, directory: Path) -> None:
         wanted = machine.ours()
         assert len(wanted) == 1
     with machine.up():
-        wait_for(lambda: machine.ours() == wanted, "no routes come back")
+        wait_for(lambda: machine.ours() == wanted, "no routes come back", PATIENCE)
         ok(lab.fab("plan", "--check", "--persist", "auto"))
         ok(lab.fab("rollback", "--no-ping"))
     with machine.up():

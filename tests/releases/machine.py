@@ -8,13 +8,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.lab.conftest import Lab
+from tests.lab.namespaces import namespaces, wait_for
 from tests.paths import PROJECT
 
 from .managers import FILES, UNITS
@@ -78,14 +79,6 @@ def place() -> Iterator[Path]:
         yield Path(name)
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
 @dataclass
 class Booted:
     """A machine of a release that has taken the place of a machine of the twin."""
@@ -111,40 +104,14 @@ class Booted:
     @contextmanager
     def up(self) -> Iterator[None]:
         """Boot it; it is up while the block runs."""
-        hierarchy = next(
-            line.split()[1]
-            for line in Path("/proc/self/mounts").read_text().splitlines()
-            if line.split()[2] == "cgroup2"
-        )
-        group = Path(hierarchy) / f"pod-routes-{os.getpid()}-{self.lab.twin.pid}-{self.name}"
-        group.mkdir()
-        join = f"echo $$ >{group}/cgroup.procs; exec setpriv --pdeathsig KILL unshare"
-        with (
-            (self.home / "log").open("a") as log,
-            subprocess.Popen(
-                ["sh", "-c", f"{join} -C -p -m -n -u -i -f --kill-child sh {self.home}/boot"],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                text=True,
-            ) as unshare,
-        ):
-            assert unshare.stdin is not None
-            children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
-            try:
-                wait_for(lambda: bool(children.read_text()), "nothing is started")
-                self.pid = int(children.read_text().split()[0])
-                self._wire()
-                unshare.stdin.write("go\n")
-                unshare.stdin.close()
-                wait_for(self._is_up, f"{self.name} ({self.release}, {self.manager}) stays down")
-                yield
-            finally:
-                unshare.kill()
-                unshare.wait()
-                wait_for(lambda: not _populated(group), "a process of the machine is left")
-                for place, _, _ in os.walk(group, topdown=False):
-                    Path(place).rmdir()
+        log = (self.home / "log").open("a")
+        with log, namespaces("sh", f"{self.home}/boot", output=log) as (stdin, self.pid):
+            self._wire()
+            stdin.write("go\n")
+            stdin.close()
+            down = f"{self.name} ({self.release}, {self.manager}) stays down"
+            wait_for(self._is_up, down, PATIENCE)
+            yield
 
     def _run(self, *argv: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -164,12 +131,22 @@ class Booted:
         every = all(address in shown for nic in nics for address in nic.addresses)
         return state in ("running", "degraded") and every
 
+    def _lacks(self, port: str) -> bool:
+        """Whether the twin's network has no such link."""
+        shown = ["ip", "-o", "link", "show", "dev", port]
+        done = subprocess.run([*self.lab.inside, *shown], capture_output=True, check=False)
+        return done.returncode != 0
+
     def _wire(self) -> None:
-        """Give it its links, whose other ends are ports of the twin's bridges."""
+        """Give it its links, whose other ends are ports of the twin's bridges.
+
+        The kernel deletes those of the boot before a moment after their namespace has ended.
+        """
         spec = self.lab.twin.spec
         index = spec.hosts.index(spec.host(self.name))
         for number, nic in enumerate(spec.host(self.name).nics):
             port = f"p{index}-{number}"
+            wait_for(partial(self._lacks, port), f"{port} is left")
             ours = f"address 02:00:00:00:{index:02x}:{number:02x} netns {self.pid}"
             for words in (
                 f"link add {port} type veth peer name {nic.name} {ours}",
@@ -218,10 +195,6 @@ def boot(lab: Lab, name: str, release: str, manager: str, home: Path) -> Booted:
         )
     )
     return machine
-
-
-def _populated(group: Path) -> bool:
-    return "populated 1" in (group / "cgroup.events").read_text()
 
 
 def _do(argv: Sequence[str]) -> None:
