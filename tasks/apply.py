@@ -40,6 +40,7 @@ def apply_routes(
     replace: bool = False,
     prune: bool = False,
     force: bool = False,
+    install: bool = False,
     only: str = "",
     limit: str = "",
     skip_unreachable: bool = False,
@@ -58,7 +59,7 @@ def apply_routes(
     machines = session.fleet(c, inventory, parallel)
     plan, found = plan_cluster(
         machines,
-        Allowed(adopt, replace, prune, force),
+        Allowed(adopt, replace, prune, force, install),
         only=only,
         limit=limit,
         skip_unreachable=skip_unreachable,

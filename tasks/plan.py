@@ -17,6 +17,7 @@ def plan(
     replace: bool = False,
     prune: bool = False,
     force: bool = False,
+    install: bool = False,
     only: str = "",
     limit: str = "",
     skip_unreachable: bool = False,
@@ -33,7 +34,7 @@ def plan(
         raise Stop(f"--format {format}: choose table or json")
     planned, found = plan_cluster(
         session.fleet(c, inventory, parallel),
-        Allowed(adopt, replace, prune, force),
+        Allowed(adopt, replace, prune, force, install),
         only=only,
         limit=limit,
         skip_unreachable=skip_unreachable,

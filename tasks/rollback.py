@@ -39,7 +39,7 @@ def rollback(
     waiting = {n: f for n, f in chosen.items() if f.pending}
     if last and waiting:
         if dry_run:
-            session.report(status_report(waiting))
+            session.report(status_report(waiting, machines.cluster))
             return
         session.report(drop(machines, waiting))
         if skipped:

@@ -14,8 +14,9 @@ def status(c: Context, inventory: str = "", skip_unreachable: bool = False) -> N
     from tasks.facts.survey import ask
     from tasks.reports.status import status_report
 
-    facts, skipped = ask(session.fleet(c, inventory), skip_unreachable=skip_unreachable)
-    session.report(status_report(facts))
+    machines = session.fleet(c, inventory)
+    facts, skipped = ask(machines, skip_unreachable=skip_unreachable)
+    session.report(status_report(facts, machines.cluster))
     if skipped:
         raise Stop(status=Status.NOT_WHOLE)
 

@@ -1,1 +1,1 @@
-"""BGP instead of static routes: who speaks with whom, and BIRD's configuration. Pure."""
+"""BGP instead of static routes: who speaks with whom, the password, and BIRD on a machine."""

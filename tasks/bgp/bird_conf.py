@@ -15,16 +15,16 @@ from .sessions import Relation, Session, reflectors, sessions
 METRIC = 2140  # above that of static routes, which is 1024 for IPv6
 HOLD_TIME = 9  # seconds without a word from a neighbor until its routes go
 RESTART_TIME = 120  # seconds that the routes of a neighbor stay which has gone without a word
-DIRECTORY = "/etc/pod-routes"
-PASSWORD = f"{DIRECTORY}/bgp-password.conf"  # apart, so that the configuration can be shown
-RUN = "/run/pod-routes-bird"
+RUN = "/run/pod-routes-bird"  # what BIRD runs with
+BOOT = "/etc/pod-routes"  # the copies of it that come back at boot
+PASSWORD = f"{RUN}/bgp-password.conf"  # apart, so that the configuration can be shown
 UNIT = "pod-routes-bird.service"
 
 _HEAD = "# Made by `fab apply-routes`; `fab rollback` removes it."
 
 
 def bird_conf(cluster: Cluster, bgp: Bgp, machine: Machine) -> str:
-    """The text of DIRECTORY/bird.conf on a machine."""
+    """The text of RUN/bird.conf on a machine."""
     families = sorted({ip.version for ip in machine.internal_ips})
     return "\n".join(
         [
@@ -44,6 +44,41 @@ def bird_conf(cluster: Cluster, bgp: Bgp, machine: Machine) -> str:
             "",
         ]
     )
+
+
+def password_conf(password: str) -> str:
+    """The text of PASSWORD; a password has no quotes, backslashes or line ends."""
+    return f'password "{password}";'
+
+
+def unit() -> str:
+    """The systemd unit (systemd.service(5)). At boot there is nothing in RUN: it takes the copies.
+
+    A start is always one with recovery (`-R`), so that a crash loses no route.
+    """
+    take = f"cd {RUN} && {{ [ -e bird.conf ] || install -m 640 -g bird {BOOT}/*.conf . ; }}"
+    bird = "exec bird -f -R -u bird -g bird -c bird.conf -s bird.ctl -P bird.pid"
+    return (
+        f"{_HEAD}\n[Unit]\nDescription=Routes to other workers' pods by BGP\n"
+        "Wants=network-online.target\nAfter=network-online.target\n"
+        "StartLimitIntervalSec=0\n\n"
+        f"[Service]\nRuntimeDirectory={RUN.rpartition('/')[2]}\nRuntimeDirectoryPreserve=yes\n"
+        f"ExecStart=/bin/sh -c '{take} && chown bird:bird . && {bird}'\n"
+        "Restart=always\nRestartSec=1\n\n"
+        "[Install]\nWantedBy=multi-user.target"
+    )
+
+
+def sessions_restart(before: str, after: str) -> bool:
+    """Whether BIRD ends sessions that both configurations have, because it finds them changed."""
+    old, new = _blocks(before), _blocks(after)
+    return any(old[name] != new[name] for name in old.keys() & new.keys())
+
+
+def _blocks(conf: str) -> dict[str, str]:
+    """The sessions of a configuration, by name, and under "" what they have in common."""
+    head, *sessions = conf.partition("template bgp ")[2].split("protocol bgp '")
+    return {"": head, **{text.partition("'")[0]: text for text in sessions}}
 
 
 def _router_id(machine: Machine) -> str:

@@ -1,21 +1,26 @@
 # A change of this tool's BIRD, as a part of a change of routes. Needs bird.sh.
 #
-# bird_change: "on", "off" or empty     bird_conf, bird_password, bird_text: for bird_on
+# bird_change: "on"; "off"; "last": with the files that the last run replaced; or empty
+# bird_conf, bird_password, bird_text: its configuration, its password file and its unit
 
-# before_routes: start BIRD, or have it read its new configuration.
-before_routes() {
-  [ "$bird_change" != on ] || {
-    keep_bird pending && bird_on "$bird_conf" "$bird_password" "$bird_text"
-  }
+# speak: start BIRD, or have it read its new configuration.
+speak() {
+  keep_bird pending || return
+  case $bird_change in
+    on) bird_on "$bird_conf" "$bird_password" "$bird_text" ;;
+    last) bird_back last "$bird_text" ;;
+  esac
 }
 
 # after_routes: take BIRD away.
-after_routes() {
-  [ "$bird_change" != off ] || { keep_bird pending && bird_off; }
-}
+after_routes() { [ "$bird_change" != off ] || { keep_bird pending && bird_off; }; }
 
-# stands: print the routes that have not come yet.
+# stands: print the routes that have not come yet; if any, also the sessions.
 stands() {
   echo "== lacks"
-  lacking
+  words=$(lacking)
+  [ ! "$words" ] || {
+    printf '%s\n' "$words" "== sessions"
+    birdc -r -s "$bird_control" show protocols 2>&1
+  }
 }

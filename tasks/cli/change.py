@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import get_args
 
+from tasks.cli.bgp import install_bird, keep_password, with_password
 from tasks.cli.session import session
 from tasks.common.errors import Status, Stop
 from tasks.common.terminal import confirm_prompt
@@ -13,7 +14,7 @@ from tasks.common.text import listed
 from tasks.connectivity.sample import Pairs
 from tasks.facts.survey import Survey, survey
 from tasks.inventory.model import Persist
-from tasks.planning.model import Allowed, Plan, limited
+from tasks.planning.model import Allowed, Plan
 from tasks.planning.reconcile import plan_routes
 from tasks.reports.plan import dry_run_report, plan_report
 from tasks.reports.rollout import rollout_report
@@ -65,8 +66,9 @@ def plan_cluster(
     )
     if modes:
         found = replace(found, cluster=replace(found.cluster, persist=modes[0]))
-    plan = plan_routes(found.cluster, found.facts, allowed, only, found.skipped)
-    return (limited(plan, limit) if limit else plan), found
+    found = replace(found, cluster=with_password(found.cluster, found.facts))
+    plan = plan_routes(found.cluster, found.facts, allowed, only, found.skipped, limit)
+    return plan, found
 
 
 def carry_out(
@@ -103,6 +105,8 @@ def carry_out(
             " cuts you off, it takes itself back after its deadline",
             file=sys.stderr,
         )
+    keep_password(found.cluster)
+    install_bird(fleet, plan)
     check = None if options.no_ping or plan.empty else PairCheck(fleet, found, plan)
     run = new_run(fleet.cluster.pod_networks, options.confirm_timeout)
     at_once = options.parallel or 1

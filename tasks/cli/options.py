@@ -53,6 +53,7 @@ OPTIONS = {
     "replace": Option("take away conflicting foreign routes; rollback puts them back"),
     "prune": Option("delete this tool's routes to workers that are not in hosts.toml"),
     "force": Option("with --prune: even if the next hop still answers"),
+    "install": Option('install BIRD where routing = "bgp" needs it, its own service masked'),
     "persist": Option("auto: routes outlive a reboot; none: they do not (default: see hosts.toml)"),
     # How a plan is carried out
     "dry-run": Option("print the commands for each machine, and change nothing"),

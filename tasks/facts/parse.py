@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from tasks.bgp.bird import read_bird
+from tasks.bgp.bird_conf import METRIC
 from tasks.common.values import (
     Address,
     Interface,
@@ -16,6 +17,7 @@ from tasks.common.values import (
     shown,
 )
 from tasks.iproute.batch import without_volatile
+from tasks.iproute.names import protocol_number
 from tasks.iproute.route import OWN_PROTOCOL, Route, Unreadable, parse_all
 from tasks.iproute.rule import Rule, read_rules
 from tasks.persistence.backends import is_ours
@@ -38,6 +40,8 @@ from .pod_cidrs import Claim, read_cni, read_kubelet
 MAX_MTU = 1 << 20  # bytes; that of lo is 65536
 DEFAULT_MTU = 1500  # bytes
 NOTHING_KNOWN = Known()
+
+_BY_BGP = re.compile(rf" proto {protocol_number('bird')} .* metric {METRIC}( |$)")
 
 Sections = Mapping[str, Mapping[str, list[str]]]  # lines, by the section's name and by its detail
 
@@ -183,7 +187,7 @@ def _managers(found: Sections) -> Mapping[str, Manager]:
 def _snapshot(found: Sections) -> str:
     """All routes that this tool may touch, as readback.sh shows them."""
     lines = [*_lines(found, "ours", "4"), *_lines(found, "ours", "6")]
-    return "".join(f"{without_volatile(line)}\n" for line in lines)
+    return "".join(f"{without_volatile(line)}\n" for line in lines if not _BY_BGP.search(line))
 
 
 def _recorded(found: Sections) -> tuple[Route, ...]:

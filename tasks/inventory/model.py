@@ -1,6 +1,6 @@
 """The cluster as hosts.toml describes it: machines, their addresses, how to log in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -65,6 +65,7 @@ class Bgp:
     bfd: bool = False  # Bidirectional Forwarding Detection (RFC 5880)
     port: int = 179
     routers: tuple[Router, ...] = ()
+    password: str = field(default="", repr=False)  # what password_file holds, once it is read
 
 
 @dataclass(frozen=True)

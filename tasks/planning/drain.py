@@ -7,6 +7,7 @@ from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 from tasks.persistence.backends import files_to
 
+from .bgp import bird_removal
 from .conflicts import pending_refusals
 from .drift import missing_routes
 from .model import Change, MachinePlan, Plan
@@ -54,6 +55,7 @@ def plan_drain(
             MachinePlan(
                 machine.name,
                 changes,
+                bird=bird_removal(found) if machine.name == name else None,
                 refusals=tuple(refusals),
                 files=files_to(at_boot, found.managers, found.files),
                 still_missing=tuple(r for r in missing_routes(found) if r.prefix in others),

@@ -1,7 +1,7 @@
 """A plan as values: the changes on each machine, and what speaks against them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
 from tasks.common.values import Network
@@ -21,6 +21,7 @@ class Allowed:
     replace: bool = False  # delete foreign routes that conflict, and record them for rollback
     prune: bool = False  # delete our routes to workers that are not in hosts.toml
     force: bool = False  # prune even if the next hop still answers
+    install: bool = False  # install BIRD where the cluster needs it and it is missing
 
 
 class Verb(str, Enum):
@@ -60,6 +61,19 @@ class BirdChange:
 
     conf: str  # its configuration afterwards; empty: it is taken away
     before: str  # its configuration now; empty: there is none
+    password: str = field(default="", repr=False)
+    at_boot: bool = False  # whether it comes back at boot
+    version: str = ""  # of the BIRD that is there
+    sessions: tuple[str, ...] = ()  # the names of its neighbors afterwards
+    lost_at_boot: bool = False  # whether it should come back at boot, and cannot
+    from_last: bool = False  # whether it comes back with the files that the last run replaced
+
+    @property
+    def verb(self) -> str:
+        """What becomes of it, for people."""
+        if not self.conf:
+            return "ended"
+        return "changed" if self.before else "begun"
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,8 @@ class MachinePlan:
     record_outdated: bool = False  # the machine's record lists routes that are no longer wanted
     drift: tuple[Drift, ...] = ()  # differences from what the last confirmed run left
     bird: BirdChange | None = None
+    install: bool = False  # whether BIRD is installed first
+    by_bgp: tuple[Route, ...] = ()  # the routes that came by BGP already
     expected: tuple[Route, ...] = ()  # the routes that have to come by BGP
     later: tuple[Change, ...] = ()  # the changes once the expected routes stand on all machines
 
@@ -94,7 +110,7 @@ class MachinePlan:
 
     def count(self, verb: Verb) -> int:
         """The number of changes with this verb."""
-        return sum(change.verb is verb for change in self.changes)
+        return sum(change.verb is verb for change in (*self.changes, *self.later))
 
 
 @dataclass(frozen=True)
@@ -122,15 +138,10 @@ class Plan:
     @property
     def only_adds(self) -> bool:
         """Whether the plan deletes and replaces nothing."""
-        return not any(machine.files.forget for machine in self.machines) and all(
-            change.verb is Verb.ADD for machine in self.machines for change in machine.changes
+        return not any(m.files.forget or m.bird for m in self.machines) and all(
+            change.verb is Verb.ADD for m in self.machines for change in (*m.changes, *m.later)
         )
 
     def count(self, verb: Verb) -> int:
         """The number of changes with this verb on all machines."""
         return sum(machine.count(verb) for machine in self.machines)
-
-
-def limited(plan: Plan, limit: str) -> Plan:
-    """The part of a plan for one machine."""
-    return replace(plan, machines=tuple(m for m in plan.machines if m.name == limit))

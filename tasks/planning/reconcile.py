@@ -1,7 +1,7 @@
 """The plan that takes each machine from the routes it has to those it should have. Pure."""
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from tasks.iproute.route import Number, Place, Route, number_of, own_route, plac
 from tasks.iproute.table import Lookup, Prefixes
 from tasks.persistence.backends import files_to, persisted_routes, unmanaged
 
-from .bgp import bgp_route, bird_change, handed_over, is_of_bgp
+from .bgp import BgpRun, bgp_route, bgp_run, bird_refusals, handed_over, is_of_bgp
 from .conflicts import (
     Conflict,
     PolicyRules,
@@ -34,12 +34,14 @@ def plan_routes(
     allowed: Allowed,
     only: str = "",
     skipped: Mapping[str, str] | None = None,
+    limit: str = "",
 ) -> Plan:
     """Plan a route to every other worker's pod CIDR on each machine that `facts` has.
 
     `cluster` must be complete: each worker that was reached has its pod CIDRs and internal IPs.
     `only`: the name of one worker; then the plan has only the routes to it, and those on it.
     `skipped`: by machine, why it could not be reached.
+    `limit`: the one machine that may be changed; then the plan is for this machine alone.
     """
     skipped = skipped or {}
     everyone = _Everyone(
@@ -47,11 +49,12 @@ def plan_routes(
         tuple(_target(w, prefix, cluster) for w in cluster.workers for prefix in w.pod_cidrs),
         only,
         skipped,
+        bgp_run(cluster, facts, limit),
     )
     plans = [
         _plan_machine(_Scope(everyone, machine), facts[machine.name], allowed)
         for machine in cluster.machines
-        if machine.name in facts
+        if machine.name in facts and limit in ("", machine.name)
     ]
     return Plan(tuple(plans), skipped)
 
@@ -87,6 +90,7 @@ class _Everyone:
     targets: tuple[Target, ...]  # of all workers
     only: str  # plan only the routes to and on this worker; empty: all workers
     skipped: Mapping[str, str]
+    bgp: BgpRun
 
     @cached_property
     def index(self) -> Prefixes:
@@ -142,42 +146,77 @@ class _Scope:
         return self.everyone.absent | others
 
 
+@dataclass
+class _Found:
+    """What the plan of one machine collects while its targets are gone through."""
+
+    changes: list[Change] = field(default_factory=list)
+    in_sync: list[Route] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    by_bgp: list[Route] = field(default_factory=list)
+    expected: list[Route] = field(default_factory=list)
+    later: list[Change] = field(default_factory=list)
+
+
+def _plan_targets(
+    scope: _Scope,
+    facts: Facts,
+    allowed: Allowed,
+    lookup: Lookup,
+    inside: Mapping[Network, list[Route]],
+) -> _Found:
+    """Plan the routes to the pod CIDRs of the other workers."""
+    run, cluster = scope.everyone.bgp, scope.cluster
+    itself = {number_of(a.ip) for _, a in facts.addresses}
+    policy_rules = PolicyRules(facts, cluster, scope.everyone.index)
+    found = _Found()
+    for worker, prefix, place, via, number, in_networks in scope.targets:
+        every = lookup.at(place)
+        dev = lookup.link_to(number) if number is not None and number not in itself else None
+        if via is None or dev is None or not in_networks:
+            found.refusals.append(route_refusal(worker, prefix, via, facts, lookup, cluster))
+            continue
+        there = [r for r in every if not is_of_bgp(r)]
+        if (
+            not (cluster.bgp or inside or facts.rules)
+            and len(there) == 1
+            and is_ours(there[0], via, dev)
+        ):
+            found.in_sync += there  # a shortcut for the usual case
+            continue
+        there = [*there, *inside.get(prefix, [])]
+        wanted = own_route(prefix, via, dev)
+        change, kept, conflicts = plan_prefix(wanted, there, allowed)
+        conflicts += [rule_conflict(wanted, rule) for rule in policy_rules.diverting(wanted)]
+        stands = [r for r in every if is_of_bgp(r) and r.next_hop == via] if cluster.bgp else []
+        if stands or run.comes(scope.machine, worker):
+            found.by_bgp += stands
+            found.expected.append(bgp_route(prefix, via, dev))
+            found.later += [] if conflicts else handed_over(change, kept)
+            kept = stands or [r for r in kept if not r.owned]
+            change = None
+            if stands and run.restarts and not any(r.owned for r in there):
+                change = Change(wanted)  # until the sessions are there again
+                found.later.append(Change(None, (wanted,)))
+        found.in_sync += kept
+        found.conflicts += conflicts
+        if change is not None and not conflicts:
+            found.changes.append(change)
+    return found
+
+
 def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     cluster, hidden = scope.cluster, scope.hidden
     lookup = Lookup(facts.routes)
     inside = lookup.inside(scope.everyone.index)
-    itself = {number_of(a.ip) for _, a in facts.addresses}
-    policy_rules = PolicyRules(facts, cluster, scope.everyone.index)
-
-    changes: list[Change] = []
-    in_sync: list[Route] = []
-    conflicts: list[Conflict] = []
-    expected: list[Route] = []
-    later: list[Change] = []
-    refusals = pending_refusals(facts)
-    for worker, prefix, place, via, number, in_networks in scope.targets:
-        there = [r for r in lookup.at(place) if not is_of_bgp(r)]
-        dev = lookup.link_to(number) if number is not None and number not in itself else None
-        if via is None or dev is None or not in_networks:
-            refusals.append(route_refusal(worker, prefix, via, facts, lookup, cluster))
-            continue
-        if cluster.bgp:
-            expected.append(bgp_route(prefix, via, dev))
-        elif not inside and not facts.rules and len(there) == 1 and is_ours(there[0], via, dev):
-            in_sync += there  # a shortcut for the usual case
-            continue
-        there = [*there, *inside.get(prefix, [])]
-        wanted = own_route(prefix, via, dev)
-        change, kept, found = plan_prefix(wanted, there, allowed)
-        if cluster.bgp:
-            later += handed_over(change, kept)
-            change, kept = None, [r for r in kept if not r.owned]
-        found += [rule_conflict(wanted, rule) for rule in policy_rules.diverting(wanted)]
-        in_sync += kept
-        conflicts += found
-        if change is not None and not found:
-            changes.append(change)
+    bird = scope.everyone.bgp.bird_change(scope.machine, facts)
+    to = _plan_targets(scope, facts, allowed, lookup, inside)
+    changes, conflicts = to.changes, to.conflicts
+    refusals = pending_refusals(facts) + to.refusals
+    refusals += bird_refusals(cluster, scope.machine, facts.bird, allowed.install)
     puts = [change.prefix for change in changes if change.put is not None]
+    puts += [r.prefix for r in to.expected] if bird else []
     if puts:
         refusals += lockout_refusals(puts, facts, cluster)
     for prefix in scope.machine.pod_cidrs:
@@ -200,12 +239,12 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         changes += [Change(None, (r,)) for r in stale]
     at_boot = []
     if cluster.persist != "none":
-        at_boot = boot_routes(facts, changes, cluster, hidden)
+        at_boot = boot_routes(facts, changes, cluster, hidden, to.later)
     refusals += [persist_refusal(dev) for dev in unmanaged(at_boot, facts.managers)]
     return MachinePlan(
         name=scope.machine.name,
         changes=tuple(changes),
-        in_sync=tuple(in_sync),
+        in_sync=tuple(to.in_sync),
         conflicts=tuple(conflicts),
         stale=() if allowed.prune else tuple(stale),
         outside_networks=tuple(outside),
@@ -213,9 +252,11 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         files=files_to(at_boot, facts.managers, facts.files),
         still_missing=tuple(r for r in missing_routes(facts) if r.prefix in hidden),
         drift=drift(facts, scope.places, cluster.persist == "auto"),
-        bird=bird_change(cluster, scope.machine, facts),
-        expected=tuple(expected),
-        later=tuple(later),
+        bird=bird,
+        install=bool(cluster.bgp) and not facts.bird.version,
+        by_bgp=tuple(to.by_bgp),
+        expected=tuple(to.expected),
+        later=tuple(to.later),
     )
 
 
@@ -228,12 +269,16 @@ def out_of_scope(facts: Facts, about: Container[Network]) -> set[Network]:
 
 
 def boot_routes(
-    facts: Facts, changes: Iterable[Change], cluster: Cluster, hidden: Container[Network]
+    facts: Facts,
+    changes: Iterable[Change],
+    cluster: Cluster,
+    hidden: Container[Network],
+    later: Iterable[Change] = (),
 ) -> list[Route]:
     """The routes for a machine's boot files: ours inside pod_networks, after the changes.
 
-    For `hidden` prefixes, which are out of scope, the files keep the routes that they have, even
-    if the kernel lost them.
+    `later`: changes that only delete, after the others. For `hidden` prefixes, which are out of
+    scope, the files keep the routes that they have, even if the kernel lost them.
     """
     lookup = Lookup(facts.routes)
     in_files = [
@@ -244,7 +289,10 @@ def boot_routes(
     taken = {r.key for change in changes for r in change.take}
     there = {r.key: r for r in (*in_files, *facts.owned) if r.key not in taken}
     there.update((c.put.key, c.put) for c in changes if c.put is not None)
-    return [r for r in there.values() if within(r.prefix, cluster.pod_networks)]
+    gone = {r.key for change in later for r in change.take}
+    return [
+        r for r in there.values() if within(r.prefix, cluster.pod_networks) and r.key not in gone
+    ]
 
 
 def _without_target(owned: Iterable[Route], scope: _Scope, changes: list[Change]) -> list[Route]:

@@ -11,9 +11,10 @@ from tasks.persistence.backends import files_to
 from tasks.undo.records import Displaced
 from tasks.undo.run import when
 
+from .bgp import bgp_route, bird_removal, is_of_bgp
 from .conflicts import pending_refusals
 from .drift import missing_routes
-from .model import Change, MachinePlan, Plan
+from .model import BirdChange, Change, MachinePlan, Plan
 from .reconcile import boot_routes, out_of_scope
 
 
@@ -36,6 +37,7 @@ def plan_rollback(
             MachinePlan(
                 name=machine.name,
                 changes=tuple(Change(None, (r,)) for r in found.owned),
+                bird=bird_removal(found),
                 restores=restores,
                 discards=found.displaced,
                 refusals=tuple(pending_refusals(found)),
@@ -74,6 +76,12 @@ def plan_last(
             if (put.key, put.hops, put.protocol) in there
         ]
         changes += [Change(route) for route in back.values() if route.key not in keys]
+        bird, later = None, list[Change]()
+        if found.bird.before is not None:
+            bird = BirdChange(found.bird.before, found.bird.conf, from_last=True)
+        if bird and bird.conf:  # static routes go once those of BGP are there
+            later = [c for c in changes if c.put is None]
+            changes = [c for c in changes if c.put is not None]
         about = {r.prefix for r in (*last.puts, *last.takes)}
         others = out_of_scope(found, about)
         plans.append(
@@ -84,15 +92,25 @@ def plan_last(
                 discards=displaced,
                 is_rollback=True,
                 files=files_to(
-                    boot_routes(found, changes, cluster, others) if found.files else (),
+                    boot_routes(found, changes, cluster, others, later) if found.files else (),
                     found.managers,
                     found.files,
                 ),
                 still_missing=tuple(r for r in missing_routes(found) if r.prefix in others),
                 record_outdated=any(r.prefix in about for r in found.recorded),
+                bird=bird,
+                by_bgp=tuple(filter(is_of_bgp, found.routes)),
+                expected=tuple(route for change in later for route in _by_bgp(change)),
+                later=tuple(later),
             )
         )
     return Plan(tuple(plans), skipped or {})
+
+
+def _by_bgp(change: Change) -> list[Route]:
+    """The routes of BGP that static ones stood for."""
+    hops = [hop for route in change.take for hop in route.hops]
+    return [bgp_route(change.prefix, hop.via, hop.dev) for hop in hops if hop.via is not None]
 
 
 def describe_last_run(latest: str, skipped: Collection[str]) -> str:

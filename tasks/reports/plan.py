@@ -10,6 +10,8 @@ from tasks.planning.conflicts import Conflict
 from tasks.planning.model import Change, MachinePlan, Plan, Verb
 from tasks.rollout.steps import steps
 
+from .bgp import bgp_changes, bgp_json
+
 ALL_OF_THEM = ": `fab plan --format json` lists them"
 
 
@@ -19,7 +21,14 @@ def plan_report(plan: Plan, notes: Sequence[str] = ()) -> str:
     `notes`: what the operator should know about the machines' networks, one line each.
     """
     networks = "\n".join(wrapped(notes))
-    parts = [_counts(plan), _changes(plan), *_problems(plan), networks, totals(plan)]
+    parts = [
+        _counts(plan),
+        _changes(plan),
+        bgp_changes(plan),
+        *_problems(plan),
+        networks,
+        totals(plan),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -56,6 +65,7 @@ def _changes(plan: Plan) -> str:
     rows += [
         [m.name, "restore", route] for m in plan.machines for d in m.restores for route in d.routes
     ]
+    rows += _later_rows(plan)
     files = [row for m in plan.machines for row in _file_rows(m)]
     rows += files if len(files) <= MAX_ROWS else []
     if not rows:
@@ -69,6 +79,14 @@ def _change_rows(name: str, change: Change) -> list[list[object]]:
         return [[name, change.verb, route] for route in change.take]
     rows: list[list[object]] = [[name, change.verb, change.put]]
     return rows + [["", "instead of", r] for r in first([*map(str, change.take)], MAX_ROWS)]
+
+
+def _later_rows(plan: Plan) -> list[list[object]]:
+    """A row for each route that is deleted once its prefix comes by BGP; none if they are many."""
+    rows: list[list[object]] = [
+        [m.name, "to BGP", r] for m in plan.machines for change in m.later for r in change.take
+    ]
+    return rows if len(rows) <= MAX_ROWS else []
 
 
 def _file_rows(machine: MachinePlan) -> list[list[object]]:
@@ -159,6 +177,7 @@ def plan_json(plan: Plan, cluster: Cluster, notes: Sequence[str] = ()) -> str:
                 {"kind": d.kind.json, "prefix": str(d.prefix), "what": d.what} for d in m.drift
             ],
             "refused": list(m.refusals),
+            "bgp": bgp_json(m),
         }
         for m in plan.machines
     ]

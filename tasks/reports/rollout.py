@@ -7,6 +7,7 @@ from tasks.connectivity.stream import Loss
 from tasks.planning.model import Plan, Verb
 from tasks.rollout.result import MachineState, Rollout
 
+from .bgp import bird_words
 from .plan import file_counts, restored
 
 DONE = ("added", "replaced", "deleted")
@@ -70,7 +71,8 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
     past = [(plan.count(verb), done) for verb, done in zip(Verb, DONE, strict=True)]
     past.append((restored(plan), "restored"))
     files = [f"{counted(number, 'file')} {done}" for number, _, done in file_counts(plan)]
-    did = ", ".join([*(f"{number} {done}" for number, done in past if number), *files])
+    numbers = [f"{number} {done}" for number, done in past if number]
+    did = ", ".join([*numbers, *files, *bird_words(plan)])
     return (
         f"done: {did or 'records removed'} on {counted(len(rollout.results), 'machine')}{skipped}"
     )

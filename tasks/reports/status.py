@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from tasks.common.text import MAX_LINES, counted, listed, table
 from tasks.facts.model import Facts
 from tasks.facts.run_order import Row, merged
+from tasks.inventory.model import Cluster
 from tasks.rollout.history import Entry
+
+from .bgp import bgp_status
 
 
 def history_report(found: Mapping[str, list[Entry]], number: int) -> str:
@@ -34,8 +37,11 @@ def history_report(found: Mapping[str, list[Entry]], number: int) -> str:
     )
 
 
-def status_report(facts: Mapping[str, Facts]) -> str:
-    """A table of the machines: routes of ours, displaced routes, and the change that waits."""
+def status_report(facts: Mapping[str, Facts], cluster: Cluster) -> str:
+    """A table of the machines: routes of ours, displaced routes, and the change that waits.
+
+    Then one of the sessions of BGP, if there are any.
+    """
     rows = []
     for name, found in facts.items():
         waits = "-"
@@ -50,4 +56,5 @@ def status_report(facts: Mapping[str, Facts]) -> str:
     line = f"{counted(len(facts), 'machine')}: {counted(owned, 'owned route')}"
     more = f", {waiting} to be confirmed" if waiting else ", nothing waits for confirmation"
     headers = ["machine", "owned", "displaced", "waits for confirmation"]
-    return f"{table(headers, rows)}\n\n{line}{more}"
+    parts = [table(headers, rows), bgp_status(facts, cluster), f"{line}{more}"]
+    return "\n\n".join(filter(None, parts))

@@ -13,11 +13,13 @@ meanwhile, for example when a pod starts.
 from collections.abc import Collection, Sequence
 
 from tasks.bgp import bird
+from tasks.bgp.bird_conf import BOOT, RUN, UNIT, password_conf, unit
 from tasks.common.script import Script, joined, script
 from tasks.common.values import Address
 from tasks.iproute.names import MAIN
 from tasks.iproute.route import UNSAVED
 from tasks.persistence.install import persist_script
+from tasks.planning.model import BirdChange
 from tasks.undo.records import RUNS, STATE, Displaced
 from tasks.undo.recovery import PATIENCE, functions, keep
 from tasks.undo.run import Run
@@ -45,6 +47,9 @@ def carry_out(
     READY and reads a word. It prints READY again after each word, until it ends. The words:
 
     - `go`: carry out the steps; if one fails, revert and end. Until `go` the script holds the lock.
+    - `speak`: start BIRD, or have it read its new configuration.
+    - `stands`: print which routes have not come by BGP yet.
+    - `last`: carry out the steps that come once all machines have what they wait for.
     - `push`: move the deadline.
     - `keep`: confirm the change, delete the records of the displaced routes in `discards`, and end.
     - Any other word, or the end of the connection: end. After `go` the change stays armed. Before
@@ -83,10 +88,10 @@ def carry_out(
         gone_4=_any_of(UNSAVED[4]),
         gone_6=_any_of(UNSAVED[6]),
         undo=_undo(steps, run),
-        persist=persist_script(steps.files),
+        persist=_persist(steps),
         watch=script("undo/deadline.sh", "undo/watch.sh", state=STATE, nap=NAP),
     )
-    return joined(functions(run), around, *_bird(steps, "bgp/stages.sh"), keep(run, discards))
+    return joined(functions(run), around, *_stages(steps), keep(run, discards))
 
 
 def _undo(steps: Steps, run: Run) -> Script:
@@ -96,21 +101,51 @@ def _undo(steps: Steps, run: Run) -> Script:
     return joined(
         functions(run),
         script("rollout/readback.sh", "rollout/undo_more.sh", **asked, lines=steps.undo, kept=kept),
-        *_bird(steps, "bgp/stages_undo.sh"),
+        *_stages_undo(steps),
         script("rollout/undo.sh"),
     )
 
 
-def _bird(steps: Steps, file: str) -> list[Script]:
+def _stages(steps: Steps) -> list[Script]:
     """The scripts for a change of BIRD; none if there is no BGP in it."""
     if steps.bird is None and not steps.expected:
         return []
-    change = "" if steps.bird is None else "on" if steps.bird.conf else "off"
-    conf = steps.bird.conf if steps.bird else ""
-    return [
-        bird.functions(steps.expected),
-        script(file, bird_change=change, bird_conf=conf, bird_password="", bird_text=""),
-    ]
+    change = steps.bird or BirdChange("", "")
+    stages = script(
+        "bgp/stages.sh",
+        bird_change=_word(steps.bird),
+        bird_conf=change.conf.rstrip(),
+        bird_password=password_conf(change.password) if change.password else "",
+        bird_text=unit(),
+    )
+    return [bird.functions(steps.expected), stages]
+
+
+def _word(change: BirdChange | None) -> str:
+    """The word of stages.sh for a change of BIRD."""
+    if change is None:
+        return ""
+    if not change.conf:
+        return "off"
+    return "last" if change.from_last else "on"
+
+
+def _stages_undo(steps: Steps) -> list[Script]:
+    """The scripts that take back a change of BIRD."""
+    if steps.bird is None:
+        return []
+    undo = script("bgp/stages_undo.sh", bird_text=unit(), adds=steps.undo_adds)
+    return [bird.functions(steps.by_bgp), undo]
+
+
+def _persist(steps: Steps) -> Script:
+    """The script that makes the change outlive a reboot, or not."""
+    files = persist_script(steps.files)
+    if steps.bird is None:
+        return files
+    text = unit() if steps.bird.at_boot else ""
+    boot = script("bgp/boot.sh", bird_run=RUN, bird_boot=BOOT, bird_unit=UNIT, bird_text=text)
+    return joined(files, boot)
 
 
 def _still_missing(steps: Steps) -> list[str]:

@@ -94,8 +94,8 @@ same_links() {
   done
 }
 
-# before_routes: do what comes before the first routes. bgp/stages.sh redefines this and the next two.
-before_routes() { :; }
+# speak: change what exchanges routes. bgp/stages.sh redefines this and the next two.
+speak() { :; }
 
 # after_routes: do what comes after the last routes.
 after_routes() { :; }
@@ -113,7 +113,6 @@ END
 
 # go: record the routes to displace, run the lines, and put displaced routes back.
 go() {
-  before_routes || return
   cd ./displaced || return
   while read -r family prefix protocol file; do
     [ ! "$file" ] || keep_route "$family" "$prefix" "$protocol" "$file" || return
@@ -152,12 +151,12 @@ carry() {
   stage go
 }
 
-# finish: do what comes once all machines have what they wait for. Reverts the whole change and
-# prints why if that fails.
-finish() {
+# further FUNCTION: run it as a later stage of the change. Reverts the whole change and prints why if
+# that fails.
+further() {
   lock_it -w "$patience" || return
   { is_of pending "$run" && watchdog pending/pid; } || { no_longer_pending; return 1; }
-  stage last
+  stage "$1"
 }
 
 # stage FUNCTION: run it, and print the routes and next hops that are there now. Reverts the change
@@ -183,7 +182,7 @@ hear() {
     case $word in
       go) carry || return ;;
       stands) stands ;;
-      last) finish || return ;;
+      speak | last) further "$word" || return ;;
       push) lock_it -w "$patience" && push; [ ! "$changed" ] || unlock ;;
       keep) lock_it -w "$patience" && keep; return ;;
       *) break ;;

@@ -14,6 +14,7 @@ from tasks.facts.model import Facts
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
+from tasks.planning.bgp import is_of_bgp
 from tasks.planning.model import MachinePlan, Plan, Verb
 from tasks.ssh.fleet import Fleet
 
@@ -44,10 +45,13 @@ def _after(facts: Facts, machine: MachinePlan | None) -> list[Route]:
     """A machine's routes after its plan is carried out; its routes now if it has no plan."""
     if machine is None:
         return list(facts.routes)
-    taken = {route for change in machine.changes for route in change.take}
-    puts = [change.put for change in machine.changes if change.put is not None]
+    changes = (*machine.changes, *machine.later)
+    taken = {route for change in changes for route in change.take}
+    puts = [c.put for c in changes if c.put is not None and c.put not in taken]
     restored = [route for displaced in machine.restores for route in displaced.routes]
-    return [*(r for r in facts.routes if r not in taken), *puts, *restored]
+    ends = machine.bird is not None and not machine.bird.conf
+    stay = [r for r in facts.routes if r not in taken and not (ends and is_of_bgp(r))]
+    return [*stay, *puts, *machine.expected, *restored]
 
 
 def _winners(routes: Iterable[Route]) -> dict[Network, Route]:
@@ -65,12 +69,21 @@ def replaced_pairs(cluster: Cluster, plan: Plan) -> Pairs:
     """The pairs of workers between which the plan replaces a route, in either direction."""
     owners = {prefix: worker.name for worker in cluster.workers for prefix in worker.pod_cidrs}
     pairs = {
-        (machine.name, owners[change.prefix])
+        (machine.name, owners[prefix])
         for machine in plan.machines
-        for change in machine.changes
-        if change.verb is Verb.REPLACE and change.prefix in owners
+        for prefix in _replaced(machine)
+        if prefix in owners
     }
     return frozenset(pairs | {(other, one) for one, other in pairs})
+
+
+def _replaced(machine: MachinePlan) -> Iterable[Network]:
+    """The prefixes whose route is replaced, or passes between static and BGP."""
+    yield from (c.prefix for c in machine.changes if c.verb is Verb.REPLACE)
+    yield from (c.prefix for c in machine.later)
+    if machine.bird:
+        yield from (r.prefix for r in machine.by_bgp)
+        yield from (c.prefix for c in machine.changes)
 
 
 class PairCheck:

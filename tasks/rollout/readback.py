@@ -3,15 +3,16 @@
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 
+from tasks.bgp.bird_conf import METRIC
 from tasks.common.values import Address, Network, within
 from tasks.facts.gather import all_ours, inside
 from tasks.iproute.batch import VOLATILE
-from tasks.iproute.names import MAIN
+from tasks.iproute.names import MAIN, protocol_number
 from tasks.iproute.route import as_shown
 
 from .steps import Steps
 
-Questions = dict[str, Sequence[str]]  # by variable of the shell script
+Questions = dict[str, Sequence[str] | str | int]  # by variable of the shell script
 
 
 def change_questions(
@@ -46,6 +47,8 @@ def first_address(prefix: Network) -> Address:
 def _common(steps: Steps, pod_networks: Sequence[Network]) -> Questions:
     return {
         "prefixes": list(map(as_shown, steps.prefixes)),
+        "bgp_protocol": protocol_number("bird"),
+        "bgp_metric": METRIC,
         "volatile": [f"s/{words}//g" for words in VOLATILE],
         "outside_4": _outside(steps, pod_networks, 4),
         "outside_6": _outside(steps, pod_networks, 6),

@@ -6,6 +6,7 @@
 # outside_4, outside_6: show the routes at prefixes outside pod_networks
 # lifelines: get the routes to the operator and to the gateways
 #
+# bgp_protocol, bgp_metric: numbers of the routes of this tool's BIRD, which come and go by themselves
 # volatile: a sed script that deletes the words of a route that change by themselves
 
 # shown LINES OPTION...: set $text to what ip prints for these lines, with numbers for names as in
@@ -38,13 +39,17 @@ at() {
 }
 
 # sort_out LINES: set $inside to the routes inside pod_networks, and $ours to our routes. In the
-# lines of the latter, ip omits the protocol that it was asked for.
+# lines of the latter, ip omits the protocol that it was asked for. Leaves out those of BIRD.
 sort_out() {
   inside='' ours=''
   set -f
   IFS=$nl
   for line in $1; do
-    case $line in *" proto "*) inside=$inside$line$nl ;; *) ours=$ours$line$nl ;; esac
+    case "$line " in
+      *" proto $bgp_protocol "*" metric $bgp_metric "*) ;;
+      *" proto "*) inside=$inside$line$nl ;;
+      *) ours=$ours$line$nl ;;
+    esac
   done
   unset IFS
   set +f

@@ -4,8 +4,10 @@ They are lines for `ip -batch`. carry_out.sh runs them, checks the result and re
 """
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tasks.bgp.bird_conf import RUN, UNIT
 from tasks.common.values import Address, Network
 from tasks.iproute.names import MAIN, protocol_number
 from tasks.iproute.route import Route
@@ -38,13 +40,18 @@ class Steps:
     last: tuple[str, ...] = ()  # lines for `ip -batch` once the expected routes stand everywhere
     expected: tuple[tuple[Network, Address], ...] = ()  # prefixes and next hops that come by BGP
     bird: BirdChange | None = None
+    by_bgp: tuple[tuple[Network, Address], ...] = ()  # those of `expected` that stand already
+    undo_adds: tuple[str, ...] = ()  # those of `undo` that add, if BIRD changes
 
     @property
     def lines(self) -> list[str]:
         """The commands that a person would type for the same effect, for --dry-run."""
         kept = [f"{save(k)} >{k.file}.save" for k in self.keeps]
         routes = [f"ip {line}" for line in self.do]
-        return [*kept, *routes, *map(restore, self.restores), *_file_lines(self.files)]
+        bird = _bird_lines(self.bird) if self.bird else []
+        last = [f"ip {line}" for line in self.last]
+        restores = map(restore, self.restores)
+        return [*kept, *routes, *restores, *bird, *last, *_file_lines(self.files)]
 
 
 def steps(plan: MachinePlan, run: str) -> Steps:
@@ -61,7 +68,6 @@ def steps(plan: MachinePlan, run: str) -> Steps:
         file = f"{run}_{route.prefix.version}_{place}_{protocol}"
         keeps[file] = Keep(file, route.prefix, protocol)
     routes = [r for c in changes for r in (*([c.put] if c.put else []), *c.take)]
-    routes += plan.expected if plan.bird else []
     routes += [r for d in plan.restores for r in d.routes]
     return Steps(
         tuple(do),
@@ -73,9 +79,23 @@ def steps(plan: MachinePlan, run: str) -> Steps:
         prefixes=tuple(dict.fromkeys(r.prefix for r in routes)),
         puts=tuple(c.prefix for c in plan.changes if c.put is not None),
         last=tuple(line for change in plan.later for line in _do(change)),
-        expected=tuple((r.prefix, r.next_hop) for r in plan.expected if r.next_hop),
+        expected=_ways(plan.expected),
         bird=plan.bird,
+        by_bgp=_ways(plan.by_bgp),
+        undo_adds=tuple(line for line in undo if not line.startswith("route del ")),
     )
+
+
+def _ways(routes: Iterable[Route]) -> tuple[tuple[Network, Address], ...]:
+    return tuple((r.prefix, r.next_hop) for r in routes if r.next_hop)
+
+
+def _bird_lines(bird: BirdChange) -> list[str]:
+    """The commands that a person would type for the change of BIRD, without the password."""
+    if not bird.conf:
+        return [f"systemctl stop {UNIT}", f"rm -r {RUN}"]
+    conf = f"cat >{RUN}/bird.conf <<'END_OF_FILE'\n{bird.conf}END_OF_FILE"
+    return [conf, f"systemctl start {UNIT}"]
 
 
 def _file_lines(files: Files) -> list[str]:

@@ -7,6 +7,7 @@ from threading import Event, Thread
 from time import monotonic, sleep
 from typing import Protocol, TypeVar
 
+from tasks.bgp.bird import read_sessions
 from tasks.common.progress import progress
 from tasks.common.signals import Interrupts
 from tasks.common.text import listed
@@ -137,18 +138,24 @@ class _Rollout:
                     self.results.append(machine_result(*self._todo[name], answer))
                     step()
 
+    def speak(self) -> None:
+        """Start BIRD where it is to run, or have it read its new configuration."""
+        names = [name for name, (m, _) in self._todo.items() if m.bird and m.bird.conf]
+        self._stage("speak", {name: self._running[name] for name in names})
+
     def settle(self, interrupts: Interrupts) -> str:
         """Wait until the routes that come by BGP stand on all machines; why they do not."""
         waiting = {n: self._running[n] for n, (_, s) in self._todo.items() if s.expected}
         until = monotonic() + SETTLING
         while waiting and self._in_time() and not interrupts.seen:
             answers = self._fleet.send(waiting, "stands", recovery.READY)
-            lacking = {name: _lacking(answer) for name, answer in answers.items()}
-            if not any(lacking.values()):
+            lacking = {name: what for name, answer in answers.items() if (what := lacks(answer))}
+            if not lacking:
                 return ""
             if monotonic() > until:
-                named = listed(f"{name}: {what}" for name, what in lacking.items() if what)
+                named = listed((f"{name} lacks {what}" for name, what in lacking.items()), most=5)
                 return f"after {SETTLING} s routes have not come by BGP: {named}"
+            waiting = {name: self._running[name] for name in lacking}
             sleep(PAUSE)
         return ""
 
@@ -156,13 +163,17 @@ class _Rollout:
         """Carry out what comes once all machines have the routes that they wait for."""
         names = [n for n, (m, _) in self._todo.items() if m.later or (m.bird and not m.bird.conf)]
         for at in range(0, len(names), at_once):
-            wave = {name: self._running[name] for name in names[at : at + at_once]}
-            for name, answer in self._fleet.send(wave, "last", recovery.READY).items():
-                machine, lines = self._todo[name]
-                result = machine_result(replace(machine, changes=machine.later), lines, answer)
-                self.results = [result if r.name == name else r for r in self.results]
+            self._stage("last", {name: self._running[name] for name in names[at : at + at_once]})
             if not self.complete:
                 return
+
+    def _stage(self, word: str, scripts: dict[str, RunningScript]) -> None:
+        """Have these scripts carry out a later stage, and note where it failed."""
+        for name, answer in self._fleet.send(scripts, word, recovery.READY).items():
+            machine, lines = self._todo[name]
+            done = machine.later if word == "last" else ()
+            result = machine_result(replace(machine, changes=done), lines, answer)
+            self.results = [result if r.name == name else r for r in self.results]
 
     def _in_time(self) -> bool:
         """Whether every undo is still armed. Moves the deadlines after a third of the timeout."""
@@ -279,6 +290,8 @@ def _result(
         under_way.checked(check.begin)
     under_way.forward(interrupts, check, at_once)
     why = check.trouble
+    if under_way.complete and not why and not interrupts.seen:
+        under_way.speak()
     if under_way.complete and not why:
         why = under_way.settle(interrupts)
     if under_way.complete and not why and not interrupts.seen:
@@ -299,12 +312,17 @@ def _result(
     return Rollout(results, under_way.complete, interrupts.seen, under_way.until)
 
 
-def _lacking(answer: str | MachineError) -> str:
-    """The routes that a machine still waits for, or why it does not say; empty if there are none."""
+def lacks(answer: str | MachineError) -> str:
+    """The routes that a machine waits for, and why, or why it does not say; empty if it has all."""
     if isinstance(answer, MachineError):
         return str(answer)
-    lines = sections(answer).get(("lacks", ""))
-    return "it does not answer" if lines is None else listed(lines, most=3)
+    found = sections(answer)
+    routes = found.get(("lacks", ""))
+    if routes is None:
+        return "an answer"
+    down = [s for s in read_sessions(found.get(("sessions", ""), ())) if not s.established]
+    why = listed((f"{s.remote}: {s.why or s.state}" for s in down), most=3)
+    return f"{listed(routes, most=3)}{why and f' ({why})'}"
 
 
 def _changes(machine: MachinePlan) -> list[str] | None:
@@ -313,8 +331,13 @@ def _changes(machine: MachinePlan) -> list[str] | None:
         return None
     if machine.is_rollback:
         return []
-    puts = [c.put for c in machine.changes if c.put is not None]
-    return last_lines(puts, [r for c in machine.changes for r in c.take if r.owned])
+    puts = {c.put.key: c.put for c in machine.changes if c.put is not None}
+    takes = {r.key: r for c in (*machine.changes, *machine.later) for r in c.take if r.owned}
+    brief = puts.keys() & {r.key for c in machine.later for r in c.take}  # put, and taken later
+    return last_lines(
+        (route for key, route in puts.items() if key not in brief),
+        (route for key, route in takes.items() if key not in brief),
+    )
 
 
 def _what(machine: MachinePlan) -> str:
@@ -322,4 +345,7 @@ def _what(machine: MachinePlan) -> str:
     counts = [(machine.count(verb), str(verb)) for verb in Verb]
     counts.append((len(machine.restores), "restore"))
     counts.append((len(machine.files.write) + len(machine.files.remove), "file"))
-    return ", ".join(f"{number} {verb}" for number, verb in counts if number) or "records only"
+    said = [f"{number} {verb}" for number, verb in counts if number]
+    if machine.bird:
+        said.append(f"BGP {machine.bird.verb}")
+    return ", ".join(said) or "records only"

@@ -44,7 +44,7 @@ if [ $# = 0 ]; then is_fit; exit; fi
 { is_as_before && [ "$(touched)" = "$before" ]; } || {
   back_before_routes >/dev/null 2>&1
   printf '%s\n' "$lines" | ip -force -batch -
-  told=$(put_back 2>&1; back_after_routes 2>&1)
+  told=$(put_back 2>&1)
 }
 if is_as_before && [ "$(touched)" = "$before" ]; then
   record "$place" "undone: $1"

@@ -3,8 +3,5 @@
 # back_before_routes: take back what has to be as before when routes are taken back.
 back_before_routes() { :; }
 
-# back_after_routes: take back what else the change did besides routes.
-back_after_routes() { :; }
-
 # is_as_before: whether that is as before.
 is_as_before() { :; }

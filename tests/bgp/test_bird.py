@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.bgp.bird import Bird, SessionState, read_bird
+from tasks.bgp.bird import Bird, Listener, SessionState, read_bird
 from tasks.common.values import address
 
 SHOWN = """BIRD 2.0.12 ready.
@@ -18,7 +18,7 @@ fd00:240::8 BGP       ---        start  07:27:52.293  Idle          BGP Error: B
 
 def test_sessions() -> None:
     found = read_bird({"version": ["BIRD version 2.0.12"], "sessions": SHOWN})
-    assert (found.version, found.usable, found.running) == ((2, 0), True, True)
+    assert (found.version, found.usable, found.running) == ("2.0.12", True, True)
     assert found.sessions == (
         SessionState(address("10.240.0.7"), "Established", "07:27:52.394", ""),
         SessionState(
@@ -45,7 +45,10 @@ def test_a_version_that_takes_the_configuration(lines: list[str], usable: bool) 
 
 def test_who_has_the_port() -> None:
     line = 'LISTEN 0 8 10.240.0.6:179 0.0.0.0:* users:(("bgpd",pid=7,fd=4),("bird",pid=9,fd=8))'
-    assert read_bird({"listeners": [line, line]}).listeners == ("bgpd",)
+    assert read_bird({"listeners": [line]}).listeners == (
+        Listener("10.240.0.6", "bgpd"),
+        Listener("10.240.0.6", "bird"),
+    )
 
 
 def test_nothing_is_said() -> None:

@@ -12,7 +12,7 @@ from tasks.inventory.model import Cluster
 from tasks.iproute.names import protocol_number
 from tasks.iproute.route import Route
 from tasks.iproute.rule import Rule
-from tasks.planning.model import Allowed, Change, MachinePlan, Plan, Verb, limited
+from tasks.planning.model import Allowed, Change, MachinePlan, Plan, Verb
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_rollback
 from tasks.rollout.steps import steps
@@ -491,7 +491,7 @@ def test_a_pod_cidr_outside_pod_networks_is_refused_and_never_touched() -> None:
 
 def test_limit_leaves_one_machine_of_a_plan() -> None:
     of = cluster(3)
-    plan = limited(plan_routes(of, every_machine(of), Allowed()), "worker-1")
+    plan = plan_routes(of, every_machine(of), Allowed(), limit="worker-1")
     assert puts(plan) == {"worker-1": [pods(0), pods(2)]}
 
 
