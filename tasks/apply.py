@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 
 def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:
-    """What the next reboot will do to the routes.
+    """What the run leaves as it is, and what the next reboot will do to the routes.
 
     `persist` is what this run did; `always` is what hosts.toml says, which the next run will do.
     """
+    from tasks.reports.bgp import staying
+
+    yield from staying(plan)
     if persist == "none":
         yield "these routes do not survive a reboot; --persist auto makes them stay"
         return

@@ -97,6 +97,7 @@ class MachinePlan:
     drift: tuple[Drift, ...] = ()  # differences from what the last confirmed run left
     bird: BirdChange | None = None
     install: bool = False  # whether BIRD is installed first
+    bird_stays: bool = False  # though routes are static: others may need what it announces
     by_bgp: tuple[Route, ...] = ()  # the routes that came by BGP already
     expected: tuple[Route, ...] = ()  # the routes that have to come by BGP
     later: tuple[Change, ...] = ()  # the changes once the expected routes stand on all machines

@@ -5,7 +5,7 @@ from difflib import unified_diff
 
 from tasks.bgp.bird import SessionState
 from tasks.bgp.bird_conf import RUN
-from tasks.common.text import MAX_LINES, MAX_ROWS, counted, first, listed, table
+from tasks.common.text import MAX_LINES, MAX_ROWS, counted, first, listed, table, wrapped
 from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 from tasks.planning.model import BirdChange, MachinePlan, Plan
@@ -15,7 +15,7 @@ def bgp_changes(plan: Plan) -> str:
     """What becomes of BIRD on the machines of a plan, and how its configuration changes."""
     changed = [(m, m.bird) for m in plan.machines if m.bird]
     if not changed:
-        return ""
+        return "\n".join(wrapped(staying(plan)))
     rows = [_row(machine, bird) for machine, bird in changed[:MAX_ROWS]]
     rest = len(changed) - len(rows)
     more = f"\n(and {counted(rest, 'machine')} more)" if rest else ""
@@ -26,7 +26,7 @@ def bgp_changes(plan: Plan) -> str:
             table(headers, rows) + more,
             *diffs[:MAX_LINES],
             *_not_shown(changed, diffs),
-            *_not_at_boot(changed),
+            *wrapped([*_notes(changed), *staying(plan)]),
         ]
     )
 
@@ -55,7 +55,19 @@ def _not_shown(changed: list[tuple[MachinePlan, BirdChange]], diffs: list[str]) 
         yield f"({rest} changed likewise; --dry-run prints all)"
 
 
-def _not_at_boot(changed: list[tuple[MachinePlan, BirdChange]]) -> Iterator[str]:
+def staying(plan: Plan) -> Iterator[str]:
+    """A line that says where BIRD stays although routes are static."""
+    names = [machine.name for machine in plan.machines if machine.bird_stays]
+    if names:
+        yield (
+            f"BIRD stays on {listed(names)}: machines that this run leaves out may need what it"
+            " announces. A run on all machines ends it"
+        )
+
+
+def _notes(changed: list[tuple[MachinePlan, BirdChange]]) -> Iterator[str]:
+    if any(m.later and m.by_bgp and any(c.put for c in m.changes) for m, _ in changed):
+        yield "sessions begin anew: static routes stand in for those of BGP meanwhile"
     names = [machine.name for machine, bird in changed if bird.lost_at_boot]
     if names:
         yield f"{listed(names)}: no systemd there: BIRD would not come back after a reboot"

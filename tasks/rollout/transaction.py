@@ -38,7 +38,7 @@ from .steps import steps
 
 T = TypeVar("T")
 
-SETTLING = 30  # seconds for routes to come by BGP
+SETTLING = 30  # seconds for routes to come by BGP; less with a shorter timeout
 PAUSE = 0.5  # seconds between two looks whether they have come
 
 
@@ -146,7 +146,8 @@ class _Rollout:
     def settle(self, interrupts: Interrupts) -> str:
         """Wait until the routes that come by BGP stand on all machines; why they do not."""
         waiting = {n: self._running[n] for n, (_, s) in self._todo.items() if s.expected}
-        until = monotonic() + SETTLING
+        seconds = min(SETTLING, self._run.timeout)
+        until = monotonic() + seconds
         while waiting and self._in_time() and not interrupts.seen:
             answers = self._fleet.send(waiting, "stands", recovery.READY)
             lacking = {name: what for name, answer in answers.items() if (what := lacks(answer))}
@@ -154,7 +155,7 @@ class _Rollout:
                 return ""
             if monotonic() > until:
                 named = listed((f"{name} lacks {what}" for name, what in lacking.items()), most=5)
-                return f"after {SETTLING} s routes have not come by BGP: {named}"
+                return f"after {seconds} s routes have not come by BGP: {named}"
             waiting = {name: self._running[name] for name in lacking}
             sleep(PAUSE)
         return ""
