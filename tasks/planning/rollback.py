@@ -79,7 +79,11 @@ def plan_last(
         bird, later = None, list[Change]()
         if found.bird.before is not None:
             bird = BirdChange(
-                found.bird.before, found.bird.conf, from_last=True, version=found.bird.version
+                found.bird.before,
+                found.bird.conf,
+                from_last=True,
+                keeps=False,
+                version=found.bird.version,
             )
         if bird and bird.conf:  # static routes go once those of BGP are there
             later = [c for c in changes if c.put is None]
