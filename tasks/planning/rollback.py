@@ -79,8 +79,13 @@ def plan_last(
         stays = bool(found.files or found.bird.at_boot)
         bird, later = None, list[Change]()
         if found.bird.before is not None:
-            at_boot = stays and found.bird.systemd and bool(found.bird.before)
-            bird = BirdChange(found.bird.before, found.bird.conf, at_boot=at_boot, from_last=True)
+            bird = BirdChange(
+                found.bird.before,
+                found.bird.conf,
+                at_boot=stays and found.bird.systemd and bool(found.bird.before),
+                from_last=True,
+                version=found.bird.version,
+            )
         if bird and bird.conf:  # static routes go once those of BGP are there
             later = [c for c in changes if c.put is None]
             changes = [c for c in changes if c.put is not None]
