@@ -76,13 +76,19 @@ def plan_last(
             if (put.key, put.hops, put.protocol) in there
         ]
         changes += [Change(route) for route in back.values() if route.key not in keys]
+        stays = bool(found.files or found.bird.at_boot)
         bird, later = None, list[Change]()
         if found.bird.before is not None:
             bird = BirdChange(
                 found.bird.before,
                 found.bird.conf,
+<<<<<<< HEAD
                 from_last=True,
                 keeps=False,
+=======
+                at_boot=stays and found.bird.systemd and bool(found.bird.before),
+                from_last=True,
+>>>>>>> bgpunit
                 version=found.bird.version,
             )
         if bird and bird.conf:  # static routes go once those of BGP are there
@@ -98,7 +104,7 @@ def plan_last(
                 discards=displaced,
                 is_rollback=True,
                 files=files_to(
-                    boot_routes(found, changes, cluster, others, later) if found.files else (),
+                    boot_routes(found, changes, cluster, others, later) if stays else (),
                     found.managers,
                     found.files,
                 ),
