@@ -82,13 +82,9 @@ def plan_last(
             bird = BirdChange(
                 found.bird.before,
                 found.bird.conf,
-<<<<<<< HEAD
-                from_last=True,
-                keeps=False,
-=======
                 at_boot=stays and found.bird.systemd and bool(found.bird.before),
                 from_last=True,
->>>>>>> bgpunit
+                keeps=False,
                 version=found.bird.version,
             )
         if bird and bird.conf:  # static routes go once those of BGP are there
