@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from .conftest import FAB, Lab, MakeLab, tutorial
+from tests.paths import FAB
+
+from .conftest import Lab, MakeLab, tutorial
 from .faults import CHANGES
 from .kit import dual_stack, monitor, ok, on
 
