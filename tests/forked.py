@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import pkgutil
+import runpy
 import signal
 import socket
 import subprocess
@@ -34,8 +35,20 @@ def fab(
 
     `network`: the file of the network namespace to run it in, such as /proc/PID/ns/net.
     """
-    argv = [*FAB, *arguments]
-    request = json.dumps([argv, str(cwd), dict(env), network]).encode()
+    return _run("", [*FAB, *arguments], cwd, env, network)
+
+
+def module(
+    name: str, *arguments: str, cwd: Path, env: Mapping[str, str], network: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """The same for a module of the tests, as `python -m` runs it."""
+    return _run(name, [name, *arguments], cwd, env, network)
+
+
+def _run(
+    name: str, argv: list[str], cwd: Path, env: Mapping[str, str], network: str
+) -> subprocess.CompletedProcess[str]:
+    request = json.dumps([name, argv, str(cwd), dict(env), network]).encode()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         ended, ending = os.pipe()
         with os.fdopen(ended) as status:
@@ -57,8 +70,8 @@ def _parent() -> socket.socket:
     return ours
 
 
-def _serve(requests: socket.socket) -> None:
-    """Fork for each request. Returns in the processes that are to be these runs of fab."""
+def _serve(requests: socket.socket) -> str:
+    """Fork for each request. Returns in the process that is to be that run: of a module, or fab."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a process that waits
     while True:
         request, descriptors, _, _ = socket.recv_fds(requests, _LONGEST, 3)
@@ -69,8 +82,7 @@ def _serve(requests: socket.socket) -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             run = os.fork()
             if run == 0:
-                _become(request, descriptors)
-                return
+                return _become(request, descriptors)
             _, status = os.waitpid(run, 0)
             os.write(descriptors[2], str(os.waitstatus_to_exitcode(status)).encode())
             os._exit(0)
@@ -78,26 +90,29 @@ def _serve(requests: socket.socket) -> None:
             os.close(descriptor)
 
 
-def _become(request: bytes, descriptors: Sequence[int]) -> None:
-    """Take what a new process is given."""
+def _become(request: bytes, descriptors: Sequence[int]) -> str:
+    """Take what a new process is given; the name of the module that it runs, if any."""
     signal.alarm(PATIENCE)
     for descriptor, number in zip(descriptors, (1, 2), strict=False):
         os.dup2(descriptor, number)
     for descriptor in descriptors:
         os.close(descriptor)
-    sys.argv, directory, environment, network = json.loads(request)
+    name, sys.argv, directory, environment, network = json.loads(request)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(directory)
     if network:
         enter(Path(network), NEWNET)
+    return str(name)
 
 
 if __name__ == "__main__":
-    for module in pkgutil.walk_packages(tasks.__path__, "tasks."):
-        importlib.import_module(module.name)
+    for found in pkgutil.walk_packages(tasks.__path__, "tasks."):
+        importlib.import_module(found.name)
     from fabric.main import program
 
     gc.freeze()  # else each run would copy what it only looks at
-    _serve(socket.socket(fileno=int(sys.argv[1])))
-    program.run()
+    if to_run := _serve(socket.socket(fileno=int(sys.argv[1]))):
+        runpy.run_module(to_run, run_name="__main__", alter_sys=True)
+    else:
+        program.run()

@@ -40,8 +40,7 @@ class Lab:
         It is forked, which is fast, unless it has an environment that Python may read.
         """
         if not environment:
-            network = f"/proc/{self.twin.pid}/ns/net"
-            return forked.fab(*arguments, cwd=self.dir, env=self.environment, network=network)
+            return forked.fab(*arguments, cwd=self.dir, env=self.environment, network=self.network)
         return subprocess.run(
             [*self.inside, *FAB, *arguments],
             stdin=subprocess.DEVNULL,
@@ -74,9 +73,14 @@ class Lab:
         return {"HOME": str(self.home), "PATH": os.environ["PATH"]}
 
     @property
+    def network(self) -> str:
+        """The file of the operator's network namespace."""
+        return f"/proc/{self.twin.pid}/ns/net"
+
+    @property
     def inside(self) -> list[str]:
         """What to put before a command to run it in the operator's network."""
-        return ["nsenter", f"--net=/proc/{self.twin.pid}/ns/net", "--"]
+        return ["nsenter", f"--net={self.network}", "--"]
 
     def tables(self) -> dict[str, list[str]]:
         """Every machine's kernel routes, local tables left out."""
