@@ -24,6 +24,7 @@ def mistakes_between(cluster: Cluster) -> Iterator[Mistake]:
     yield from _of_pod_cidrs(cluster)
     yield from _of_bounds(cluster)
     yield from _of_families(cluster)
+    yield from _of_provider(cluster)
 
 
 def overlaps(
@@ -142,3 +143,16 @@ def _of_families(cluster: Cluster) -> Iterator[Mistake]:
                     f"internal_ip: no IPv{version} address; add the one that is next hop to "
                     f"its IPv{version} pods",
                 )
+
+
+def _of_provider(cluster: Cluster) -> Iterator[Mistake]:
+    """What a provider's network cannot do."""
+    if cluster.network is None:
+        return
+    six = [network for network in cluster.pod_networks if network.version == 6]
+    if six:
+        yield (
+            "network",
+            f"only IPv4 pod CIDRs can be routes of a provider's network here, and pod_networks has"
+            f" {six[0]}; leave it out",
+        )

@@ -9,6 +9,7 @@ from tasks.common.values import Address, Network
 Role = Literal["worker", "controller"]
 HostKeys = Literal["strict", "accept-new", "off"]
 Persist = Literal["none", "auto"]  # whether routes survive a reboot
+Provider = Literal["hetzner", "aws"]  # whose networks can be given routes; tasks/networks has each
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,17 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class ProviderNetwork:
+    """The provider's network between the machines, which routes packets by a table of its own.
+
+    `name` is what the provider's API calls it: a network at Hetzner, a route table at AWS.
+    """
+
+    provider: Provider
+    name: str
+
+
+@dataclass(frozen=True)
 class Cluster:
     """The whole hosts.toml. `machines` are in the file's order, workers before controllers."""
 
@@ -55,6 +67,7 @@ class Cluster:
     node_networks: tuple[Network, ...] = ()
     ssh: Ssh = Ssh()
     persist: Persist = "none"
+    network: ProviderNetwork | None = None  # None: the machines are neighbours on a link
 
     @property
     def workers(self) -> tuple[Machine, ...]:

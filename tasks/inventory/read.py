@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails
@@ -22,7 +22,7 @@ from tasks.common.files import MAX_KEY, check, content
 from tasks.common.values import Address, Network
 
 from .checks import Mistake, mistakes_between
-from .model import Cluster, HostKeys, Machine, Persist, Ssh
+from .model import Cluster, HostKeys, Machine, Persist, Provider, ProviderNetwork, Ssh
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,6 +31,7 @@ else:
 
 NAME = f"^{values.NAME}$"
 HOST = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_-]{1,63})*\.?$"
+NETWORK_NAME = r"^[A-Za-z0-9_][A-Za-z0-9 ._:/-]{0,127}$"  # begins like no option of a program
 MAX_CHARS = 120  # of a line or a value that a message quotes
 LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9_.@\\$+-]*$"  # also DOMAIN\user and user@domain
 
@@ -132,6 +133,7 @@ class _Table(BaseModel):
 
 class _File(_Table):
     cluster: object = Field(description="a [cluster] table with pod_networks")
+    network: object = Field(default=None)
     ssh: object = Field(default={})
     workers: Annotated[list[object], Field(min_length=1)] | None = Field(
         description="one [[workers]] table, in double brackets, for each worker"
@@ -147,6 +149,16 @@ class _Cluster(_Table):
         default=[], description='a list of CIDRs such as ["10.240.0.0/24"]'
     )
     persist: Persist = Field(default="none", description='"none" or "auto"')
+
+
+class _Network(_Table):
+    provider: Provider | None = Field(
+        description=" or ".join(f'"{name}"' for name in get_args(Provider))
+    )
+    name: Annotated[str, Field(pattern=NETWORK_NAME)] | None = Field(
+        description="the network's name in the provider's API, such as \"kubernetes\"; at AWS the"
+        ' ID of its route table, such as "rtb-0123456789abcdef0"'
+    )
 
 
 class _Ssh(_Table):
@@ -249,7 +261,9 @@ def _quoted_line(raw: bytes, error: str) -> str:
     line = lines[int(named[1]) - 1].strip()
     # The value of an unknown key, or of key_file, may be a secret.
     key = re.match(r"\[*([a-z_]*)", line)
-    known = key and any(key[1] in t.model_fields for t in (_File, _Cluster, _Ssh, _Worker))
+    known = key and any(
+        key[1] in t.model_fields for t in (_File, _Cluster, _Network, _Ssh, _Worker)
+    )
     hidden = not known or "{" in line or "PRIVATE KEY" in line
     if hidden or not line.isprintable() or len(line) > MAX_CHARS:
         return ""
@@ -290,6 +304,16 @@ def _machines(file: _File, mistakes: list[Mistake]) -> tuple[Machine, ...]:
     return tuple(machines)
 
 
+def _network_of(raw: object, mistakes: list[Mistake]) -> ProviderNetwork | None:
+    """The provider's network; None if the file has none, or a wrong one."""
+    if raw is None:
+        return None
+    table = _read_table(_Network, raw, "network", mistakes)
+    if table.provider is None or table.name is None:
+        return None
+    return ProviderNetwork(table.provider, table.name)
+
+
 def _unusable(key_file: Path) -> Iterator[Mistake]:
     try:
         check(key_file, MAX_KEY)
@@ -324,12 +348,14 @@ def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
     file = _read_table(_File, _toml(path, raw), "", mistakes)
     networks = _read_table(_Cluster, file.cluster, "cluster", mistakes)
     login = _read_table(_Ssh, file.ssh, "ssh", mistakes)
+    network = _network_of(file.network, mistakes)
     key_file = path.parent / login.key_file if login.key_file else None
     cluster = Cluster(
         path=path,
         pod_networks=tuple(networks.pod_networks or ()),
         node_networks=tuple(networks.node_networks),
         persist=networks.persist,
+        network=network,
         machines=_machines(file, mistakes),
         ssh=Ssh(
             user=login.user,
@@ -349,7 +375,7 @@ def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
 
 def _message(cluster: Cluster, mistakes: list[Mistake]) -> str:
     """All mistakes as one text, in the order of their tables in a hosts.toml."""
-    places = ["", "cluster", "ssh", *(machine.name for machine in cluster.machines)]
+    places = ["", "cluster", "network", "ssh", *(machine.name for machine in cluster.machines)]
     order = {place: position for position, place in enumerate(places)}
     lines = [
         f"  {place}: {text}" if place else f"  {text}"

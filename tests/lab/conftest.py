@@ -127,6 +127,9 @@ def hosts_toml(cluster: Cluster) -> str:
         lines.append(f"node_networks = {_list(cluster.node_networks)}")
     if cluster.persist != "none":
         lines.append(f'persist = "{cluster.persist}"')
+    if cluster.network:
+        lines += ["", "[network]", f'provider = "{cluster.network.provider}"']
+        lines.append(f'name = "{cluster.network.name}"')
     lines += ["", "[ssh]"]
     ssh = {"user": cluster.ssh.user, "key_file": cluster.ssh.key_file}
     lines += [f'{key} = "{value}"' for key, value in ssh.items() if value]
