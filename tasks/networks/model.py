@@ -1,7 +1,8 @@
 """A provider's table of routes, as its API tells it: frozen values."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from tasks.common.values import Address, Network, within
 
@@ -34,41 +35,48 @@ class Member:
 class Table:
     """A provider's network with its routes.
 
-    `gateway`: the address by which machines reach destinations outside `ranges`; None if they need
-    no route of their own, because their default route leads to it.
+    `ranges`: the whole network, inside which machines need no route of their own: Hetzner's
+    ip_range, the CIDRs of AWS's VPC. `subnets`: its parts that hold machines, which no route may
+    lead elsewhere. `gateway`: the address by which machines reach destinations outside `ranges`;
+    None if their default route leads to the network already.
     """
 
     id: str  # of the network or route table, for the API
-    ranges: tuple[Network, ...]  # the whole network: Hetzner's ip_range, the CIDRs of AWS's VPC
+    ranges: tuple[Network, ...]
     subnets: tuple[Network, ...]
     gateway: Address | None
     routes: tuple[TableRoute, ...]
     members: tuple[Member, ...]
     limit: int  # how many routes it can hold
+    exclusive: bool = False  # two destinations must not overlap, except with 0.0.0.0/0
+    destinations: tuple[Network, ...] = ()  # where destinations must be; empty: anywhere
 
     def next_hop(self, destination: Network) -> Address | None:
         """Where machines send packets to a destination; None if they need no route to it."""
         return None if within(destination, self.ranges) else self.gateway
 
-    def member(self, address: Address | None) -> Member | None:
-        """The machine that has this address in the network, or None."""
-        return next((one for one in self.members if one.address == address), None)
+    @cached_property
+    def by_address(self) -> Mapping[Address, Member]:
+        """The members by their addresses."""
+        return {member.address: member for member in self.members}
+
+    @cached_property
+    def by_destination(self) -> Mapping[Network, TableRoute]:
+        """The routes by their destinations."""
+        return {route.destination: route for route in self.routes}
 
     def works(self, route: TableRoute) -> bool:
         """Whether a route leads to something that there is."""
-        if route.dead:
-            return False
-        return route.gateway is None or self.member(route.gateway) is not None
-
-    def at(self, destination: Network) -> TableRoute | None:
-        """The route to exactly this destination, or None."""
-        return next((r for r in self.routes if r.destination == destination), None)
+        return not route.dead and (route.gateway is None or route.gateway in self.by_address)
 
     def overlapping(self, destination: Network) -> Iterator[TableRoute]:
-        """The routes to other destinations, of which one holds the other."""
+        """The other routes that overlap a destination, except one to 0.0.0.0/0."""
         for route in self.routes:
             other = route.destination
-            if other != destination and (
-                within(other, (destination,)) or within(destination, (other,))
-            ):
+            if other != destination and other.prefixlen and overlap(other, destination):
                 yield route
+
+
+def overlap(one: Network, other: Network) -> bool:
+    """Whether one of two prefixes holds the other."""
+    return within(one, (other,)) or within(other, (one,))
