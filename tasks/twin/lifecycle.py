@@ -23,6 +23,7 @@ from .design import Spec, design
 from .machine import ENVIRONMENT, HOME, KEEP, PLUGINS, POD, machine_home
 from .namespaces import NEWNET, enter
 from .registry import Process
+from .router import PROGRAMS
 
 PACKAGES = {
     "unshare": "util-linux",
@@ -60,6 +61,10 @@ class Twin:
     def home(self) -> Path:
         """The directory of the twin's own files, as a path of this machine."""
         return _seen(self.init, HOME)
+
+    def path(self, path: str) -> str:
+        """A PATH that has the twin's stand-ins for the programs of a provider in front."""
+        return f"{_seen(self.init, PROGRAMS)}{os.pathsep}{path}" if self.spec.router else path
 
     def enter(self) -> None:
         """Move the calling thread, and threads it starts later, into the operator's network."""

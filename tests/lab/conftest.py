@@ -42,7 +42,7 @@ class Lab:
             [*self.inside, *FAB, *arguments],
             stdin=stdin,
             cwd=self.dir,
-            env={"HOME": str(self.home), "PATH": os.environ["PATH"], **environment},
+            env={**self.environment, **environment},
             capture_output=True,
             text=True,
             check=False,
@@ -55,7 +55,7 @@ class Lab:
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
-            "env": {"HOME": str(self.home), "PATH": os.environ["PATH"]},
+            "env": self.environment,
         }
         return subprocess.Popen(
             [*self.inside, *FAB, *arguments],
@@ -63,6 +63,11 @@ class Lab:
             text=True,
             **{**defaults, **options},
         )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """That operator's environment: a provider's program is the twin's stand-in for it."""
+        return {"HOME": str(self.home), "PATH": self.twin.path(os.environ["PATH"])}
 
     @property
     def inside(self) -> list[str]:
