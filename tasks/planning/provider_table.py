@@ -48,7 +48,8 @@ def plan_table(
     needed = {route.destination for wanted in everything.values() for route in wanted}
     taken = {route for change in draft.first for route in change.take}
     rest = [r for r in table.routes if r.destination not in needed and r not in taken]
-    ours = [r for r in rest if network.owned(r)] if not (only or skipped) else []
+    unknown = any(not w.pod_cidrs for w in cluster.workers if w.name in skipped)
+    ours = [r for r in rest if network.owned(r)] if not (only or unknown) else []
     dead = [
         r
         for r in rest
@@ -79,7 +80,7 @@ def plan_table(
         in_sync=tuple(draft.in_sync),
         conflicts=tuple(draft.conflicts),
         stale=tuple(stale),
-        unfinished=_unfinished(network),
+        unfinished=tuple(r for r in table.routes if r.key in memory.unfinished),
         notes=tuple(draft.gaps),
         refusals=tuple(draft.refusals),
     )
@@ -222,11 +223,6 @@ def _after(
     )
 
 
-def _unfinished(network: NetworkState) -> tuple[TableRoute, ...]:
-    """The routes that a run left which did not end."""
-    return tuple(r for r in network.table.routes if r.key in network.memory.unfinished)
-
-
 def plan_table_rollback(
     cluster: Cluster, network: NetworkState, added: Collection[Key] | None = None
 ) -> TablePlan:
@@ -281,7 +277,6 @@ def plan_table_rollback(
         ),
         last=tuple(changes),
         checked=checked,
-        unfinished=_unfinished(network),
         notes=tuple(notes),
     )
 

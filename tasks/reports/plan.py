@@ -85,7 +85,7 @@ def _file_rows(machine: MachinePlan) -> list[list[object]]:
 def _problems(plan: Plan) -> Iterable[str]:
     """For each part of the plan that has any: its refusals, conflicts, drift and stale routes."""
     if plan.network and (lines := _of_table(plan.network)):
-        yield "\n".join(f"{plan.network.name}: {line}" for line in lines)
+        yield "\n".join(wrapped(f"{plan.network.name}: {line}" for line in lines))
     for machine in plan.machines:
         lines = [
             *first(machine.refusals, MAX_ROWS, ALL_OF_THEM),
@@ -106,13 +106,15 @@ def _problems(plan: Plan) -> Iterable[str]:
 
 def _of_table(table: TablePlan) -> list[str]:
     """What there is to say of a provider's table, as lines."""
-    left = [f"left by a run that did not end: {r}" for r in few([*map(str, table.unfinished)])]
-    if left:
-        left[-1] += "; apply-routes keeps what is wanted, `fab rollback` deletes it"
+    left = counted(len(table.unfinished), "route")
     return [
         *first(table.refusals, MAX_ROWS, ALL_OF_THEM),
         *first([*_conflicts(table)], MAX_ROWS, ALL_OF_THEM),
-        *left,
+        *(
+            [f"{left} added by a run that has not ended: `fab rollback` deletes them"]
+            if table.unfinished
+            else []
+        ),
         *(f"stale: {what}" for what in few(table.stale)),
         *(f"switch off the source check of {m.name}, {m.address}" for m in table.unchecked),
         *(f"switch on the source check of {m.name}, {m.address}" for m in table.checked),

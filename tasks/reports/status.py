@@ -65,7 +65,7 @@ def network_report(network: NetworkState) -> str:
     lines = [table(headers, [row])]
     if left:
         lines.append(
-            f"{counted(left, 'route')} added by the run of {when(memory.run)}, which did not end:"
+            f"{counted(left, 'route')} added by the run of {when(memory.run)}, which has not ended:"
             "\n`fab apply-routes` goes on, `fab rollback` deletes them"
         )
     return "\n\n".join(lines)

@@ -7,6 +7,7 @@ remembered is written before the first call. It always covers the routes that th
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from tasks.common.errors import Stop
 from tasks.common.progress import progress
@@ -86,18 +87,40 @@ class TableRun:
         if not (self.begun or self.unchecked):
             self._forget()
             return MachineResult(name, MachineState.UNTOUCHED, why)
+        failures = list(self._undone())
+        if not failures:
+            return MachineResult(name, MachineState.AS_BEFORE, why)
+        left = f"{why}; what it added may still be there, and harms nobody: {failures[0]}"
+        return MachineResult(name, MachineState.NOT_AS_BEFORE, f"{left}; run `fab rollback`")
+
+    def _undone(self) -> Iterator[Stop]:
+        """Undo each change that was begun; the calls that failed do not keep from the others."""
         try:
             there = self.provider.read()
-            for change in reversed(self.begun):
-                for call in _undoing(self.provider, self.plan.table, there, change):
-                    call()
-            for member in self.unchecked:
-                self.provider.check_sources(member, on=True)
+        except Stop as stop:
+            yield stop
+            return
+        calls = [
+            call
+            for change in reversed(self.begun)
+            for call in _undoing(self.provider, self.plan.table, there, change)
+        ]
+        calls += [partial(self.provider.check_sources, member, True) for member in self.unchecked]
+        failed = False
+        for call in calls:
+            try:
+                call()
+            except Stop as stop:
+                failed = True
+                yield stop
+        if not failed:
+            yield from self._forgotten()
+
+    def _forgotten(self) -> Iterator[Stop]:
+        try:
             remember(self.where, self.plan.before)
         except Stop as stop:
-            left = f"{why}; what it added may still be there, and harms nobody: {stop}"
-            return MachineResult(name, MachineState.NOT_AS_BEFORE, f"{left}; run `fab rollback`")
-        return MachineResult(name, MachineState.AS_BEFORE, why)
+            yield stop
 
     def _forget(self) -> None:
         if not self.plan.idle:
@@ -193,12 +216,12 @@ def _calls(provider: Provider, table: Table, change: TableChange) -> Iterator[Ca
     put, take = change.put, change.take
     if put and len(take) == 1 and take[0].destination == put.destination:
         (old,) = take
-        yield lambda: provider.replace(table, old, put)
+        yield partial(provider.replace, table, old, put)
         return
     for route in take:
-        yield lambda route=route: provider.remove(table, route)  # type: ignore[misc]
+        yield partial(provider.remove, table, route)
     if put:
-        yield lambda: provider.add(table, put)
+        yield partial(provider.add, table, put)
 
 
 def _made(change: TableChange, table: Table) -> bool:
@@ -222,8 +245,8 @@ def _undoing(
     if put and _has(there, put):
         if len(lost) == 1 and lost[0].destination == put.destination:
             (old,) = lost
-            yield lambda: provider.replace(there, put, old)
+            yield partial(provider.replace, there, put, old)
             return
-        yield lambda: provider.remove(there, put)
+        yield partial(provider.remove, there, put)
     for route in lost:
-        yield lambda route=route: provider.add(there, route)  # type: ignore[misc]
+        yield partial(provider.add, there, route)
