@@ -43,8 +43,7 @@ def verify(
         raise Stop("--watch prints changes, a line each: it cannot be combined with --format")
     machines = session.fleet(c, inventory, parallel)
     skip = skip_unreachable or watch > 0
-    seed = seed or datetime.now().microsecond
-    options = VerifyOptions(skip, tcp, sample, seed, full, pods, c.config.timeouts.command)
+    options = VerifyOptions(skip, tcp, sample, seed or datetime.now().microsecond, full, pods)
     begun = start(machines.cluster, rehearsal=session.rehearsing)
     known = publish(run_verify(machines, options, begun), Output(format, report, session.report))
     if watch:

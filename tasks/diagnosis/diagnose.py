@@ -15,22 +15,19 @@ from .provider_table import read_routed, table_causes
 from .routing import part_causes
 
 
-def diagnose(
-    fleet: Fleet, survey: Survey, pairs: list[Pair], tcp: int = 0, seconds: float | None = None
-) -> list[Cause]:
+def diagnose(fleet: Fleet, survey: Survey, pairs: list[Pair], tcp: int = 0) -> list[Cause]:
     """The causes of failed pairs, and routes that would cut off pods that no pair shows.
 
     The first trip reads the machines' settings. Pairs that these do not explain are pinged one by
-    one on the second trip. `tcp`: the port to connect to instead of pinging; 0: ping. `seconds`:
-    how long a call of the provider's program may take. Where no pair failed, neither a machine nor
-    the provider is asked.
+    one on the second trip. `tcp`: the port to connect to instead of pinging; 0: ping. Where no
+    pair failed, neither a machine nor the provider is asked.
     """
     failed = [pair for pair in pairs if pair.verdict not in ("ok", "no probe")]
     if not failed:
         return part_causes(Scene(survey.cluster, survey.facts, {}, pairs))
     names = dict.fromkeys(name for pair in failed for name in (pair.source, pair.target))
     answers = fleet.ask(dict.fromkeys(names, SCRIPT), "asking why")
-    routed = read_routed(survey.cluster.network, seconds)
+    routed = read_routed(survey.cluster.network, fleet.patience)
     scene = Scene(survey.cluster, survey.facts, _evidence(answers), pairs, routed)
     causes = [*settings_causes(scene), *table_causes(scene)]
     explained = {pair for cause in causes for pair in cause.pairs}

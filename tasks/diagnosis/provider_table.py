@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tasks.common.errors import Stop
 from tasks.common.text import listed
-from tasks.common.values import Address, within
+from tasks.common.values import Address
 from tasks.connectivity.probe import probes
 from tasks.inventory.model import ProviderNetwork
 from tasks.networks.model import Table, TableRoute
@@ -100,15 +100,6 @@ def _cause(scene: Scene, routed: Routed, table: Table, words: str, found: list[_
     if len(found) > BY_HAND:
         return Cause(alone, words, "fab apply-routes", tuple(pairs))
     (wrong,) = found
-    take = list(_in_the_way(table, wrong.wanted))
+    take = table.in_the_way(wrong.wanted.destination)
     commands = routed.provider.by_hand(table, take, wrong.wanted)
     return Cause(alone, words, Remedy(HERE, commands), tuple(pairs))
-
-
-def _in_the_way(table: Table, wanted: TableRoute) -> Iterator[TableRoute]:
-    """The routes that have to go before the wanted one leads all packets for its pods."""
-    if there := table.by_destination.get(wanted.destination):
-        yield there
-    for route in table.overlapping(wanted.destination):
-        if table.exclusive or within(route.destination, (wanted.destination,)):
-            yield route

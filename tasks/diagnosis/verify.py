@@ -29,7 +29,6 @@ class VerifyOptions:
     seed: int = 0  # which sample of peers
     full: bool = False  # ping all pairs, however many
     pods: bool = False  # also ping the pods that run on the workers
-    seconds: float | None = None  # for a call of a provider's program; None: as usual
 
 
 def run_verify(fleet: Fleet, options: VerifyOptions, known: Verification) -> Iterator[Verification]:
@@ -60,7 +59,7 @@ def run_verify(fleet: Fleet, options: VerifyOptions, known: Verification) -> Ite
     unplanned = unplanned_routes(Scene(found.cluster, found.facts, {}, judged))
     known = replace(known, reports=reports, pairs=judged, unplanned=unplanned)
     yield known
-    known = replace(known, causes=diagnose(fleet, found, judged, options.tcp, options.seconds))
+    known = replace(known, causes=diagnose(fleet, found, judged, options.tcp))
     yield known
     if options.pods:
         pods = ping_real_pods(fleet, found, pairs)

@@ -51,10 +51,16 @@ class ProviderNetwork:
     """The provider's network between the machines, which routes packets by a table of its own.
 
     `name` is what the provider's API calls it: a network at Hetzner, a route table at AWS.
+    `memory` is the file that says which of its routes this tool added.
     """
 
     provider: Provider
     name: str
+    memory: Path = Path("hosts.network.json")
+
+    def __str__(self) -> str:
+        """The network for people."""
+        return f"{self.name} ({self.provider})"
 
 
 @dataclass(frozen=True)

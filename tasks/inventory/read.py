@@ -304,14 +304,14 @@ def _machines(file: _File, mistakes: list[Mistake]) -> tuple[Machine, ...]:
     return tuple(machines)
 
 
-def _network_of(raw: object, mistakes: list[Mistake]) -> ProviderNetwork | None:
+def _network_of(path: Path, raw: object, mistakes: list[Mistake]) -> ProviderNetwork | None:
     """The provider's network; None if the file has none, or a wrong one."""
     if raw is None:
         return None
     table = _read_table(_Network, raw, "network", mistakes)
     if table.provider is None or table.name is None:
         return None
-    return ProviderNetwork(table.provider, table.name)
+    return ProviderNetwork(table.provider, table.name, path.with_suffix(".network.json"))
 
 
 def _unusable(key_file: Path) -> Iterator[Mistake]:
@@ -348,7 +348,7 @@ def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
     file = _read_table(_File, _toml(path, raw), "", mistakes)
     networks = _read_table(_Cluster, file.cluster, "cluster", mistakes)
     login = _read_table(_Ssh, file.ssh, "ssh", mistakes)
-    network = _network_of(file.network, mistakes)
+    network = _network_of(path, file.network, mistakes)
     key_file = path.parent / login.key_file if login.key_file else None
     cluster = Cluster(
         path=path,

@@ -1,10 +1,12 @@
 """A provider's table of routes, as its API tells it: frozen values."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from tasks.common.values import Address, Network, within
+
+Key = tuple[Network, Address]  # destination and gateway: what a route is remembered by
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,11 @@ class TableRoute:
     gateway: Address | None  # the address of the machine it leads to; None: it leads elsewhere
     target: str = ""  # what the API calls that which is no machine, such as "igw-0123"
     dead: bool = False  # the API itself says that it leads nowhere
+
+    @property
+    def key(self) -> Key | None:
+        """What the route is remembered by; None if it leads to no machine."""
+        return (self.destination, self.gateway) if self.gateway else None
 
     def __str__(self) -> str:
         """The route for people."""
@@ -69,12 +76,22 @@ class Table:
         """Whether a route leads to something that there is."""
         return not route.dead and (route.gateway is None or route.gateway in self.by_address)
 
-    def overlapping(self, destination: Network) -> Iterator[TableRoute]:
-        """The other routes that overlap a destination, except one to 0.0.0.0/0."""
-        for route in self.routes:
-            other = route.destination
-            if other != destination and other.prefixlen and overlap(other, destination):
-                yield route
+    def in_the_way(self, destination: Network) -> list[TableRoute]:
+        """The routes that leave a new one no room, or packets of its destination.
+
+        That is one to the same destination, and those inside it. Where destinations must not
+        overlap it is also a wider one, except to 0.0.0.0/0.
+        """
+        return [
+            route
+            for route in self.routes
+            if within(route.destination, (destination,))
+            or (
+                self.exclusive
+                and route.destination.prefixlen
+                and within(destination, (route.destination,))
+            )
+        ]
 
 
 def overlap(one: Network, other: Network) -> bool:

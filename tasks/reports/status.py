@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from tasks.common.text import MAX_LINES, counted, listed, table
 from tasks.facts.model import Facts
 from tasks.facts.run_order import Row, merged
+from tasks.networks.state import NetworkState
 from tasks.rollout.history import Entry
+from tasks.undo.run import when
 
 
 def history_report(found: Mapping[str, list[Entry]], number: int) -> str:
@@ -51,3 +53,19 @@ def status_report(facts: Mapping[str, Facts]) -> str:
     more = f", {waiting} to be confirmed" if waiting else ", nothing waits for confirmation"
     headers = ["machine", "owned", "displaced", "waits for confirmation"]
     return f"{table(headers, rows)}\n\n{line}{more}"
+
+
+def network_report(network: NetworkState) -> str:
+    """A table of a provider's routes: how many, room for how many, and which are this tool's."""
+    table_, memory = network.table, network.memory
+    left = sum(map(network.has, memory.unfinished))
+    owned = sum(map(network.has, memory.ours - memory.unfinished))
+    row = [network.name, len(table_.routes), table_.limit, owned, len(memory.displaced), left]
+    headers = ["network", "routes", "of at most", "owned", "displaced", "unfinished"]
+    lines = [table(headers, [row])]
+    if left:
+        lines.append(
+            f"{counted(left, 'route')} added by the run of {when(memory.run)}, which did not end:"
+            "\n`fab apply-routes` goes on, `fab rollback` deletes them"
+        )
+    return "\n\n".join(lines)

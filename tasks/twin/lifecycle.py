@@ -79,8 +79,10 @@ class Twin:
         new = [machine.name for machine in cluster.machines if machine.name not in names]
         if new:
             raise Stop(f"not in the twin that is up: {', '.join(new)}; lab.down, then lab.up")
+        network = cluster.network
         return replace(
             cluster,
+            network=replace(network, memory=self.home / "network.json") if network else None,
             machines=tuple(
                 replace(machine, public_ip=self.spec.host(machine.name).address)
                 for machine in cluster.machines
