@@ -495,6 +495,23 @@ FAULTS = (
         cluster=NETWORK_OF_HETZNER,
     ),
     Fault(
+        "no routes there at all",
+        "provider",
+        "for n in 0 1 2; do hcloud network remove-route kubernetes --destination 10.200.$n.0/24"
+        " --gateway 10.240.0.$((n + 6)) || exit; done",
+        "the network kubernetes has no route to the pods of worker-0, worker-1, worker-2",
+        "fab apply-routes",
+        cluster=NETWORK_OF_HETZNER,
+    ),
+    Fault(
+        "a wrong next hop in a network that routes",
+        "worker-0",
+        "ip route replace 10.200.1.0/24 via 203.0.113.1 proto 214",
+        "worker-0 sends packets for worker-1's pods via 203.0.113.1, not via 10.240.0.1",
+        "fab apply-routes",
+        cluster=NETWORK_OF_HETZNER,
+    ),
+    Fault(
         "a firewall in a network that routes",
         "worker-1",
         "iptables -P FORWARD DROP",
