@@ -5,7 +5,8 @@ meanwhile is answered with `locked` or `conflict`.
 """
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 
 from pydantic import RootModel
 
@@ -135,6 +136,14 @@ class Hetzner:
         """Delete a route, and at once add the one that takes its place."""
         self.remove(table, old)
         self.add(table, new)
+
+    def by_hand(self, table: Table, take: Sequence[TableRoute], put: TableRoute) -> tuple[str, ...]:
+        """The commands with which a person adds a route, and first deletes those in its way."""
+        words = [("remove-route", route) for route in take] + [("add-route", put)]
+        return tuple(
+            shlex.join(("hcloud", "network", verb, self._name, *_flags(route)))
+            for verb, route in words
+        )
 
     def check_sources(self, member: Member, on: bool) -> None:
         """Not here: no server's check can be switched off, and `Member.source_check` is False."""

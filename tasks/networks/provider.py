@@ -1,6 +1,6 @@
 """The face of a provider. Each is a module of its own; docs/networks.md says how to add one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tasks.inventory.model import ProviderNetwork
@@ -30,6 +30,9 @@ class Provider(Protocol):
 
     def replace(self, table: Table, old: TableRoute, new: TableRoute) -> None:
         """Put a route in the place of another one to the same destination."""
+
+    def by_hand(self, table: Table, take: Sequence[TableRoute], put: TableRoute) -> tuple[str, ...]:
+        """The commands with which a person adds a route, and first deletes those in its way."""
 
     def check_sources(self, member: Member, on: bool) -> None:
         """Switch the check of a member's source addresses on or off."""

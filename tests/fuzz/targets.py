@@ -154,7 +154,9 @@ class World:
             lambda: self._planned(plan_drain(survey.cluster, facts, "worker-2", True, {}), survey),
             lambda: self._pinged(survey),
             lambda: self._watched(survey),
-            lambda: _printed(status_report(facts), *map(str, part_causes(survey.cluster, facts))),
+            lambda: _printed(
+                status_report(facts), *map(str, part_causes(Scene(survey.cluster, facts, {}, ())))
+            ),
             lambda: self._discovered(text),
         ]
         if found.pending is not None:
