@@ -1,6 +1,6 @@
 """Small factories for providers' tables, and a provider that is only a table in memory."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
@@ -93,6 +93,11 @@ class InMemory:
             return
         others = (r for r in self.now.routes if r != old)
         self._change(f"replace {old} by {new}", (*others, new))
+
+    def by_hand(
+        self, _table: Table, _take: Sequence[TableRoute], _put: TableRoute
+    ) -> tuple[str, ...]:
+        return ()
 
     def check_sources(self, member: Member, on: bool) -> None:
         self.fault(len(self.log))
