@@ -26,6 +26,7 @@ HCLOUD = Program(
     missing="apt-get install hcloud-cli",
     busy=re.compile(
         r"\((locked|conflict|rate_limit_exceeded|resource_unavailable|unavailable|timeout)\b"
+        r"|\bEOF\b|connection reset|i/o timeout"
     ),
     troubles=(
         (
