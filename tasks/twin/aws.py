@@ -142,23 +142,28 @@ def answer(table: Table, words: Sequence[str]) -> str:
         operation = "".join(map(str.capitalize, command.split("-")))
         head = f"An error occurred ({error.code}) when calling the {operation} operation"
         raise Refused(f"\n{head}: {error}") from None
-    except KeyError:
+    except (KeyError, ValueError):
         raise Refused(f"the stand-in for rehearsals cannot: aws {' '.join(words)}") from None
     return json.dumps(shown, indent=4) if shown is not None else ""
 
 
 def _parsed(words: Sequence[str]) -> tuple[list[str], Flags]:
-    """The words in front of the flags, and each flag with its values."""
+    """The words that are no flags, and each flag with its values."""
     plain: list[str] = []
     flags: dict[str, list[str]] = {}
-    here = plain
-    for word in words:
-        if word.startswith("--"):
-            name, equals, value = word[2:].partition("=")
-            here = flags.setdefault(name, [])
-            here += [value] if equals else []
-        else:
-            here.append(word)
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("--"):
+            plain.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        flags[name] = [value] if equals else []
+        most = len(left) if name == "filters" or name.endswith("-ids") else 1
+        if equals or name.endswith("source-dest-check"):
+            most = 0
+        while len(flags[name]) < most and left and not left[0].startswith("--"):
+            flags[name].append(left.pop(0))
     return plain, flags
 
 

@@ -24,7 +24,8 @@ def table() -> Table:
 
 def shown(table: Table, line: str) -> Any:
     """The JSON that a command prints; None for nothing."""
-    return json.loads(aws.answer(table, ["ec2", *line.split(), "--output", "json"]) or "null")
+    words = ["--output", "json", "ec2", *line.split(), "--region", "eu-central-1"]
+    return json.loads(aws.answer(table, words) or "null")
 
 
 def route(table: Table, verb: str, to: str, interface: str = ONE) -> Any:
@@ -113,8 +114,11 @@ REPLACE, DELETE = CREATE.replace("create", "replace"), CREATE.replace("create", 
             "(InvalidParameterValue) when calling the DescribeSubnets operation: The filter"
             " 'colour' is invalid",
         ),
-        ("terminate-instances --instance-ids i-1", "the stand-in for rehearsals cannot: aws ec2"),
-        ("create-route", "the stand-in for rehearsals cannot: aws ec2 create-route"),
+        (
+            "terminate-instances --instance-ids i-1",
+            "the stand-in for rehearsals cannot: aws --output json ec2 terminate-instances",
+        ),
+        ("create-route --route-table-id", "the stand-in for rehearsals cannot: aws --output json"),
     ],
 )
 def test_what_the_api_refuses_changes_nothing(table: Table, line: str, words: str) -> None:
