@@ -67,6 +67,29 @@ def _causes(scene: Scene, routed: Routed, table: Table) -> Iterator[Cause]:
                 f" {_way(wrong.instead)}, not via {wrong.wanted.gateway}"
             )
             yield _cause(scene, routed, table, words, [wrong])
+    yield from _source_checks(scene, routed, table)
+
+
+def _source_checks(scene: Scene, routed: Routed, table: Table) -> Iterator[Cause]:
+    """Machines from which and to which the network passes only their own addresses."""
+    addresses = {name: scene.cluster.machine(name).internal_ip(4) for name in scene.facts}
+    found = {
+        name: member
+        for name, own in addresses.items()
+        if own and (member := table.by_address.get(own)) and member.source_check
+    }
+    if not found:
+        return
+    words = f"the network {routed.name} drops packets of the pods of {listed(found)}: its source"
+    words += "/destination check is on"
+    pairs = dict.fromkeys(pair for name in found for pair in scene.silent_through(name))
+    remedy: Remedy | str = "fab apply-routes"
+    if len(found) <= BY_HAND:
+        commands = (
+            c for member in found.values() for c in routed.provider.unchecked_by_hand(member)
+        )
+        remedy = Remedy(HERE, tuple(commands))
+    yield Cause(next(iter(found)) if len(found) == 1 else "", words, remedy, tuple(pairs))
 
 
 def _wrong(scene: Scene, table: Table, name: str) -> Iterator[_Wrong]:

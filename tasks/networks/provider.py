@@ -34,6 +34,9 @@ class Provider(Protocol):
     def by_hand(self, table: Table, take: Sequence[TableRoute], put: TableRoute) -> tuple[str, ...]:
         """The commands with which a person adds a route, and first deletes those in its way."""
 
+    def unchecked_by_hand(self, member: Member) -> tuple[str, ...]:
+        """The commands with which a person has a member send packets with addresses of pods."""
+
     def check_sources(self, member: Member, on: bool) -> None:
         """Switch the check of a member's source addresses on or off."""
 
@@ -42,6 +45,9 @@ def provider_of(
     network: ProviderNetwork, seconds: float | None, ended: Callable[[], bool] = lambda: False
 ) -> Provider:
     """The provider of a network. `seconds`, `ended`: as for `Calls`."""
+    from .aws import AWS, Aws
     from .hetzner import HCLOUD, Hetzner
 
+    if network.provider == "aws":
+        return Aws(Calls(AWS, network.name, seconds, ended), network.name)
     return Hetzner(Calls(HCLOUD, network.name, seconds, ended), network.name)

@@ -72,7 +72,6 @@ class Spec:
                 for address in nic.addresses:
                     _as_written(address, values.interface)
         if spec.router is not None:
-            _as_written(spec.router.address, values.address)
             for network in (spec.router.range, *spec.router.subnets):
                 _as_written(network, values.network)
         return replace(spec, invented=tuple(map(values.shown, spec.invented)))
@@ -88,11 +87,6 @@ def design(cluster: Cluster, pods: Collection[str] | None = None) -> Spec:
 
     Raises Stop where no address or network is free for an invented value.
     """
-    if cluster.network and cluster.network.provider != "hetzner":
-        raise Stop(
-            f"{cluster.path}: network: no twin stands for a network of {cluster.network.provider};"
-            " only for one of hetzner"
-        )
     public = _public(cluster)
     nodes = (*cluster.node_networks, *_invented_nodes(cluster, public))
     internal = _internal(cluster, public, nodes)

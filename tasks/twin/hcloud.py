@@ -5,24 +5,22 @@ The rules for routes are those of the API (https://docs.hetzner.cloud/reference/
 action add_route). Unlike the real one it needs no key, and changes take no time.
 
 It runs as `python -m tasks.twin.hcloud HOME WORD...`; HOME is the directory of the twin's files.
+Its table holds the API's network object, and the server objects.
 """
 
-import fcntl
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tasks.common import values
 from tasks.common.values import Address, Network
 
 from .design import Spec
-from .wiring import ROUTER, overlaps
+from .stand_in import Leading, Refused, Table, run
+from .wiring import overlaps
 
+PROGRAM = "hcloud"
 LIMIT = 100  # routes of a network
 PRIVATE = tuple(map(values.network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 EVERYWHERE = values.network("0.0.0.0/0")
@@ -32,15 +30,9 @@ OVERLAPS = (
 )
 BOTH = ("destination", "gateway")  # the flags of the commands that change the table
 
-Table = dict[str, Any]  # "network": the API's network object; "servers": its server objects
-
-
-class Refused(Exception):
-    """The command cannot be carried out; the text says why, as hcloud does."""
-
 
 def table_of(spec: Spec) -> Table:
-    """The network of a twin as its API shows it, before there is any route."""
+    """The network and the servers of a twin as the API shows them, before there is any route."""
     router = spec.router
     assert router is not None
     created = "2026-01-01T00:00:00+00:00"
@@ -85,36 +77,39 @@ def table_of(spec: Spec) -> Table:
     return {"network": network, "servers": servers}
 
 
-def main(home: Path, words: Sequence[str]) -> str:
-    """Carry out one command. Returns what it prints. Raises Refused."""
+def answer(table: Table, words: Sequence[str]) -> str:
+    """What a command prints. It may change the table. Raises Refused."""
+    try:
+        return _answer(table, words)
+    except Refused as refused:
+        raise Refused(f"hcloud: {refused}") from None
+
+
+def _answer(table: Table, words: Sequence[str]) -> str:
     plain, flags = _parsed(words)
-    with _locked(home / "table") as table:
-        network = table["network"]
-        match plain:
-            case ["network", "list"]:
-                return _as_json([network]) if flags.get("output") == "json" else _listed(network)
-            case ["network", "describe", name] if flags.get("output") == "json":
-                return _as_json(_named(name, network))
-            case ["network", "add-route", name]:
-                route = _route(flags)
-                _check(route, _named(name, network), table["servers"])
-                network["routes"].append(route)
-                done = "added to"
-            case ["network", "remove-route", name]:
-                route = _route(flags)
-                if route not in _named(name, network)["routes"]:
-                    raise Refused("network route not found (not_found)")
-                network["routes"].remove(route)
-                done = "removed from"
-            case ["server", "list"] if flags.get("output") == "json":
-                return _as_json(table["servers"])
-            case ["version"]:
-                return "hcloud 1.30.3, a stand-in for rehearsals"
-            case _:
-                raise Refused(f"the stand-in for rehearsals cannot: {' '.join(words)}")
-        _lead(home, network, table["servers"])
-        _keep(home / "table", table)
-        return f"Route {done} network {network['id']}"
+    network = table["network"]
+    as_json = flags.get("output") == "json"
+    match plain:
+        case ["network", "list"]:
+            return _as_json([network]) if as_json else _listed(network)
+        case ["network", "describe", name] if as_json:
+            return _as_json(_named(name, network))
+        case ["network", "add-route", name]:
+            route = _route(flags)
+            _check(route, _named(name, network), table["servers"])
+            network["routes"].append(route)
+            return f"Route added to network {network['id']}"
+        case ["network", "remove-route", name]:
+            route = _route(flags)
+            if route not in _named(name, network)["routes"]:
+                raise Refused("network route not found (not_found)")
+            network["routes"].remove(route)
+            return f"Route removed from network {network['id']}"
+        case ["server", "list"] if as_json:
+            return _as_json(table["servers"])
+        case ["version"]:
+            return "hcloud 1.30.3, a stand-in for rehearsals"
+    raise Refused(f"the stand-in for rehearsals cannot: {' '.join(words)}")
 
 
 def _parsed(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -131,23 +126,6 @@ def _parsed(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             raise Refused(f"flag needs an argument: {word}")
         flags["output" if name == "o" else name] = value if equals else left.pop(0)
     return plain, flags
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[Table]:
-    """The table, while nobody else changes it."""
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(directory, fcntl.LOCK_EX)
-        yield json.loads(path.read_text())
-    finally:
-        os.close(directory)
-
-
-def _keep(path: Path, table: Table) -> None:
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(table))
-    new.replace(path)
 
 
 def _named(name: str, network: Table) -> Table:
@@ -204,24 +182,11 @@ def _attached(servers: Sequence[Table]) -> set[Address]:
     return {values.address(link["ip"]) for server in servers for link in server["private_net"]}
 
 
-def _lead(home: Path, network: Table, servers: Sequence[Table]) -> None:
-    """Make the router's kernel lead packets by the table."""
-    inside = ["nsenter", f"--net={home.parent / 'netns' / ROUTER}", "--", "ip"]
-    shown = _run([*inside, "-json", "route", "show", "proto", "static"])
-    has = {(route["dst"].replace("default", "0.0.0.0/0"), route["gateway"]) for route in shown}
-    there = set(map(str, _attached(servers)))
-    every = {(route["destination"], route["gateway"]) for route in network["routes"]}
-    wanted = {(destination, gateway) for destination, gateway in every if gateway in there}
-    lines = [f"route del {d} via {g} proto static" for d, g in has - wanted]
-    lines += [f"route add {d} via {g} proto static" for d, g in wanted - has]
-    _run([*inside, "-batch", "-"], "".join(f"{line}\n" for line in lines))
-
-
-def _run(argv: Sequence[str], text: str = "") -> Any:
-    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Refused(f"the router of the twin: {done.stderr.strip()}")
-    return json.loads(done.stdout or "[]")
+def leading(table: Table) -> Leading:
+    """How the router leads packets: by the routes to servers of the network."""
+    there = set(map(str, _attached(table["servers"])))
+    routes = ((route["destination"], route["gateway"]) for route in table["network"]["routes"])
+    return Leading(frozenset((to, via) for to, via in routes if via in there))
 
 
 def _as_json(value: object) -> str:
@@ -240,22 +205,5 @@ def _listed(network: Table) -> str:
     return "\n".join("   ".join(line).rstrip() for line in zip(*cells, strict=True))
 
 
-def run(home: Path, words: Sequence[str]) -> int:
-    """Carry out one command in a session of its own. Returns its exit status.
-
-    As in the API, a change that has begun goes on if whoever asked for it is killed.
-    """
-    pid = os.fork()
-    if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    os.setsid()
-    try:
-        print(main(home, words))
-    except Refused as refused:
-        print(f"hcloud: {refused}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(run(Path(sys.argv[1]), sys.argv[2:]))
+    sys.exit(run(Path(sys.argv[1]), sys.argv[2:], answer, leading, status=1))

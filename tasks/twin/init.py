@@ -31,11 +31,10 @@ from .machine import (
     machine_home,
     make,
     no_dad,
-    port,
     run,
 )
 from .namespaces import BIND, NOSUID_NODEV, mount
-from .wiring import ROUTER
+from .wiring import ROUTER, port
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 

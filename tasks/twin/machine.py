@@ -22,7 +22,7 @@ from .namespaces import (
     mount,
     unshare,
 )
-from .wiring import ROUTER, Nic
+from .wiring import ROUTER, Nic, port
 
 HOME = Path("/run/twin")  # on a tmpfs inside the twin
 PLUGINS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
@@ -64,11 +64,6 @@ def make(index: int, spec: Spec, plugins: Path) -> int | None:
     pod = _start_pod(host, plugins) if host.pod else None
     _wait_for(sshd)
     return pod
-
-
-def port(index: int, nic: Nic) -> str:
-    """The name of the operator's end of a link."""
-    return f"{index}-{nic.name}"
 
 
 def run(
@@ -140,7 +135,7 @@ def _network(index: int, spec: Spec) -> None:
         lines.append(f"link set {nic.name} up")
         if nic.gateway:
             lines.append(f"route add default via {nic.gateway} dev {nic.name}")
-        if nic.bridge == ROUTER and (router := spec.router):
+        elif nic.bridge == ROUTER and (router := spec.router):
             lines.append(f"route add {router.address} dev {nic.name} scope link")
             lines.append(f"route add {router.range} via {router.address} dev {nic.name}")
         # All network namespaces of a kernel share one limit of about 1000 neighbour entries, and 50

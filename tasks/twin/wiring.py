@@ -20,7 +20,7 @@ Addresses = dict[str, tuple[Address, ...]]
 class Nic:
     """A link of a machine, the bridge it is a port of, and its addresses with prefix lengths.
 
-    A link to ROUTER is a port of no bridge: the machine is alone on it with the router.
+    A link to ROUTER leads there: the machine is alone on it, or with the others of its subnet.
     """
 
     name: str
@@ -33,14 +33,34 @@ class Nic:
 class Router:
     """What leads from machine to machine where the provider's network is no layer 2.
 
-    Machines send to `address`, the first one of `range`, whatever is for `range`.
+    `name` is what the provider's API calls it. `subnets` hold the machines, and `range` all of
+    them.
     """
 
     provider: str
-    name: str  # of the network, in the provider's API
+    name: str
     range: str
     subnets: tuple[str, ...]
-    address: str
+
+    @property
+    def linked(self) -> bool:
+        """Whether the machines of a subnet are on one link; else each is alone with the router."""
+        return self.provider == "aws"
+
+    @property
+    def address(self) -> str:
+        """Its address for machines that are alone: they send to it what is for the range."""
+        return first(values.network(self.range))
+
+
+def first(network: Network) -> str:
+    """The first address of a network, which is the router's."""
+    return str(network.network_address + 1)
+
+
+def port(index: int, nic: Nic) -> str:
+    """The name of the other end of a machine's link. `index`: the machine's place in the spec."""
+    return f"{index}-{nic.name}"
 
 
 def around(address: Address, networks: Iterable[Network] = ()) -> Network:
@@ -66,8 +86,13 @@ def unused(
 
 
 def router_of(network: ProviderNetwork, nodes: Collection[Network], internal: Addresses) -> Router:
-    """The router of a provider's network. Its range is the smallest around all internal IPs."""
-    taken = set(chain.from_iterable(internal.values()))
+    """The router of a provider's network. Its range is the smallest around all internal IPs.
+
+    Only IPv4 is routed. Raises Stop where a machine has an address of the router, or none.
+    """
+    taken = {ip for ip in chain.from_iterable(internal.values()) if ip.version == 4}
+    if len(taken) < len(internal):
+        raise Stop(f"network {network.name}: each machine needs an IPv4 address as internal_ip")
     subnets = sorted({around(ip, nodes) for ip in taken}, key=lambda net: int(net.network_address))
     whole = subnets[0]
     while whole.prefixlen and (
@@ -75,13 +100,14 @@ def router_of(network: ProviderNetwork, nodes: Collection[Network], internal: Ad
         or whole.network_address + 1 in taken
     ):
         whole = whole.supernet()
-    return Router(
-        network.provider,
-        network.name,
-        str(whole),
-        tuple(map(str, subnets)),
-        str(whole.network_address + 1),
-    )
+    router = Router(network.provider, network.name, str(whole), tuple(map(str, subnets)))
+    for subnet in subnets if router.linked else ():
+        if values.address(first(subnet)) in taken:
+            raise Stop(
+                f"network {network.name}: {first(subnet)} cannot be an internal_ip: the first"
+                f" address of {subnet} is that of its router"
+            )
+    return router
 
 
 def wire(
@@ -122,8 +148,13 @@ def wire(
             ip.version == own.version and ip in network for ip in others
         )
         addresses = dict.fromkeys((own, *others) if single else (own,))
-        nics[machine.name] = (Nic("eth0", bridge, tuple(map(on_link, addresses)), via),)
-        if router is not None:
+        default = None if router is not None and router.linked else via
+        nics[machine.name] = (Nic("eth0", bridge, tuple(map(on_link, addresses)), default),)
+        if router is not None and router.linked:
+            inner_ip = next(ip for ip in others if ip.version == 4)
+            default = first(around(inner_ip, nodes))
+            nics[machine.name] += (Nic("enp6s0", ROUTER, tuple(map(on_link, others)), default),)
+        elif router is not None:
             alone = tuple(str(values.host(ip)) for ip in others)
             nics[machine.name] += (Nic("enp6s0", ROUTER, alone),)
         elif others and not single:

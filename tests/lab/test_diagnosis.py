@@ -155,6 +155,10 @@ ADD, REMOVE = (
     f"hcloud network {verb}-route kubernetes --destination 10.200.1.0/24 --gateway 10.240.0."
     for verb in ("add", "remove")
 )
+NETWORK_OF_AWS = replace(tutorial(), network=ProviderNetwork("aws", "rtb-1"))
+TO_PODS = "--route-table-id rtb-1 --destination-cidr-block 10.200.1.0/24"
+INTERFACE = "--network-interface-id eni-"  # with the worker's number, 17 digits
+UNCHECKED = f"aws ec2 modify-network-interface-attribute {INTERFACE}{1:017x} --no-source-dest-check"
 # Kubenet's bridge is named in no CNI config.
 KUBENET = "rm /etc/cni/net.d/*; ip link set cnio0 down; ip link set cnio0 name cbr0"
 
@@ -520,6 +524,31 @@ FAULTS = (
         cluster=NETWORK_OF_HETZNER,
     ),
     Fault(
+        "no route in the route table of a VPC (AWS)",
+        "provider",
+        f"aws ec2 delete-route {TO_PODS}",
+        "the network rtb-1 has no route to the pods of worker-1",
+        f"on your own machine: aws ec2 create-route {TO_PODS} {INTERFACE}{1:017x}",
+        cluster=NETWORK_OF_AWS,
+    ),
+    Fault(
+        "a route there that leads to another instance",
+        "provider",
+        f"aws ec2 replace-route {TO_PODS} {INTERFACE}{2:017x}",
+        "the network rtb-1 sends packets for worker-1's pods via 10.240.0.8, not via 10.240.0.7",
+        f"on your own machine: aws ec2 replace-route {TO_PODS} {INTERFACE}{1:017x}",
+        cluster=NETWORK_OF_AWS,
+    ),
+    Fault(
+        "an instance whose source/destination check is on",
+        "provider",
+        UNCHECKED.replace("--no-", "--"),
+        "the network rtb-1 drops packets of the pods of worker-1: its source/destination check is"
+        " on",
+        f"on your own machine: {UNCHECKED}",
+        cluster=NETWORK_OF_AWS,
+    ),
+    Fault(
         "nothing in a network that routes",
         "worker-1",
         "true",
@@ -542,16 +571,22 @@ FAULTS = (
 
 def put_routes(lab: Lab) -> None:
     """Add every route, as apply-routes does."""
-    routed = lab.cluster.network is not None
+    network = lab.cluster.network
+    if network is not None and network.provider == "aws":
+        for number, _ in enumerate(lab.cluster.workers):
+            to = TO_PODS.replace(".1.0/24", f".{number}.0/24")
+            here(lab, f"aws ec2 create-route {to} {INTERFACE}{number:017x}")
+            here(lab, UNCHECKED.replace(f"{1:017x}", f"{number:017x}"))
+        return
     for machine in lab.cluster.machines:
         adds = [
-            f"ip route add {own_route(cidr, ROUTER if routed else via, 'enp6s0').words}"
+            f"ip route add {own_route(cidr, ROUTER if network else via, 'enp6s0').words}"
             for worker in lab.cluster.workers
             for cidr in worker.pod_cidrs
             if worker != machine and (via := worker.internal_ip(cidr.version))
         ]
         on(lab, machine.name, " && ".join(adds))
-    for number, _ in enumerate(lab.cluster.workers if routed else ()):
+    for number, _ in enumerate(lab.cluster.workers if network else ()):
         here(lab, f"{ADD.replace('.1.0/24', f'.{number}.0/24')}{6 + number}")
 
 
@@ -709,8 +744,8 @@ servers, kernel tables, firewalls and CNI pods. `fab verify` had to name this ca
 Where the remedy has commands, they were typed, and then `fab verify` had to find nothing wrong.
 Docker and firewalld do not run on the twin: their chains and tables are made by hand. A fault at
 `network` is on the switch between the machines, where none of them can see it. A fault at
-`provider` is in the table of a network that routes packets between machines, as at Hetzner Cloud:
-the twin's router leads packets by it, and its stand-in for hcloud changes it.
+`provider` is in the table of a network that routes packets between machines, as at Hetzner Cloud
+and AWS: the twin's router leads packets by it, and stand-ins for hcloud and aws change it.
 
 """
 

@@ -7,13 +7,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
 from tasks.inventory.model import ProviderNetwork
 
-from .conftest import Lab, MakeDirectory, labs, tutorial
+from .conftest import Lab, MakeDirectory, MakeLab, labs, tutorial
 from .kit import on
 
 ECHOES = "awk '/^Icmp: [0-9]/ { print $10 }' /proc/net/snmp"  # requests received: proc_net(5)
@@ -34,9 +35,13 @@ def routed(tmp_path_factory: MakeDirectory) -> Iterator[Lab]:
 
 
 def hcloud(lab: Lab, words: str) -> str:
-    """What the stand-in for hcloud prints, as the operator runs it."""
+    return run(lab, f"hcloud {words}")
+
+
+def run(lab: Lab, words: str) -> str:
+    """What a stand-in prints, as the operator runs it."""
     return subprocess.run(
-        [*lab.inside, "hcloud", *words.split()],
+        [*lab.inside, *words.split()],
         env=lab.environment,
         capture_output=True,
         text=True,
@@ -113,3 +118,42 @@ def test_a_change_goes_on_if_the_program_is_killed(routed: Lab) -> None:
 def locks() -> list[str]:
     """The locks of files on this machine; a process that waits for one has an arrow: proc(5)."""
     return Path("/proc/locks").read_text().splitlines()
+
+
+# AWS's, where the machines of a subnet are on one link
+
+
+def test_a_vpc_leads_by_its_route_table_and_ports_check_addresses(make_lab: MakeLab) -> None:
+    """Two workers in one subnet, and one in another; no machine has a route to pods."""
+    *near, far = tutorial().machines
+    subnets = (ip_network("10.240.0.0/24"), ip_network("10.240.1.0/24"))
+    lab = make_lab(
+        replace(
+            tutorial(),
+            network=ProviderNetwork("aws", "rtb-1"),
+            node_networks=subnets,
+            machines=(*near, replace(far, internal_ips=(ip_address("10.240.1.8"),))),
+        )
+    )
+    for worker in range(3):
+        on(lab, f"worker-{worker}", "iptables -t nat -F")
+    for other in ("10.240.0.7", "10.240.1.8"):
+        on(lab, "worker-0", f"ping -n -c1 -W1 {other}")
+
+    def to_interface(command: str, worker: int) -> None:
+        run(lab, f"aws ec2 {command} --network-interface-id eni-{worker:017x}")
+
+    for worker in range(3):
+        where = f"--route-table-id rtb-1 --destination-cidr-block 10.200.{worker}.0/24"
+        to_interface(f"create-route {where}", worker)
+    assert not answers(lab, 0, 1)
+    for worker in (0, 2):
+        to_interface("modify-network-interface-attribute --no-source-dest-check", worker)
+    assert answers(lab, 0, 2)
+    assert answers(lab, 2, 0)
+    assert not answers(lab, 0, 1)
+    to_interface("modify-network-interface-attribute --no-source-dest-check", 1)
+    assert answers(lab, 0, 1)
+    assert answers(lab, 1, 2)
+    run(lab, "aws ec2 delete-route --route-table-id rtb-1 --destination-cidr-block 10.200.2.0/24")
+    assert not answers(lab, 1, 2)

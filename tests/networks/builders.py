@@ -99,6 +99,9 @@ class InMemory:
     ) -> tuple[str, ...]:
         return ()
 
+    def unchecked_by_hand(self, _member: Member) -> tuple[str, ...]:
+        return ()
+
     def check_sources(self, member: Member, on: bool) -> None:
         self.fault(len(self.log))
         self.log.append(f"check {member.name} {on}")

@@ -12,6 +12,7 @@ import pytest
 from tasks.inventory.model import ProviderNetwork
 from tasks.twin import hcloud
 from tasks.twin.design import design
+from tasks.twin.stand_in import Refused
 from tests import api
 from tests.lab.conftest import tutorial
 
@@ -20,20 +21,22 @@ REMOVE = "network remove-route kubernetes --destination {} --gateway {}"
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with the table of a twin whose router has no kernel."""
+def home(tmp_path: Path) -> Path:
+    """A directory with the table of a twin."""
     cluster = replace(tutorial(), network=ProviderNetwork("hetzner", "kubernetes"))
     (tmp_path / "table").write_text(json.dumps(hcloud.table_of(design(cluster))))
-    monkeypatch.setattr(hcloud, "_lead", lambda *_: None)
     return tmp_path
 
 
 def said(home: Path, line: str) -> str:
-    """What the stand-in prints, or its error."""
+    """What the stand-in prints, or its error. There is no router."""
+    table = json.loads((home / "table").read_text())
     try:
-        return hcloud.main(home, line.split())
-    except hcloud.Refused as refused:
-        return f"hcloud: {refused}"
+        return hcloud.answer(table, line.split())
+    except Refused as refused:
+        return str(refused)
+    finally:
+        (home / "table").write_text(json.dumps(table))
 
 
 def routes(home: Path) -> list[tuple[str, str]]:
