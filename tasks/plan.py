@@ -40,7 +40,7 @@ def plan(
         skip_unreachable=skip_unreachable,
         persist=persist,
     )
-    notes = machine_notes(found.facts, found.cluster.pod_networks)
+    notes = machine_notes(found.facts, found.cluster.pod_networks) if not found.network else []
     if format == "json":
         session.report(plan_json(planned, found.cluster, notes))
     else:

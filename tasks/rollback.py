@@ -1,6 +1,7 @@
 """`fab rollback`: delete every route of ours, and put back what they displaced."""
 
 import sys
+from dataclasses import replace
 
 from invoke import Context, task
 
@@ -24,28 +25,35 @@ def rollback(
     parallel: int = 0,
 ) -> None:
     """Delete this tool's routes everywhere and put back what they displaced; does not ask."""
-    from tasks.cli.change import ChangeOptions, carry_out, check_name
+    from tasks.cli.change import ChangeOptions, carry_out, check_name, network_of
     from tasks.facts.complete import complete
     from tasks.facts.run_order import last_run
     from tasks.facts.survey import Survey, ask
+    from tasks.planning.model import Plan
+    from tasks.planning.provider_table import plan_table_rollback
     from tasks.planning.rollback import describe_last_run, plan_last, plan_rollback
     from tasks.reports.status import status_report
     from tasks.rollout.pending import drop
 
     machines = session.fleet(c, inventory, parallel)
     check_name(machines, "limit", limit)
+    network = None if limit else network_of(machines)
     facts, skipped = ask(machines, skip_unreachable=skip_unreachable, limit=limit)
     chosen = {n: f for n, f in facts.items() if limit in ("", n)}
     waiting = {n: f for n, f in chosen.items() if f.pending}
+    unfinished = network.memory.unfinished if network else frozenset()
     if last and waiting:
         if dry_run:
             session.report(status_report(waiting, machines.cluster))
             return
         session.report(drop(machines, waiting))
-        if skipped:
+        if skipped and not unfinished:
             raise Stop(status=Status.NOT_WHOLE)
-        return
-    if last:
+        if not unfinished:
+            return
+    if last and unfinished:
+        plan = Plan((), skipped)
+    elif last:
         latest = last_run(chosen)
         plan = plan_last(machines.cluster, chosen, latest, skipped)
         if not (plan.empty or plan.blocked):
@@ -53,11 +61,14 @@ def rollback(
     else:
         plan = plan_rollback(machines.cluster, chosen, skipped)
     cluster, mistakes = complete(machines.cluster, facts)
+    if network and (unfinished or not last):
+        routes = plan_table_rollback(cluster, network, unfinished if last else None)
+        plan = replace(plan, network=routes)
     no_ping = no_ping or bool(mistakes)  # a wrong hosts.toml must not prevent a rollback
     carry_out(
         machines,
         plan,
-        Survey(cluster, facts, skipped),
+        Survey(cluster, facts, skipped, network),
         ChangeOptions(dry_run, yes, confirm_timeout, no_ping, parallel),
         show=not plan.empty,
     )

@@ -11,12 +11,16 @@ from tasks.common.errors import Status, Stop
 @task(klass=Command)
 def status(c: Context, inventory: str = "", skip_unreachable: bool = False) -> None:
     """Show how many routes of each machine are owned or displaced, and which change waits."""
+    from tasks.cli.change import network_of
     from tasks.facts.survey import ask
-    from tasks.reports.status import status_report
+    from tasks.reports.status import network_report, status_report
 
     machines = session.fleet(c, inventory)
     facts, skipped = ask(machines, skip_unreachable=skip_unreachable)
     session.report(status_report(facts, machines.cluster))
+    network = network_of(machines)
+    if network:
+        session.report(network_report(network))
     if skipped:
         raise Stop(status=Status.NOT_WHOLE)
 

@@ -13,10 +13,12 @@ from tasks.cli.session import session
 @task(klass=Command)
 def watch(c: Context, inventory: str = "", every: int = EVERY) -> None:
     """Put back this tool's routes that machines lose, until a signal comes."""
+    from tasks.cli.change import network_of
     from tasks.common.text import counted
     from tasks.rollout.watch import watch as watch_all
 
     machines = session.fleet(c, inventory)
+    network = network_of(machines)  # of its routes only the gateway counts here
     number = counted(len(machines.cluster.machines), "machine")
     print(f"watching {number}, every {every} s", file=sys.stderr)
 
@@ -29,6 +31,6 @@ def watch(c: Context, inventory: str = "", every: int = EVERY) -> None:
         except OSError as error:  # a log on a full disk must not stop the repairs
             print(f"stdout cannot be written: {error.strerror}", file=sys.stderr)
 
-    watch_all(machines, every, say)
+    watch_all(machines, every, say, network.table if network else None)
     machines.close()
     print("the watch has ended", file=sys.stderr)

@@ -219,7 +219,7 @@ def _examining(of: Callable[[int], str]) -> Callable[[int], Job]:
             settings_causes(scene)
             trial_causes(scene, Trials(), pairs)
             mtu_causes(scene, Trials())
-            part_causes(OF, found)
+            part_causes(scene)
             unplanned_routes(Scene(OF, found, {}, []))
 
         return examined

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import get_args
@@ -14,14 +15,19 @@ from tasks.common.text import listed
 from tasks.connectivity.sample import Pairs
 from tasks.facts.survey import Survey, survey
 from tasks.inventory.model import Persist
+from tasks.networks.memory import alone
+from tasks.networks.provider import provider_of
+from tasks.networks.state import NetworkState, read_state
 from tasks.planning.model import Allowed, Plan
+from tasks.planning.provider_table import plan_table
 from tasks.planning.reconcile import plan_routes
 from tasks.reports.plan import dry_run_report, plan_report
 from tasks.reports.rollout import rollout_report
 from tasks.rollout.ping_check import PairCheck
+from tasks.rollout.provider_table import TableRun
 from tasks.rollout.transaction import NO_CHECK, roll_out
 from tasks.ssh.fleet import Fleet
-from tasks.undo.run import new_run
+from tasks.undo.run import Run, new_run
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ def plan_cluster(
     modes = [mode for mode in get_args(Persist) if mode == persist]
     if persist and not modes:
         raise Stop(f"--persist {persist}: choose {' or '.join(get_args(Persist))}")
+    network = network_of(fleet)
     found = survey(
         fleet,
         skip_unreachable=skip_unreachable,
@@ -66,9 +73,22 @@ def plan_cluster(
     )
     if modes:
         found = replace(found, cluster=replace(found.cluster, persist=modes[0]))
-    found = replace(found, cluster=with_password(found.cluster, found.facts))
-    plan = plan_routes(found.cluster, found.facts, allowed, only, found.skipped, limit)
+    found = replace(found, cluster=with_password(found.cluster, found.facts), network=network)
+    table = network.table if network else None
+    plan = plan_routes(found.cluster, found.facts, allowed, only, found.skipped, limit, table)
+    if network and not limit:
+        routes = plan_table(found.cluster, network, allowed, only, found.skipped)
+        plan = replace(plan, network=routes)
     return plan, found
+
+
+def network_of(fleet: Fleet) -> NetworkState | None:
+    """The provider's network as it is now; None if hosts.toml names none.
+
+    Raises Stop if its provider cannot be asked.
+    """
+    where = fleet.cluster.network
+    return read_state(where, fleet.patience) if where else None
 
 
 def carry_out(
@@ -91,6 +111,8 @@ def carry_out(
     if plan.blocked:
         session.report(plan_report(plan))
         raise Stop("refused: nothing was changed anywhere")
+    if options.hold and plan.network and not plan.network.empty:
+        _check_hold(plan)
     if options.dry_run:
         session.report(dry_run_report(plan))
         return frozenset()
@@ -110,7 +132,19 @@ def carry_out(
     check = None if options.no_ping or plan.empty else PairCheck(fleet, found, plan)
     run = new_run(fleet.cluster.pod_networks, options.confirm_timeout)
     at_once = options.parallel or 1
-    rollout = roll_out(fleet, plan, found.facts, run, check or NO_CHECK, options.hold, at_once)
+    with ExitStack() as held:
+        if plan.network:
+            held.enter_context(alone(fleet.cluster.path))
+        rollout = roll_out(
+            fleet,
+            plan,
+            found.facts,
+            run,
+            check or NO_CHECK,
+            options.hold,
+            at_once,
+            _table_run(fleet, plan, run),
+        )
     silent = check.silent if check and rollout.whole else frozenset()
     if rollout.whole:
         for hint in hints:
@@ -121,6 +155,22 @@ def carry_out(
     if plan.skipped:
         raise Stop(status=Status.NOT_WHOLE)
     return silent
+
+
+def _check_hold(plan: Plan) -> None:
+    """Raise Stop if a change of the provider's table cannot wait for `fab confirm`."""
+    if plan.network and plan.network.last:
+        raise Stop("--hold: routes of the network cannot be deleted later: leave out --prune first")
+    if all(machine.empty for machine in plan.machines):
+        raise Stop("--hold: only the network is changed, and no machine that could go back")
+
+
+def _table_run(fleet: Fleet, plan: Plan, run: Run) -> TableRun | None:
+    """The run's part in the provider's table; None if the plan has none."""
+    where = fleet.cluster.network
+    if where is None or plan.network is None:
+        return None
+    return TableRun(where, provider_of(where, fleet.patience), plan.network, run.id)
 
 
 def check_name(fleet: Fleet, flag: str, name: str) -> None:

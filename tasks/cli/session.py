@@ -1,5 +1,6 @@
 """What the tasks of one command line share: the connections, the rehearsal, the output."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ class Session:
     def rehearse(self, twin: "Twin", inventory: Path) -> None:
         """From now on, use the machines of this twin of a hosts.toml; there is no way back."""
         twin.enter()
+        os.environ["PATH"] = twin.path(os.environ.get("PATH", os.defpath))
         self._twin = twin
         self._rehearsed = inventory
 

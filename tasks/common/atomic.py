@@ -27,7 +27,7 @@ def replacing(path: Path, text: str) -> Iterator[None]:
     The file keeps its mode and owner. If the block raises, the file does not change. Raises Stop
     if the path cannot be written.
     """
-    target = Path(os.path.realpath(path))  # a symbolic link stays a link
+    target = _target(path)
     try:
         with _beside(target) as file:
             _keep_owner(file.fileno(), target)
@@ -45,9 +45,17 @@ def replacing(path: Path, text: str) -> Iterator[None]:
         os.close(directory)
 
 
+def _target(path: Path) -> Path:
+    """The file that a path leads to, so that a symbolic link stays a link.
+
+    Other paths stay as they are: one through /proc/PID/root has no other name.
+    """
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 def check_writable(path: Path) -> None:
     """Raise Stop if `replacing` could not write this path, before there is anything to write."""
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     try:
         if target.exists() and not target.is_file():
             raise Stop(f"{path}: cannot be written: not a file; name a file")

@@ -12,11 +12,11 @@ CLEAR = "\r\x1b[K"  # go to the start of the line and erase it (ECMA-48: CR, EL)
 
 
 @contextmanager
-def progress(doing: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show how many of `total` machines are done. The line is erased when the block ends.
+def progress(doing: str, total: int, things: str = "machines") -> Iterator[Callable[[], None]]:
+    """Show how many of `total` things are done. The line is erased when the block ends.
 
-    The caller calls the given function once for each machine that is done. An empty `doing`
-    shows nothing.
+    The caller calls the given function once for each thing that is done. An empty `doing` shows
+    nothing.
     """
     if not (doing and sys.stderr and sys.stderr.isatty()):
         yield lambda: None
@@ -30,7 +30,7 @@ def progress(doing: str, total: int) -> Iterator[Callable[[], None]]:
         while not over.wait(pause):
             pause = REFRESH
             elapsed = round(monotonic() - started)
-            text = f"{doing}: {len(done)} of {total} machines, {elapsed} s"
+            text = f"{doing}: {len(done)} of {total} {things}, {elapsed} s"
             print(CLEAR, text, sep="", end="", file=sys.stderr, flush=True)
         if pause == REFRESH:
             print(CLEAR, end="", file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ from .links import settings_causes
 from .model import Cause, Scene
 from .mtu import mtu_causes
 from .path import trial_causes
+from .provider_table import read_routed, table_causes
 from .routing import part_causes
 
 
@@ -19,20 +20,21 @@ def diagnose(fleet: Fleet, survey: Survey, pairs: list[Pair], tcp: int = 0) -> l
 
     The first trip reads the machines' settings. Pairs that these do not explain are pinged one by
     one on the second trip. `tcp`: the port to connect to instead of pinging; 0: ping. Where no
-    pair failed, no machine is asked.
+    pair failed, neither a machine nor the provider is asked.
     """
     failed = [pair for pair in pairs if pair.verdict not in ("ok", "no probe")]
-    parts = part_causes(survey.cluster, survey.facts)
     if not failed:
-        return parts
+        return part_causes(Scene(survey.cluster, survey.facts, {}, pairs))
     names = dict.fromkeys(name for pair in failed for name in (pair.source, pair.target))
     answers = fleet.ask(dict.fromkeys(names, SCRIPT), "asking why")
-    scene = Scene(survey.cluster, survey.facts, _evidence(answers), pairs)
-    causes = settings_causes(scene)
+    routed = read_routed(survey.cluster.network, fleet.patience)
+    scene = Scene(survey.cluster, survey.facts, _evidence(answers), pairs, routed)
+    causes = [*settings_causes(scene), *table_causes(scene)]
     explained = {pair for cause in causes for pair in cause.pairs}
     unexplained = [pair for pair in scene.silent if pair not in explained]
-    tried = run_trials(fleet, survey, _to_try(unexplained), scene.large, tcp)
-    return causes + trial_causes(scene, tried, unexplained) + mtu_causes(scene, tried) + parts
+    tried = run_trials(fleet, survey, _to_try(unexplained), scene.large, tcp, scene.gateway)
+    found = trial_causes(scene, tried, unexplained) + mtu_causes(scene, tried)
+    return causes + found + part_causes(scene)
 
 
 def _to_try(pairs: list[Pair]) -> list[Pair]:

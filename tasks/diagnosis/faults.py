@@ -123,8 +123,13 @@ def _network(scene: Scene, fault: PathFault, pairs: Sequence[Pair]) -> tuple[str
     words = "packets between pods are lost on the network between the machines"
     if name:
         words = fault.direction.value.format(name=name, others=fault.other or "the others")
-    providers = {provider_of(scene.facts[m]) for m in ([name] if name else scene.facts)} - {""}
-    notes = [PROVIDERS[provider].notes[0] for provider in providers]
     general = "allow {pods} on that network: security groups, anti-spoofing, port security"
     pods = ", ".join(map(str, scene.pod_networks(pairs)))
+    if scene.routed is not None:
+        unread = (
+            f"see whether its table has the routes, which could not be read: {scene.routed.unread}"
+        )
+        return words, unread if scene.routed.table is None else general.format(pods=pods)
+    providers = {provider_of(scene.facts[m]) for m in ([name] if name else scene.facts)} - {""}
+    notes = [PROVIDERS[provider].notes[0] for provider in providers]
     return words, (notes[0] if len(notes) == 1 else general).format(pods=pods)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.common.script import Script
+from tasks.common.values import Address
 from tasks.connectivity.mesh import heard
 from tasks.connectivity.ping import COUNT
 from tasks.connectivity.probe import READY, Probe, probe_script, probes
@@ -34,6 +35,7 @@ class _Setting:
     facts: Mapping[str, Facts]
     probes: Mapping[str, tuple[Probe, ...]]
     tcp: int  # the port, or 0 for ICMP
+    gateway: Address | None = None  # of the provider's network between the machines
 
     def ends(self, pair: Pair) -> str:
         """Source and target of a pair, as trials.sh takes them."""
@@ -67,11 +69,17 @@ def schedule(pairs: Iterable[Pair], rounds: int = ROUNDS) -> list[list[Pair]]:
 
 
 def run_trials(
-    fleet: Fleet, survey: Survey, silent: Sequence[Pair], large: Sequence[Pair], tcp: int = 0
+    fleet: Fleet,
+    survey: Survey,
+    silent: Sequence[Pair],
+    large: Sequence[Pair],
+    tcp: int = 0,
+    gateway: Address | None = None,
 ) -> Trials:
     """Try silent pairs, as many as ROUNDS allow, and find the packet size that `large` pairs pass.
 
-    `tcp`: the port to connect to instead of pinging; 0: ping.
+    `tcp`: the port to connect to instead of pinging; 0: ping. `gateway`: the router between the
+    machines, if there is one.
     """
     rounds = schedule(silent)
     tried = [pair for chosen in rounds for pair in chosen]
@@ -80,7 +88,7 @@ def run_trials(
         return Trials()
     machines = {m.name: m for m in survey.cluster.machines if m.name in names}
     own = {name: probes(machine, survey.facts[name]) for name, machine in machines.items()}
-    setting = _Setting(machines, survey.facts, own, tcp)
+    setting = _Setting(machines, survey.facts, own, tcp, gateway)
     scripts = {name: _script(name, tried, large, setting) for name in machines}
     steps: list[Step] = [(AT, machines)]
     for chosen in rounds:
@@ -100,6 +108,7 @@ def _script(name: str, tried: Sequence[Pair], large: Sequence[Pair], setting: _S
         "diagnosis/trials.sh",
         count=COUNT,
         tcp=setting.tcp or "",
+        routers=1 if setting.gateway else 0,
         sizes=SIZES,
         large=[
             f"{number} {pair.family} {setting.ends(pair)}"
@@ -117,5 +126,5 @@ def _script(name: str, tried: Sequence[Pair], large: Sequence[Pair], setting: _S
 def _part(pair: Pair, name: str, setting: _Setting) -> str:
     """One machine's part in a trial, as trials.sh takes it."""
     part, other = ("source", pair.target) if name == pair.source else ("target", pair.source)
-    neighbour = setting.machines[other].internal_ip(pair.family)
+    neighbour = setting.gateway or setting.machines[other].internal_ip(pair.family)
     return f"{part} {setting.ends(pair)} {neighbour or 'none'}"

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from tasks.common.values import Network
+from tasks.common.values import Address, Network
 from tasks.connectivity.verdict import Pair
 from tasks.facts.model import Facts
-from tasks.inventory.model import Cluster
+from tasks.inventory.model import Cluster, Machine
+from tasks.networks.model import Table
+from tasks.networks.provider import Provider
 
 from .evidence import Evidence, Link
 from .remedy import Remedy
@@ -25,6 +27,16 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class Routed:
+    """The provider's network between the machines, where hosts.toml names one."""
+
+    name: str
+    provider: Provider
+    table: Table | None  # None: it could not be read
+    unread: str = ""  # why not
+
+
+@dataclass(frozen=True)
 class Scene:
     """All that is known when pairs have failed. Evidence of some machines may be missing."""
 
@@ -32,6 +44,19 @@ class Scene:
     facts: Mapping[str, Facts]
     evidence: Mapping[str, Evidence]
     pairs: Sequence[Pair]  # all pairs, also those that answered
+    routed: Routed | None = None
+
+    @property
+    def gateway(self) -> Address | None:
+        """The address by which the provider's network leads to pods; None where it has none."""
+        return self.routed.table.gateway if self.routed and self.routed.table else None
+
+    def next_hop(self, worker: Machine, family: int) -> Address | None:
+        """The next hop that is planned for a worker's pods.
+
+        None where machines need no route of their own to pods, or nobody knows which.
+        """
+        return self.gateway if self.cluster.network else worker.internal_ip(family)
 
     @cached_property
     def silent(self) -> list[Pair]:

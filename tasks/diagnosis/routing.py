@@ -1,7 +1,7 @@
 """Causes in the machines' routing tables: routes that are missing or lead elsewhere. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tasks.common.text import listed
@@ -9,7 +9,7 @@ from tasks.common.values import Address
 from tasks.connectivity.probe import probes
 from tasks.connectivity.verdict import Pair
 from tasks.facts.model import Facts
-from tasks.inventory.model import Cluster, Machine
+from tasks.inventory.model import Machine
 from tasks.iproute.route import Route
 from tasks.iproute.table import Lookup
 
@@ -56,10 +56,11 @@ def route_causes(scene: Scene, names: Sequence[str]) -> Iterator[Cause]:
             )
         for route in found:
             if route.instead is not None:
-                via = scene.cluster.machine(route.to).internal_ip(route.family)
+                via = scene.next_hop(scene.cluster.machine(route.to), route.family)
                 words = f"{name} sends packets for {route.to}'s pods {_way(route.instead)}"
+                words += f", not via {via}" if via else ""
                 pairs = _pairs_over(scene, name, [route])
-                yield Cause(name, f"{words}, not via {via}", _replace(route.instead), pairs)
+                yield Cause(name, words, _replace(route.instead), pairs)
     for name in names:
         yield from _own_pods(scene, name)
         yield from policy_causes(scene, name, probed)
@@ -86,17 +87,19 @@ def unplanned_routes(scene: Scene) -> dict[str, str]:
             pods = several if len(workers) > 1 else f"{workers[0]}'s pods"
             instead = found[0].instead
             way = _way(instead) if instead else "by its default route or a policy rule"
-            planned = scene.cluster.machine(found[0].to).internal_ip(found[0].family)
+            planned = scene.next_hop(scene.cluster.machine(found[0].to), found[0].family)
+            than = f", not via {planned}" if planned else ""
             such = "another way than planned: for one, " if len(found) > 1 else ""
-            lines[name] = f"{name} sends packets for {pods} {such}{way}, not via {planned}"
+            lines[name] = f"{name} sends packets for {pods} {such}{way}{than}"
     return lines
 
 
-def part_causes(cluster: Cluster, facts: Mapping[str, Facts]) -> list[Cause]:
+def part_causes(scene: Scene) -> list[Cause]:
     """Routes that lead a part of a worker's pods elsewhere, where no probe is in that part.
 
     Such routes of one machine that lead the same way are one cause.
     """
+    cluster, facts = scene.cluster, scene.facts
     owners = {cidr: worker for worker in cluster.workers for cidr in worker.pod_cidrs}
     lengths = {(cidr.version, cidr.prefixlen) for cidr in owners}
     probed = {name: _probed(cluster.machine(name), found) for name, found in facts.items()}
@@ -115,7 +118,7 @@ def part_causes(cluster: Cluster, facts: Mapping[str, Facts]) -> list[Cause]:
                     continue
                 address = probed[worker.name].get(version)
                 unseen = address is None or address not in prefix
-                if unseen and route.next_hop != worker.internal_ip(version):
+                if unseen and _leads_elsewhere(route, scene.next_hop(worker, version)):
                     way = _way(route) if route.type == "unicast" else f"nowhere ({route.type})"
                     parts[worker.name, way, _replace(route)].append(route)
         for (owner, common, remedy), routes in parts.items():
@@ -141,11 +144,18 @@ def _missing_routes(scene: Scene, name: str, probed: ProbeAddresses) -> list[Mis
             continue
         for family, address in probed[worker.name].items():
             route = lookup.route_to(address)
+            planned = scene.next_hop(worker, family)
             if route is None or route.prefix.prefixlen == 0:
-                found.append(MissingRoute(worker.name, family, None))
-            elif route.next_hop != worker.internal_ip(family):
+                if planned is not None:
+                    found.append(MissingRoute(worker.name, family, None))
+            elif _leads_elsewhere(route, planned):
                 found.append(MissingRoute(worker.name, family, route))
     return found
+
+
+def _leads_elsewhere(route: Route, planned: Address | None) -> bool:
+    """Whether a route leads elsewhere than planned; without a plan, whether it leads nowhere."""
+    return route.type != "unicast" if planned is None else route.next_hop != planned
 
 
 def _way(route: Route) -> str:

@@ -2,8 +2,9 @@
 # connect.sh and firewall.sh. A source is an address of the probe, or the word `machine`: then the
 # machine itself pings.
 #
-# Values: tcp (a port, or empty for ICMP), sizes (of a packet, in bytes), large (for each pair:
-# number, family, source, target), trials (for each pair: the arguments of trial)
+# Values: tcp (a port, or empty for ICMP), routers (how many are between machines), sizes (of a
+# packet, in bytes), large (for each pair: number, family, source, target), trials (for each pair:
+# the arguments of trial)
 
 # pings: find the packet sizes that pass, all pairs at once; then make the trials one by one.
 pings() {
@@ -32,14 +33,14 @@ fits() {
 }
 
 # trial NUMBER FAMILY source|target SOURCE TARGET NEIGHBOUR: do one end's part in a trial.
-# NEIGHBOUR: the other machine's address, or `none`.
+# NEIGHBOUR: the address of the next machine on the way, or `none`.
 trial() {
   counters before "$1" "$2"
   printf '== at %s.\n' "$1"
   await
   if [ "$3" = source ]; then
-    [ "$4" = machine ] && routers=0 || routers=1 # before the target's machine
-    try hop "$1" send "$4" "$5" -c 1 -W 1 -t $((routers + 1)) &
+    [ "$4" = machine ] && hops=$routers || hops=$((routers + 1)) # before the target's machine
+    try hop "$1" send "$4" "$5" -c 1 -W 1 -t $((hops + 1)) &
     try ping "$1" reach "$4" "$5" &
     wait
   fi

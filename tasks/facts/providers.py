@@ -47,9 +47,8 @@ PROVIDERS: Mapping[str, Provider] = {
     "hetzner-cloud": Provider(
         "Hetzner Cloud",
         (
-            "its networks are routed: a worker cannot be next hop to another. In its API give"
-            " the network a route for each pod CIDR to its server; on the servers a route for"
-            " {pods} via the network's gateway",
+            "its networks are routed: a worker cannot be next hop to another. Name the network"
+            " in [network] of hosts.toml, and its table gets the routes too: docs/networks.md",
             "the MTU here is 1450",
         ),
         ("Hetzner", "vServer"),
@@ -61,7 +60,10 @@ PROVIDERS: Mapping[str, Provider] = {
     ),
     "aws": Provider(
         "AWS",
-        ("works within one subnet, with the source/destination check of each instance off",),
+        (
+            "works within one subnet, with the source/destination check of each instance off;"
+            " else name the route table in [network] of hosts.toml: docs/networks.md",
+        ),
         ("Amazon EC2",),
     ),
     "gcp": Provider(

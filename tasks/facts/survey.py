@@ -8,6 +8,7 @@ from tasks.common.errors import Stop
 from tasks.common.script import Script
 from tasks.common.text import listed
 from tasks.inventory.model import Cluster, Machine
+from tasks.networks.state import NetworkState
 from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
 from tasks.undo import recovery
@@ -22,11 +23,15 @@ from .pod_bridge import known
 
 @dataclass(frozen=True)
 class Survey:
-    """The completed cluster, the facts by machine, and why other machines were skipped."""
+    """The completed cluster, the facts by machine, and why other machines were skipped.
+
+    `network` is the provider's network, if hosts.toml names one and it was read.
+    """
 
     cluster: Cluster
     facts: Mapping[str, Facts]
     skipped: Mapping[str, str]
+    network: NetworkState | None = None
 
 
 def facts_script(

@@ -24,6 +24,7 @@ def mistakes_between(cluster: Cluster) -> Iterator[Mistake]:
     yield from _of_pod_cidrs(cluster)
     yield from _of_bounds(cluster)
     yield from _of_families(cluster)
+    yield from _of_provider(cluster)
     if cluster.bgp:
         yield from _of_bgp(cluster, cluster.bgp)
 
@@ -174,3 +175,21 @@ def _of_bgp(cluster: Cluster, bgp: Bgp) -> Iterator[Mistake]:
                     where,
                     f"accept: {prefix} overlaps pod_networks; routes to pods come from machines",
                 )
+
+
+def _of_provider(cluster: Cluster) -> Iterator[Mistake]:
+    """What a provider's network cannot do."""
+    if cluster.network is None:
+        return
+    if cluster.bgp:
+        yield (
+            "network",
+            'a provider\'s table cannot learn routes by BGP: routing = "static", or no [network]',
+        )
+    six = [network for network in cluster.pod_networks if network.version == 6]
+    if six:
+        yield (
+            "network",
+            f"only IPv4 pod CIDRs can be routes of a provider's network here, and pod_networks has"
+            f" {six[0]}; leave it out",
+        )

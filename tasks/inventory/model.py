@@ -10,6 +10,7 @@ Role = Literal["worker", "controller"]
 HostKeys = Literal["strict", "accept-new", "off"]
 Persist = Literal["none", "auto"]  # whether routes survive a reboot
 Routing = Literal["static", "bgp"]
+Provider = Literal["hetzner", "aws"]  # whose networks can be given routes; tasks/networks has each
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,23 @@ class Bgp:
 
 
 @dataclass(frozen=True)
+class ProviderNetwork:
+    """The provider's network between the machines, which routes packets by a table of its own.
+
+    `name` is what the provider's API calls it: a network at Hetzner, a route table at AWS.
+    `memory` is the file that says which of its routes this tool added.
+    """
+
+    provider: Provider
+    name: str
+    memory: Path = Path("hosts.network.json")
+
+    def __str__(self) -> str:
+        """The network for people."""
+        return f"{self.name} ({self.provider})"
+
+
+@dataclass(frozen=True)
 class Cluster:
     """The whole hosts.toml. `machines` are in the file's order, workers before controllers."""
 
@@ -79,6 +97,7 @@ class Cluster:
     ssh: Ssh = Ssh()
     persist: Persist = "none"
     bgp: Bgp | None = None  # None: static routes
+    network: ProviderNetwork | None = None  # None: the machines are neighbours on a link
 
     @property
     def workers(self) -> tuple[Machine, ...]:

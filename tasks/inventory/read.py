@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import ErrorDetails
@@ -23,7 +23,18 @@ from tasks.common.files import MAX_KEY, check, content
 from tasks.common.values import Address, Network
 
 from .checks import Mistake, mistakes_between
-from .model import Bgp, Cluster, HostKeys, Machine, Persist, Router, Routing, Ssh
+from .model import (
+    Bgp,
+    Cluster,
+    HostKeys,
+    Machine,
+    Persist,
+    Provider,
+    ProviderNetwork,
+    Router,
+    Routing,
+    Ssh,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,6 +43,7 @@ else:
 
 NAME = f"^{values.NAME}$"
 HOST = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_-]{1,63})*\.?$"
+NETWORK_NAME = r"^[A-Za-z0-9_][A-Za-z0-9 ._:/-]{0,127}$"  # begins like no option of a program
 MAX_CHARS = 120  # of a line or a value that a message quotes
 LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9_.@\\$+-]*$"  # also DOMAIN\user and user@domain
 
@@ -144,6 +156,7 @@ class _Table(BaseModel):
 
 class _File(_Table):
     cluster: object = Field(description="a [cluster] table with pod_networks")
+    network: object = Field(default=None)
     ssh: object = Field(default={})
     bgp: object = Field(default=None)
     workers: Annotated[list[object], Field(min_length=1)] | None = Field(
@@ -161,6 +174,16 @@ class _Cluster(_Table):
     )
     persist: Persist = Field(default="none", description='"none" or "auto"')
     routing: Routing = Field(default="static", description='"static" or "bgp"')
+
+
+class _Network(_Table):
+    provider: Provider | None = Field(
+        description=" or ".join(f'"{name}"' for name in get_args(Provider))
+    )
+    name: Annotated[str, Field(pattern=NETWORK_NAME)] | None = Field(
+        description="the network's name in the provider's API, such as \"kubernetes\"; at AWS the"
+        ' ID of its route table, such as "rtb-0123456789abcdef0"'
+    )
 
 
 class _Ssh(_Table):
@@ -289,7 +312,7 @@ def _quoted_line(raw: bytes, error: str) -> str:
     # The value of an unknown key, or of key_file, may be a secret.
     key = re.match(r"\[*([a-z_]*)", line)
     known = key and any(
-        key[1] in t.model_fields for t in (_File, _Cluster, _Ssh, _Bgp, _Peer, _Worker)
+        key[1] in t.model_fields for t in (_File, _Cluster, _Network, _Ssh, _Bgp, _Peer, _Worker)
     )
     hidden = not known or "{" in line or "PRIVATE KEY" in line
     if hidden or not line.isprintable() or len(line) > MAX_CHARS:
@@ -360,6 +383,16 @@ def _readable_by_others(password_file: Path) -> Iterator[Mistake]:
             )
 
 
+def _network_of(path: Path, raw: object, mistakes: list[Mistake]) -> ProviderNetwork | None:
+    """The provider's network; None if the file has none, or a wrong one."""
+    if raw is None:
+        return None
+    table = _read_table(_Network, raw, "network", mistakes)
+    if table.provider is None or table.name is None:
+        return None
+    return ProviderNetwork(table.provider, table.name, path.with_suffix(".network.json"))
+
+
 def _unusable(key_file: Path) -> Iterator[Mistake]:
     try:
         check(key_file, MAX_KEY)
@@ -394,6 +427,7 @@ def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
     file = _read_table(_File, _toml(path, raw), "", mistakes)
     networks = _read_table(_Cluster, file.cluster, "cluster", mistakes)
     login = _read_table(_Ssh, file.ssh, "ssh", mistakes)
+    network = _network_of(path, file.network, mistakes)
     key_file = path.parent / login.key_file if login.key_file else None
     bgp = _bgp(file.bgp, path.parent, mistakes)
     cluster = Cluster(
@@ -402,6 +436,7 @@ def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
         node_networks=tuple(networks.node_networks),
         persist=networks.persist,
         bgp=bgp if networks.routing == "bgp" else None,
+        network=network,
         machines=_machines(file, mistakes),
         ssh=Ssh(
             user=login.user,
@@ -425,7 +460,8 @@ def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
 
 def _message(cluster: Cluster, mistakes: list[Mistake]) -> str:
     """All mistakes as one text, in the order of their tables in a hosts.toml."""
-    places = ["", "cluster", "ssh", "bgp", *(machine.name for machine in cluster.machines)]
+    tables = ["", "cluster", "network", "ssh", "bgp"]
+    places = [*tables, *(machine.name for machine in cluster.machines)]
     order = {place: position for position, place in enumerate(places)}
     lines = [
         f"  {place}: {text}" if place else f"  {text}"

@@ -35,13 +35,13 @@ def is_ours(found: Route, via: Address, dev: str) -> bool:
     return same_hop and found.owned and found.type == "unicast" and found.tos == "0"
 
 
-def route_conflict(wanted: Route, route: Route) -> Conflict:
+def route_conflict(prefix: Network, route: Route) -> Conflict:
     """The conflict with a foreign route that would win, or that shares the wanted prefix."""
     remedy = "--replace removes it, and rollback puts it back"
     if route.protocol == "kernel":
         dev = route.hops[0].dev if route.hops else "a device"
         remedy = f"it belongs to an address of {dev}: remove that address, or change the pod CIDR"
-    return Conflict(wanted.prefix, str(route), remedy)
+    return Conflict(prefix, str(route), remedy)
 
 
 def order_conflict(wanted: Route, route: Route) -> Conflict:
@@ -174,8 +174,28 @@ def route_refusal(
             " `fab verify`"
         )
     return (
-        f"{worker.name}'s internal IP {via} is not on a link of this machine ({way}): in a routed"
-        " network (Hetzner Cloud, GCP) set the route in the provider's network or via its gateway"
+        f"{worker.name}'s internal IP {via} is not on a link of this machine ({way}): if the"
+        " provider's network routes (Hetzner Cloud, AWS), name it under [network] in hosts.toml:"
+        " docs/networks.md"
+    )
+
+
+def gateway_refusal(
+    worker: Machine,
+    prefix: Network,
+    via: Address | None,
+    facts: Facts,
+    lookup: Lookup,
+    cluster: Cluster,
+) -> str:
+    """Why a machine can have no route to a worker's pod CIDR via the provider's gateway."""
+    if via is None or not within(prefix, cluster.pod_networks):
+        return route_refusal(worker, prefix, via, facts, lookup, cluster)
+    route = lookup.route_to(via)
+    way = f"its route to it is {route}" if route else "it has no route to it"
+    return (
+        f"{cluster.network}'s gateway {via} is not on a link of this machine ({way}): attach the"
+        " server to that network, and check that its link there is up"
     )
 
 

@@ -6,6 +6,8 @@ from enum import Enum
 
 from tasks.common.values import Network
 from tasks.iproute.route import Route
+from tasks.networks.memory import Memory
+from tasks.networks.model import Member, Table, TableRoute
 from tasks.persistence.backends import NO_FILES, Files
 from tasks.undo.records import Displaced
 
@@ -116,33 +118,101 @@ class MachinePlan:
 
 
 @dataclass(frozen=True)
+class TableChange:
+    """One change of a provider's table: the route that is put, and those that are deleted for it.
+
+    `displaces`: those of `take` that were foreign, and that rollback puts back.
+    """
+
+    put: TableRoute | None
+    take: tuple[TableRoute, ...] = ()
+    displaces: tuple[TableRoute, ...] = ()
+
+    @property
+    def verb(self) -> Verb:
+        """Whether this change adds, replaces or deletes."""
+        if self.put is None:
+            return Verb.DELETE
+        return Verb.REPLACE if self.take else Verb.ADD
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """The plan for a provider's table.
+
+    `first` comes before the machines are changed: every stop in it leaves what worked. `last` comes
+    after them. `unchecked` and `checked`: members whose source check is switched off first, or on
+    again last. `memory` is what is remembered once all is done.
+    """
+
+    name: str  # of the network, for people
+    table: Table
+    before: Memory
+    memory: Memory
+    first: tuple[TableChange, ...] = ()
+    last: tuple[TableChange, ...] = ()
+    unchecked: tuple[Member, ...] = ()
+    checked: tuple[Member, ...] = ()
+    in_sync: tuple[TableRoute, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    stale: tuple[str, ...] = ()  # routes that nobody needs, each with why
+    unfinished: tuple[TableRoute, ...] = ()  # of a run that did not end
+    notes: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> tuple[TableChange, ...]:
+        """All changes, in their order."""
+        return (*self.first, *self.last)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the provider's API is not asked for any change."""
+        return not (self.changes or self.unchecked or self.checked)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do, nor to remember."""
+        return self.idle and self.memory == self.before
+
+    def count(self, verb: Verb) -> int:
+        """The number of changes with this verb."""
+        return sum(change.verb is verb for change in self.changes)
+
+
+@dataclass(frozen=True)
 class Plan:
     """The plans for the machines of a cluster, in the order of hosts.toml."""
 
     machines: tuple[MachinePlan, ...]
     skipped: Mapping[str, str]  # machines that could not be reached, and why
+    network: TablePlan | None = None  # None: hosts.toml names no network of a provider
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do on any machine."""
-        return all(machine.empty for machine in self.machines)
+        """Whether there is nothing to do on any machine, nor in the provider's table."""
+        return all(part.empty for part in self.parts)
+
+    @property
+    def parts(self) -> tuple[MachinePlan | TablePlan, ...]:
+        """The plans of the provider's table and of the machines."""
+        return (*([self.network] if self.network else []), *self.machines)
 
     @property
     def blocked(self) -> bool:
-        """Whether a conflict or a refusal on any machine forbids to apply the plan."""
-        return any(machine.conflicts or machine.refusals for machine in self.machines)
+        """Whether a conflict or a refusal anywhere forbids to apply the plan."""
+        return any(part.conflicts or part.refusals for part in self.parts)
 
     @property
     def refused(self) -> bool:
-        """Whether a machine has a refusal; --replace does not lift one."""
-        return any(machine.refusals for machine in self.machines)
+        """Whether there is a refusal; --replace does not lift one."""
+        return any(part.refusals for part in self.parts)
 
     @property
     def only_adds(self) -> bool:
         """Whether the plan deletes and replaces nothing."""
-        return not any(m.files.forget or m.bird for m in self.machines) and all(
-            change.verb is Verb.ADD for m in self.machines for change in (*m.changes, *m.later)
-        )
+        adds = all(p.count(v) == 0 for p in self.parts for v in (Verb.REPLACE, Verb.DELETE))
+        return adds and not any(m.files.forget or m.bird for m in self.machines)
 
     def count(self, verb: Verb) -> int:
         """The number of changes with this verb on all machines."""

@@ -4,6 +4,7 @@ from collections import Counter
 
 from tasks.common.values import Network
 from tasks.facts.model import Facts
+from tasks.inventory.model import Machine
 from tasks.iproute.route import Route
 
 from .conflicts import Conflict, order_conflict, restore_conflict, route_conflict, same_next_hop
@@ -35,7 +36,9 @@ def plan_prefix(
     in_sync = [r for r in right if good or not _adopted(r, allowed)][:1]
     foreign = [r for r in take if not r.owned]
     conflicts = [
-        route_conflict(wanted, r) for r in foreign if not is_right(r) and not _may_take(r, allowed)
+        route_conflict(wanted.prefix, r)
+        for r in foreign
+        if not is_right(r) and not _may_take(r, allowed)
     ]
     displaced = [r for r in foreign if _may_take(r, allowed) or is_right(r)]
     keys = Counter(r.key for r in there if not r.owned) if displaced else Counter()
@@ -81,6 +84,26 @@ def _adopted(route: Route, allowed: Allowed) -> bool:
 def _may_take(route: Route, allowed: Allowed) -> bool:
     """Whether --replace allows to displace a foreign route; never one that an address brings."""
     return allowed.replace and route.protocol != "kernel"
+
+
+def plan_unneeded(
+    worker: Machine, prefix: Network, there: list[Route], allowed: Allowed
+) -> tuple[list[Change], list[Conflict]]:
+    """The deletions of routes to pods that the provider's network leads to, and the conflicts.
+
+    Ours go: an earlier hosts.toml wanted them. A foreign one that leads to the worker stays.
+    """
+    away = [
+        r
+        for r in there
+        if r.owned or r.type != "unicast" or r.next_hop != worker.internal_ip(prefix.version)
+    ]
+    conflicts = [
+        route_conflict(prefix, r) for r in away if not r.owned and not _may_take(r, allowed)
+    ]
+    displaced = [r for r in away if not r.owned and _may_take(r, allowed)]
+    conflicts += _restore_conflicts(prefix, displaced, there)
+    return ([], conflicts) if conflicts else ([Change(None, (r,)) for r in away], [])
 
 
 def plan_own_prefix(

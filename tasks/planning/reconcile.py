@@ -10,12 +10,14 @@ from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster, Machine
 from tasks.iproute.route import Number, Place, Route, number_of, own_route, place_of
 from tasks.iproute.table import Lookup, Prefixes
+from tasks.networks.model import Table
 from tasks.persistence.backends import files_to, persisted_routes, unmanaged
 
 from .bgp import BgpRun, bgp_route, bgp_run, bird_refusals, handed_over, is_of_bgp, same_metric
 from .conflicts import (
     Conflict,
     PolicyRules,
+    gateway_refusal,
     is_ours,
     lockout_refusals,
     pending_refusals,
@@ -25,7 +27,7 @@ from .conflicts import (
 )
 from .drift import drift, missing_routes
 from .model import Allowed, Change, MachinePlan, Plan
-from .prefix import plan_own_prefix, plan_prefix
+from .prefix import plan_own_prefix, plan_prefix, plan_unneeded
 
 
 def plan_routes(
@@ -35,6 +37,7 @@ def plan_routes(
     only: str = "",
     skipped: Mapping[str, str] | None = None,
     limit: str = "",
+    table: Table | None = None,
 ) -> Plan:
     """Plan a route to every other worker's pod CIDR on each machine that `facts` has.
 
@@ -42,11 +45,15 @@ def plan_routes(
     `only`: the name of one worker; then the plan has only the routes to it, and those on it.
     `skipped`: by machine, why it could not be reached.
     `limit`: the one machine that may be changed; then the plan is for this machine alone.
+    `table`: the provider's, if its network routes: then next hop is its gateway, and machines have
+    no route to what it routes by itself.
     """
     skipped = skipped or {}
     everyone = _Everyone(
         cluster,
-        tuple(_target(w, prefix, cluster) for w in cluster.workers for prefix in w.pod_cidrs),
+        tuple(
+            _target(w, prefix, cluster, table) for w in cluster.workers for prefix in w.pod_cidrs
+        ),
         only,
         skipped,
         bgp_run(cluster, facts, limit),
@@ -68,10 +75,11 @@ class Target(NamedTuple):
     via: Address | None
     number: Number | None  # of the next hop
     in_networks: bool  # whether the prefix is inside pod_networks
+    routed: bool  # whether a provider's network leads there, and machines need no route
 
 
-def _target(worker: Machine, prefix: Network, cluster: Cluster) -> Target:
-    via = worker.internal_ip(prefix.version)
+def _target(worker: Machine, prefix: Network, cluster: Cluster, table: Table | None) -> Target:
+    via = worker.internal_ip(prefix.version) if table is None else table.next_hop(prefix)
     return Target(
         worker,
         prefix,
@@ -79,6 +87,7 @@ def _target(worker: Machine, prefix: Network, cluster: Cluster) -> Target:
         via,
         number_of(via) if via is not None else None,
         within(prefix, cluster.pod_networks),
+        table is not None and via is None,
     )
 
 
@@ -120,8 +129,18 @@ class _Scope:
         """The worker that the plan is limited to; empty: no limit, as on that worker itself."""
         return "" if self.everyone.only == self.machine.name else self.everyone.only
 
-    @cached_property
+    @property
     def targets(self) -> list[Target]:
+        """The targets that this machine needs a route to."""
+        return [target for target in self._targets if not target.routed]
+
+    @property
+    def routed(self) -> list[Target]:
+        """The targets that a provider's network leads to by itself."""
+        return [target for target in self._targets if target.routed and target.in_networks]
+
+    @cached_property
+    def _targets(self) -> list[Target]:
         """The pod CIDRs of the other workers that are in scope and were reached."""
         own, only, skipped = self.machine.name, self.only, self.everyone.skipped
         return [
@@ -135,7 +154,7 @@ class _Scope:
     @cached_property
     def places(self) -> frozenset[Place]:
         """The places of the targets: hashed faster than their prefixes."""
-        return frozenset(target.place for target in self.targets)
+        return frozenset(target.place for target in self._targets)
 
     @cached_property
     def hidden(self) -> set[Network]:
@@ -171,11 +190,12 @@ def _plan_targets(
     itself = {number_of(a.ip) for _, a in facts.addresses}
     policy_rules = PolicyRules(facts, cluster, scope.everyone.index)
     found = _Found()
-    for worker, prefix, place, via, number, in_networks in scope.targets:
+    for worker, prefix, place, via, number, in_networks, _ in scope.targets:
         every = lookup.at(place)
         dev = lookup.link_to(number) if number is not None and number not in itself else None
         if via is None or dev is None or not in_networks:
-            found.refusals.append(route_refusal(worker, prefix, via, facts, lookup, cluster))
+            refuse = route_refusal if cluster.network is None else gateway_refusal
+            found.refusals.append(refuse(worker, prefix, via, facts, lookup, cluster))
             continue
         there = [r for r in every if not is_of_bgp(r)]
         if (
@@ -220,6 +240,11 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     puts += [r.prefix for r in to.expected] if bird else []
     if puts:
         refusals += lockout_refusals(puts, facts, cluster)
+    for target in scope.routed:
+        there = [*lookup.at(target.place), *inside.get(target.prefix, [])]
+        deletions, found = plan_unneeded(target.worker, target.prefix, there, allowed)
+        changes += deletions
+        conflicts += found
     for prefix in scope.machine.pod_cidrs:
         if scope.only or not within(prefix, cluster.pod_networks):
             continue

@@ -7,7 +7,7 @@ from tasks.common.text import MAX_LINES, MAX_ROWS, counted, few, first, listed, 
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
 from tasks.planning.conflicts import Conflict
-from tasks.planning.model import Change, MachinePlan, Plan, Verb
+from tasks.planning.model import Change, MachinePlan, Plan, TableChange, TablePlan, Verb
 from tasks.rollout.steps import steps
 
 from .bgp import bgp_changes, bgp_json
@@ -34,10 +34,11 @@ def plan_report(plan: Plan, notes: Sequence[str] = ()) -> str:
 
 def _counts(plan: Plan) -> str:
     shown = [m for m in plan.machines if len(plan.machines) <= MAX_ROWS or not _quiet(m)]
-    if not shown:
+    if not (shown or plan.network):
         return ""
     headers = ["machine", *Verb, "in sync", "conflict"]
-    rows = [[m.name, *map(m.count, Verb), len(m.in_sync), _blocking(m)] for m in shown]
+    parts: list[MachinePlan | TablePlan] = [*([plan.network] if plan.network else []), *shown]
+    rows = [[m.name, *map(m.count, Verb), len(m.in_sync), _blocking(m)] for m in parts]
     rest = len(plan.machines) - len(shown)
     more = f"\n({counted(rest, 'other machine')} with nothing to do)" if rest else ""
     return table(headers, rows) + more
@@ -49,8 +50,8 @@ def _quiet(machine: MachinePlan) -> bool:
     return machine.empty and not reported
 
 
-def _blocking(machine: MachinePlan) -> int:
-    """How many conflicts and refusals a machine has: each forbids to apply the plan."""
+def _blocking(machine: MachinePlan | TablePlan) -> int:
+    """How many conflicts and refusals a machine or table has: each forbids to apply the plan."""
     return len(machine.conflicts) + len(machine.refusals)
 
 
@@ -61,7 +62,12 @@ def _changes(plan: Plan) -> str:
         for m, c in every
         if len(every) <= MAX_ROWS or not (m.is_rollback or c.verb is Verb.ADD)
     ]
-    rows = [row for machine, change in listed for row in _change_rows(machine.name, change)]
+    rows = [
+        row
+        for change in (plan.network.changes if plan.network else ())
+        for row in _change_rows(plan.network.name if plan.network else "", change)
+    ]
+    rows += [row for machine, change in listed for row in _change_rows(machine.name, change)]
     rows += [
         [m.name, "restore", route] for m in plan.machines for d in m.restores for route in d.routes
     ]
@@ -74,7 +80,7 @@ def _changes(plan: Plan) -> str:
     return table(["machine", "change", "route"], rows) + (more if len(listed) < len(every) else "")
 
 
-def _change_rows(name: str, change: Change) -> list[list[object]]:
+def _change_rows(name: str, change: Change | TableChange) -> list[list[object]]:
     if change.put is None:
         return [[name, change.verb, route] for route in change.take]
     rows: list[list[object]] = [[name, change.verb, change.put]]
@@ -95,7 +101,9 @@ def _file_rows(machine: MachinePlan) -> list[list[object]]:
 
 
 def _problems(plan: Plan) -> Iterable[str]:
-    """For each machine that has any: its refusals, conflicts, drift and stale routes, as lines."""
+    """For each part of the plan that has any: its refusals, conflicts, drift and stale routes."""
+    if plan.network and (lines := _of_table(plan.network)):
+        yield "\n".join(wrapped(f"{plan.network.name}: {line}" for line in lines))
     for machine in plan.machines:
         lines = [
             *first(machine.refusals, MAX_ROWS, ALL_OF_THEM),
@@ -114,8 +122,26 @@ def _problems(plan: Plan) -> Iterable[str]:
             yield "\n".join(f"{machine.name}: {line}" for line in lines)
 
 
-def _conflicts(machine: MachinePlan) -> Iterable[str]:
-    """The conflicts of a machine with their remedies; many with one remedy become one line."""
+def _of_table(table: TablePlan) -> list[str]:
+    """What there is to say of a provider's table, as lines."""
+    left = counted(len(table.unfinished), "route")
+    return [
+        *first(table.refusals, MAX_ROWS, ALL_OF_THEM),
+        *first([*_conflicts(table)], MAX_ROWS, ALL_OF_THEM),
+        *(
+            [f"{left} added by a run that has not ended: `fab rollback` deletes them"]
+            if table.unfinished
+            else []
+        ),
+        *(f"stale: {what}" for what in few(table.stale)),
+        *(f"switch off the source check of {m.name}, {m.address}" for m in table.unchecked),
+        *(f"switch on the source check of {m.name}, {m.address}" for m in table.checked),
+        *table.notes,
+    ]
+
+
+def _conflicts(machine: MachinePlan | TablePlan) -> Iterable[str]:
+    """The conflicts of a machine or table, with remedies; many with one remedy become one line."""
     by_remedy: dict[str, list[Conflict]] = {}
     for conflict in machine.conflicts:
         by_remedy.setdefault(conflict.remedy, []).append(conflict)
@@ -140,14 +166,15 @@ def totals(plan: Plan) -> str:
     """One line that counts what the plan has on all machines."""
     restores = restored(plan)
     numbers = [
-        *(f"{plan.count(verb)} to {verb}" for verb in Verb),
+        *(f"{sum(part.count(verb) for part in plan.parts)} to {verb}" for verb in Verb),
         *([f"{restores} to restore"] if restores else []),
         *(f"{counted(number, 'file')} to {verb}" for number, verb, _ in file_counts(plan)),
-        f"{sum(len(m.in_sync) for m in plan.machines)} in sync",
-        counted(sum(map(_blocking, plan.machines)), "conflict"),
+        f"{sum(len(part.in_sync) for part in plan.parts)} in sync",
+        counted(sum(map(_blocking, plan.parts)), "conflict"),
     ]
     skipped = f", {len(plan.skipped)} skipped" if plan.skipped else ""
-    return f"{counted(len(plan.machines), 'machine')}{skipped}: {', '.join(numbers)}"
+    network = "1 network, " if plan.network else ""
+    return f"{network}{counted(len(plan.machines), 'machine')}{skipped}: {', '.join(numbers)}"
 
 
 def plan_json(plan: Plan, cluster: Cluster, notes: Sequence[str] = ()) -> str:
@@ -189,12 +216,37 @@ def plan_json(plan: Plan, cluster: Cluster, notes: Sequence[str] = ()) -> str:
     document = {
         "version": 1,
         "inventory": str(cluster.path),
+        **({"network": _table_json(plan.network)} if plan.network else {}),
         "machines": machines,
         "skipped": dict(plan.skipped),
         "notes": list(notes),
         "totals": totals,
     }
     return json.dumps(document, indent=2)
+
+
+def _table_json(table: TablePlan) -> dict[str, object]:
+    return {
+        "name": table.name,
+        "changes": [
+            {
+                "change": change.verb,
+                "put": str(change.put) if change.put else None,
+                "take": [*map(str, change.take)],
+            }
+            for change in table.changes
+        ],
+        "right": [*map(str, table.in_sync)],
+        "in_the_way": [
+            {"prefix": str(c.prefix), "what": c.what, "remedy": c.remedy} for c in table.conflicts
+        ],
+        "left": list(table.stale),
+        "unfinished": [*map(str, table.unfinished)],
+        "source_checks_off": [str(member.address) for member in table.unchecked],
+        "source_checks_on": [str(member.address) for member in table.checked],
+        "notes": list(table.notes),
+        "refused": list(table.refusals),
+    }
 
 
 def _route_json(route: Route) -> dict[str, object]:
@@ -221,8 +273,19 @@ def file_counts(plan: Plan) -> list[tuple[int, str, str]]:
 
 
 def dry_run_report(plan: Plan) -> str:
-    """The commands that each machine would run."""
-    return "\n\n".join(
+    """The commands that each machine would run, and before them the changes of the network."""
+    commands = [
         "\n".join([f"# {m.name}", *(steps(m, "dry-run").lines or ["# nothing to do"])])
         for m in plan.machines
-    )
+    ]
+    if plan.network:
+        changes = [" ".join(map(str, _words(change))) for change in plan.network.changes]
+        said = [f"#   {line}" for line in changes] or ["#   nothing to do"]
+        commands.insert(0, "\n".join([f"# {plan.network.name}, by its API", *said]))
+    return "\n\n".join(commands)
+
+
+def _words(change: TableChange) -> list[object]:
+    """A change of a provider's table as words on one line."""
+    instead = ["instead of", ", ".join(map(str, change.take))] if change.put and change.take else []
+    return [change.verb, change.put or change.take[0], *instead]

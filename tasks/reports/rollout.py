@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from tasks.common.text import MAX_ROWS, counted, listed, table, wrapped
 from tasks.connectivity.stream import Loss
-from tasks.planning.model import Plan, Verb
+from tasks.planning.model import Plan, TablePlan, Verb
 from tasks.rollout.result import MachineState, Rollout
 
 from .bgp import bird_words
@@ -24,7 +24,7 @@ def rollout_report(
     `silent`: pairs of workers that have routes now, but whose pods do not answer. `loss`: what was
     lost of the pings between pods during the run, if that was measured.
     """
-    plans = {m.name: m for m in plan.machines}
+    plans = {part.name: part for part in plan.parts}
     many = len(rollout.results) > MAX_ROWS
     rows = [
         [r.name, *(plans[r.name].count(verb) for verb in Verb), r.state.value]
@@ -68,14 +68,22 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
         routes = f": {counted(in_sync, 'route')} in sync" if in_sync else ""
         where = f" on {counted(len(plan.machines), 'machine')}" if plan.machines else no_run
         return f"nothing to do{where}{routes}{skipped}"
-    past = [(plan.count(verb), done) for verb, done in zip(Verb, DONE, strict=True)]
-    past.append((restored(plan), "restored"))
     files = [f"{counted(number, 'file')} {done}" for number, _, done in file_counts(plan)]
-    numbers = [f"{number} {done}" for number, done in past if number]
-    did = ", ".join([*numbers, *files, *bird_words(plan)])
-    return (
-        f"done: {did or 'records removed'} on {counted(len(rollout.results), 'machine')}{skipped}"
-    )
+    restores = [f"{restored(plan)} restored"] if restored(plan) else []
+    names = [m.name for m in plan.machines]
+    machines = sum(r.name in names for r in rollout.results)
+    did = ", ".join([*_past(plan), *restores, *files, *bird_words(plan)]) or "records removed"
+    places = [f"{did} on {counted(machines, 'machine')}"] if machines else []
+    if plan.network and not plan.network.empty:
+        changed = ", ".join(_past(plan.network)) or "records changed"
+        places.insert(0, f"{changed} in network {plan.network.name}")
+    return f"done: {'; '.join(places)}{skipped}"
+
+
+def _past(part: Plan | TablePlan) -> list[str]:
+    """What was done to routes, in words; no zeros."""
+    counts = [(part.count(verb), done) for verb, done in zip(Verb, DONE, strict=True)]
+    return [f"{number} {done}" for number, done in counts if number]
 
 
 def _unclear(rollout: Rollout) -> str:
@@ -94,10 +102,13 @@ def _committed(rollout: Rollout) -> str:
     doubtful = ", ".join(rollout.named(MachineState.IN_DOUBT))
     back = ", ".join(rollout.named(MachineState.UNCONFIRMED))
     lacking = ", ".join(rollout.named(MachineState.FILES_NOT_CHANGED))
-    if not (doubtful or back or lacking):
+    left = ", ".join(rollout.named(MachineState.NOT_ALL_DELETED))
+    if not (doubtful or back or lacking or left):
         return ""
     if not (doubtful or back):
-        return f"committed, but {lacking} could not change its files: run the same again"
+        parts = [f"{lacking} could not change its files"] if lacking else []
+        parts += [f"{left} has routes left to delete"] if left else []
+        return f"committed, but {', and '.join(parts)}: run the same again"
     if not doubtful:
         return f"committed, but {back} is as before by {rollout.until}: run apply-routes again"
     late = f"; {back} is as before by then" if back else ""

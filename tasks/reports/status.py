@@ -6,7 +6,9 @@ from tasks.common.text import MAX_LINES, counted, listed, table
 from tasks.facts.model import Facts
 from tasks.facts.run_order import Row, merged
 from tasks.inventory.model import Cluster
+from tasks.networks.state import NetworkState
 from tasks.rollout.history import Entry
+from tasks.undo.run import when
 
 from .bgp import bgp_status
 
@@ -58,3 +60,19 @@ def status_report(facts: Mapping[str, Facts], cluster: Cluster) -> str:
     headers = ["machine", "owned", "displaced", "waits for confirmation"]
     parts = [table(headers, rows), bgp_status(facts, cluster), f"{line}{more}"]
     return "\n\n".join(filter(None, parts))
+
+
+def network_report(network: NetworkState) -> str:
+    """A table of a provider's routes: how many, room for how many, and which are this tool's."""
+    table_, memory = network.table, network.memory
+    left = sum(map(network.has, memory.unfinished))
+    owned = sum(map(network.has, memory.ours - memory.unfinished))
+    row = [network.name, len(table_.routes), table_.limit, owned, len(memory.displaced), left]
+    headers = ["network", "routes", "of at most", "owned", "displaced", "unfinished"]
+    lines = [table(headers, [row])]
+    if left:
+        lines.append(
+            f"{counted(left, 'route')} added by the run of {when(memory.run)}, which has not ended:"
+            "\n`fab apply-routes` goes on, `fab rollback` deletes them"
+        )
+    return "\n\n".join(lines)

@@ -14,24 +14,38 @@ from tasks.facts.model import Facts
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
+from tasks.networks.model import Key, Table
 from tasks.planning.bgp import is_of_bgp
-from tasks.planning.model import MachinePlan, Plan, Verb
+from tasks.planning.model import MachinePlan, Plan, TablePlan, Verb
 from tasks.ssh.fleet import Fleet
 
 
-def routed_pairs(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None = None) -> Pairs:
-    """The pairs of workers with correct routes in both directions; with a plan, after the plan."""
+def routed_pairs(
+    cluster: Cluster,
+    facts: Mapping[str, Facts],
+    plan: Plan | None = None,
+    table: Table | None = None,
+) -> Pairs:
+    """The pairs of workers with correct routes in both directions; with a plan, after the plan.
+
+    `table`: the provider's, if its network routes. Then it has to lead to the pods too.
+    """
     planned = {machine.name: machine for machine in plan.machines} if plan else {}
     tables = {name: _winners(_after(f, planned.get(name))) for name, f in facts.items()}
     workers = [w for w in cluster.workers if w.name in facts]
+    provided = _provided(table, plan.network if plan else None)
 
     def leads(source: str, target: str) -> bool:
         worker = cluster.machine(target)
-        return all(
-            prefix in tables[source]
-            and tables[source][prefix].next_hop == worker.internal_ip(prefix.version)
-            for prefix in worker.pod_cidrs
-        )
+        for prefix in worker.pod_cidrs:
+            via = worker.internal_ip(prefix.version)
+            if table is not None:
+                if (prefix, via) not in provided:
+                    return False
+                via = table.next_hop(prefix)
+            if via and (prefix not in tables[source] or tables[source][prefix].next_hop != via):
+                return False
+        return True
 
     return frozenset(
         (one.name, other.name)
@@ -39,6 +53,16 @@ def routed_pairs(cluster: Cluster, facts: Mapping[str, Facts], plan: Plan | None
         for other in workers
         if one is not other and leads(one.name, other.name) and leads(other.name, one.name)
     )
+
+
+def _provided(table: Table | None, plan: TablePlan | None) -> set[Key | None]:
+    """The routes to machines that a provider's table has; with a plan, after the plan."""
+    if table is None:
+        return set()
+    changes = plan.changes if plan else ()
+    taken = {route for change in changes for route in change.take}
+    puts = {change.put.key for change in changes if change.put is not None}
+    return {route.key for route in table.routes if route not in taken} | puts
 
 
 def _after(facts: Facts, machine: MachinePlan | None) -> list[Route]:
@@ -74,6 +98,10 @@ def replaced_pairs(cluster: Cluster, plan: Plan) -> Pairs:
         for prefix in _replaced(machine)
         if prefix in owners
     }
+    if plan.network:
+        exchanged = {c.put.destination for c in plan.network.changes if c.put and c.take}
+        changed = {owners[prefix] for prefix in exchanged if prefix in owners}
+        pairs |= {(w.name, name) for w in cluster.workers for name in changed if w.name != name}
     return frozenset(pairs | {(other, one) for one, other in pairs})
 
 
@@ -99,9 +127,11 @@ class PairCheck:
     def __init__(self, fleet: Fleet, survey: Survey, plan: Plan) -> None:
         self._fleet = fleet
         self._survey = survey
-        self._after = routed_pairs(survey.cluster, survey.facts, plan)
+        table = survey.network.table if survey.network else None
+        self._after = routed_pairs(survey.cluster, survey.facts, plan, table)
         replaced = replaced_pairs(survey.cluster, plan)
-        before = (routed_pairs(survey.cluster, survey.facts) | replaced) & self._after
+        now = routed_pairs(survey.cluster, survey.facts, table=table)
+        before = (now | replaced) & self._after
         pings = self._ping(before)
         self._answered = before - _silent(pings)
         self._chosen = chosen_streams(self._answered & replaced, _round_trips(pings))

@@ -25,6 +25,7 @@ class MachineState(Enum):
     UNCONFIRMED = "unconfirmed"  # changed, and reverts itself at the deadline, or has reverted
     IN_DOUBT = "in doubt"  # told to keep the change; its answer did not come: kept or unconfirmed
     FILES_NOT_CHANGED = "files not changed"  # kept, but a reboot brings back something else
+    NOT_ALL_DELETED = "not all deleted"  # a provider's table: kept, but routes are left to delete
     UNKNOWN = "unknown"  # no answer: reverts itself at the deadline, unless it was confirmed before
     NOT_AS_BEFORE = "not as before"  # told to revert, and its routes are not as before
 
@@ -34,13 +35,15 @@ UNSETTLED = (
     MachineState.UNCONFIRMED,
     MachineState.IN_DOUBT,
     MachineState.FILES_NOT_CHANGED,
+    MachineState.NOT_ALL_DELETED,
     MachineState.NOT_AS_BEFORE,
 )
+COMMITTED = (MachineState.DONE, MachineState.IN_DOUBT, MachineState.FILES_NOT_CHANGED)
 
 
 @dataclass(frozen=True)
 class MachineResult:
-    """How one machine ended, and why."""
+    """How one machine, or a provider's table, ended, and why."""
 
     name: str
     state: MachineState
@@ -49,7 +52,7 @@ class MachineResult:
 
 @dataclass(frozen=True)
 class Rollout:
-    """How all machines ended, in the order in which they were changed."""
+    """How a provider's table and all machines ended, in the order in which they were changed."""
 
     results: tuple[MachineResult, ...]
     whole: bool  # all of the plan was carried out

@@ -24,6 +24,7 @@ from tasks.undo.run import Run
 
 from .carry_out import carry_out
 from .outcome import ScriptState, outcome_of
+from .provider_table import TableRun, around
 from .result import (
     MachineResult,
     MachineState,
@@ -268,8 +269,11 @@ def roll_out(
     check: Check = NO_CHECK,
     hold: bool = False,
     at_once: int = 1,
+    table: TableRun | None = None,
 ) -> Rollout:
     """Carry out a plan on all its machines, or revert it on all; how each machine ended.
+
+    `table`: the part of the plan for a provider's table. It is all of it or nothing too.
 
     Every undo is armed before the first machine is changed. Then `at_once` machines are changed at
     a time, in the cluster's order. When all are changed, `check` says whether the run must be
@@ -280,7 +284,14 @@ def roll_out(
     with Interrupts() as interrupts:
         under_way = _Rollout(fleet, plan, facts, run)
         try:
-            return _result(under_way, interrupts, check, hold, at_once)
+            if table is None:
+                return _result(under_way, interrupts, check, hold, at_once)
+            return around(
+                table,
+                lambda: _result(under_way, interrupts, check, hold, at_once),
+                lambda: interrupts.seen,
+                hold,
+            )
         finally:
             check.end()
 

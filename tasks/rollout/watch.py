@@ -17,6 +17,7 @@ from tasks.common.values import Network
 from tasks.facts.complete import complete, doubtful_claims
 from tasks.facts.model import Facts
 from tasks.facts.survey import facts_script, read_facts
+from tasks.networks.model import Table
 from tasks.persistence.backends import Files
 from tasks.planning.drift import DriftKind
 from tasks.planning.model import Allowed, MachinePlan, Plan, Verb
@@ -88,11 +89,12 @@ def unrepaired(plan: MachinePlan, made: MachinePlan, losses: Losses) -> list[str
 class _Watch:
     """One watch in progress."""
 
-    def __init__(self, fleet: Fleet, say: Say) -> None:
+    def __init__(self, fleet: Fleet, say: Say, table: Table | None = None) -> None:
         cluster = fleet.cluster
         names = [m.name for m in cluster.machines]
         self._fleet = fleet
         self._say = say
+        self._table = table
         self._script = facts_script(cluster)
         self._connections = fleet.connections(names)
         for connection in self._connections.values():  # repairs too: others wait for them
@@ -145,7 +147,9 @@ class _Watch:
         self._facts = facts
         unknown = {w.name: "" for w in cluster.workers if not (w.pod_cidrs and w.internal_ips)}
         asked = {name: found}
-        (plan,) = plan_routes(cluster, asked, Allowed(), skipped=unknown).machines
+        (plan,) = plan_routes(
+            cluster, asked, Allowed(), skipped=unknown, table=self._table
+        ).machines
         losses = self._losses[name]
         losses.seen({d.prefix for d in plan.drift if d.kind is DriftKind.MISSING})
         made = repair(plan, found, losses)
@@ -181,9 +185,12 @@ class _Watch:
         self._told[name] = now
 
 
-def watch(fleet: Fleet, every: float, say: Say) -> None:
-    """Ask and repair all machines until a signal arrives. `every`: seconds between two looks."""
-    watch = _Watch(fleet, say)
+def watch(fleet: Fleet, every: float, say: Say, table: Table | None = None) -> None:
+    """Ask and repair all machines until a signal arrives. `every`: seconds between two looks.
+
+    `table`: the provider's, if its network routes.
+    """
+    watch = _Watch(fleet, say, table)
     due = monotonic()
     with Interrupts() as interrupts:
         while not interrupts.seen:

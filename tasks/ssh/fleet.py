@@ -60,6 +60,7 @@ class Fleet:
         """`config`: Fabric's, with its flags."""
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks by itself
         self.cluster = cluster
+        self.patience: int | None = config.timeouts.command  # seconds for one command, if given
         self._login = Login(cluster, config)
         given = config.connect_kwargs
         self._secrets = (config.sudo.password, given.get("passphrase"), given.get("password"))

@@ -10,24 +10,14 @@ from tasks.common.errors import Stop
 from tasks.common.values import Address, Network
 from tasks.inventory.model import Cluster, Machine
 
-# Prefix lengths of a node's network that the file does not name, and of an invented pod CIDR.
-PREFIX = {4: 24, 6: 64}
+from .wiring import PREFIX, Addresses, Nic, Router, around, overlaps, router_of, unused, wire
+
 LONGEST_POD_CIDR = {4: 29, 6: 120}
 FOR_NAMES = values.network("198.18.0.0/15")  # reserved for tests: no real host has such an address
 FOR_NODES = {
     4: [values.network(text) for text in ("10.240.0.0/12", "172.16.0.0/12", "192.168.0.0/16")],
     6: [values.network("fd00:240::/48"), values.network("fd00:241::/48")],
 }
-
-
-@dataclass(frozen=True)
-class Nic:
-    """A link of a machine, the bridge it is a port of, and its addresses with prefix lengths."""
-
-    name: str
-    bridge: str
-    addresses: tuple[str, ...]
-    gateway: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +42,7 @@ class Spec:
     user: str
     port: int
     invented: tuple[str, ...]  # a line for each thing that hosts.toml left out
+    router: Router | None = None  # of the provider's network, if hosts.toml names one
 
     def host(self, name: str) -> Host:
         """The machine of that name; KeyError if there is none."""
@@ -80,6 +71,9 @@ class Spec:
                 _as_written(nic.name, values.device)
                 for address in nic.addresses:
                     _as_written(address, values.interface)
+        if spec.router is not None:
+            for network in (spec.router.range, *spec.router.subnets):
+                _as_written(network, values.network)
         return replace(spec, invented=tuple(map(values.shown, spec.invented)))
 
 
@@ -97,7 +91,8 @@ def design(cluster: Cluster, pods: Collection[str] | None = None) -> Spec:
     nodes = (*cluster.node_networks, *_invented_nodes(cluster, public))
     internal = _internal(cluster, public, nodes)
     pod_cidrs = _pod_cidrs(cluster, public, nodes, internal)
-    nics, gateways = _wire(cluster.machines, public, nodes, internal)
+    router = router_of(cluster.network, nodes, internal) if cluster.network else None
+    nics, gateways = wire(cluster.machines, public, nodes, internal, router)
     hosts = tuple(
         Host(
             name=m.name,
@@ -115,23 +110,26 @@ def design(cluster: Cluster, pods: Collection[str] | None = None) -> Spec:
     ]
     if not cluster.node_networks and any(m.internal_ips for m in cluster.machines):
         invented.append("node_networks: a /24 (IPv6: a /64) around each internal IP")
+    if router is not None:
+        invented.append(f"network {router.name}: its range, {router.range}")
     return Spec(
         hosts,
         gateways,
         user=cluster.ssh.user or "root",
         port=cluster.ssh.port or 22,
         invented=tuple(invented),
+        router=router,
     )
 
 
 def _invented(machine: Machine, host: Host) -> Iterator[str]:
     found = []
-    internal = [ip for ip in host.internal_ips if ip != host.address]
+    internal = [ip for ip in host.internal_ips if ip not in (host.address, machine.public_ip)]
     if not machine.internal_ips and internal:
         found.append(f"internal IP {', '.join(internal)}")
     if not machine.pod_cidrs and host.pod_cidrs:
         found.append(f"pod CIDR {', '.join(host.pod_cidrs)}")
-    if _address(machine.public_ip) is None:
+    if _address(machine.public_ip) != values.address(host.address):
         found.append(f"public address {host.address} for {machine.public_ip}")
     if found:
         yield f"{machine.name}: {'; '.join(found)}"
@@ -144,32 +142,11 @@ def _address(text: str) -> Address | None:
         return None
 
 
-def _around(address: Address, networks: Iterable[Network] = ()) -> Network:
-    """The network of an address: the smallest of `networks` around it, else one of usual size."""
-    usual = values.network(f"{address}/{PREFIX[address.version]}")
-    known = [n for n in networks if n.version == address.version and address in n]
-    return max(known, key=lambda network: network.prefixlen, default=usual)
-
-
-def _overlaps(network: Network, others: Iterable[Network]) -> bool:
-    return any(network.version == other.version and network.overlaps(other) for other in others)
-
-
 def _stated(cluster: Cluster) -> list[Address]:
     """Every address that the file names."""
     public = (_address(machine.public_ip) for machine in cluster.machines)
     internal = chain.from_iterable(machine.internal_ips for machine in cluster.machines)
     return [address for address in chain(public, internal) if address is not None]
-
-
-def _unused(
-    network: Network, taken: Collection[Address], without: Collection[Network] = ()
-) -> Iterator[Address]:
-    """The host addresses of a network that are neither in `taken` nor inside `without`."""
-    for number in range(1, min(network.num_addresses - 1, 1 << 16)):
-        address = network.network_address + number
-        if address not in taken and not _overlaps(values.host(address), without):
-            yield address
 
 
 def _free_network(cluster: Cluster, within: Iterable[Network], taken: Iterable[Network]) -> Network:
@@ -179,14 +156,14 @@ def _free_network(cluster: Cluster, within: Iterable[Network], taken: Iterable[N
     avoid = [
         *cluster.pod_networks,
         *cluster.node_networks,
-        *(_around(address, cluster.node_networks) for address in _stated(cluster)),
+        *(around(address, cluster.node_networks) for address in _stated(cluster)),
         *taken,
     ]
     room = (len(cluster.machines) + 2).bit_length()
     for outer in within:
         length = min(PREFIX[outer.version], outer.max_prefixlen - room)
         for network in outer.subnets(new_prefix=length):
-            if not _overlaps(network, avoid):
+            if not overlaps(network, avoid):
                 return network
     raise Stop(
         f"{cluster.path}: leaves no private network free for addresses that the twin invents"
@@ -194,11 +171,21 @@ def _free_network(cluster: Cluster, within: Iterable[Network], taken: Iterable[N
 
 
 def _public(cluster: Cluster) -> dict[str, Address]:
-    """The address that ssh uses for each machine: from the file, invented for a host name."""
+    """The address that ssh uses for each machine: from the file, invented for a host name.
+
+    Where the internal IPs are behind a router, the operator's link is another one.
+    """
     stated = {machine.name: _address(machine.public_ip) for machine in cluster.machines}
+    if cluster.network is not None:
+        inner = chain.from_iterable(machine.internal_ips for machine in cluster.machines)
+        networks = (*cluster.node_networks, *(around(ip, cluster.node_networks) for ip in inner))
+        stated = {
+            name: None if address and values.within(values.host(address), networks) else address
+            for name, address in stated.items()
+        }
     if None not in stated.values():
         return {name: address for name, address in stated.items() if address is not None}
-    invented = _unused(_free_network(cluster, [FOR_NAMES], []), ())
+    invented = unused(_free_network(cluster, [FOR_NAMES], []), ())
     next(invented)  # the first is for the gateway
     return {name: address or next(invented) for name, address in stated.items()}
 
@@ -208,7 +195,7 @@ def _invented_nodes(cluster: Cluster, public: dict[str, Address]) -> list[Networ
     if all(machine.internal_ips for machine in cluster.machines):
         return []
     missing = [f for f in _families(cluster) if f not in {n.version for n in cluster.node_networks}]
-    taken = [_around(address) for address in public.values()]
+    taken = [around(address) for address in public.values()]
     return [_free_network(cluster, FOR_NODES[family], taken) for family in missing]
 
 
@@ -218,17 +205,17 @@ def _families(cluster: Cluster) -> list[int]:
 
 def _internal(
     cluster: Cluster, public: dict[str, Address], nodes: tuple[Network, ...]
-) -> dict[str, tuple[Address, ...]]:
+) -> Addresses:
     """The internal IPs: from the file, else public IPs inside node_networks, else invented."""
     taken = {*_stated(cluster), *public.values()}
 
     def invent(machine: Machine, family: int) -> Address:
-        own = public[machine.name]
+        own = _address(machine.public_ip) or public[machine.name]
         here = [network for network in nodes if network.version == family]
         if own.version == family and any(own in network for network in here):
             return own
         for network in here:
-            free = _unused(network, taken, cluster.pod_networks)
+            free = unused(network, taken, cluster.pod_networks)
             next(free, None)  # the first is for a gateway
             for address in free:
                 taken.add(address)
@@ -249,7 +236,7 @@ def _pod_cidrs(
     cluster: Cluster,
     public: dict[str, Address],
     nodes: tuple[Network, ...],
-    internal: dict[str, tuple[Address, ...]],
+    internal: Addresses,
 ) -> dict[str, tuple[Network, ...]]:
     """The pod CIDRs: from the file, else invented inside pod_networks."""
     avoid = [
@@ -268,7 +255,7 @@ def _pod_cidrs(
                 for pool in pools
                 if pool.prefixlen <= length
                 for network in pool.subnets(new_prefix=length)
-                if not _overlaps(network, avoid)
+                if not overlaps(network, avoid)
             )
             found = list(islice(free, len(lacking)))
             if len(found) == len(lacking):
@@ -281,40 +268,3 @@ def _pod_cidrs(
         for name, network in zip(lacking, found, strict=True):
             invented[name] = (*invented.get(name, ()), network)
     return {m.name: m.pod_cidrs or invented.get(m.name, ()) for m in cluster.machines}
-
-
-def _wire(
-    machines: tuple[Machine, ...],
-    public: dict[str, Address],
-    nodes: tuple[Network, ...],
-    internal: dict[str, tuple[Address, ...]],
-) -> tuple[dict[str, tuple[Nic, ...]], tuple[tuple[str, str], ...]]:
-    """Each machine's links, and the gateways in the operator's namespace, each with its bridge."""
-
-    def on_link(address: Address) -> str:
-        return f"{address}/{_around(address, nodes).prefixlen}"
-
-    everyone = list(chain(public.values(), *internal.values()))
-    taken = set(everyone)
-    private = {_around(address, nodes) for address in chain.from_iterable(internal.values())}
-    gateways: dict[Network, tuple[str, str]] = {}
-    nics: dict[str, tuple[Nic, ...]] = {}
-    for machine in machines:
-        own, others = public[machine.name], internal[machine.name]
-        network = _around(own, nodes)
-        if network not in gateways:
-            gateway = next(_unused(network, taken), None)
-            if gateway is None:
-                raise Stop(f"{network}: no address left for a gateway in the twin")
-            bridge = "private" if network in private else "public"
-            taken.add(gateway)
-            gateways[network] = (bridge, on_link(gateway))
-        bridge, gateway_on_link = gateways[network]
-        via = gateway_on_link.split("/")[0]
-        # A machine whose internal IP is in the network of its public IP has a single link.
-        single = any(ip.version == own.version and ip in network for ip in others)
-        addresses = dict.fromkeys((own, *others) if single else (own,))
-        nics[machine.name] = (Nic("eth0", bridge, tuple(map(on_link, addresses)), via),)
-        if others and not single:
-            nics[machine.name] += (Nic("enp6s0", "private", tuple(map(on_link, others))),)
-    return nics, tuple(gateways.values())

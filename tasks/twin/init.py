@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import root_files
+from . import root_files, router
 from .design import Spec
 from .machine import (
     HOME,
@@ -31,10 +31,10 @@ from .machine import (
     machine_home,
     make,
     no_dad,
-    port,
     run,
 )
 from .namespaces import BIND, NOSUID_NODEV, mount
+from .wiring import ROUTER, port
 
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
@@ -73,12 +73,14 @@ def build(spec: Spec) -> None:
     HOME.mkdir()
     plugins = next((path for path in PLUGINS if (path / "bridge").exists()), PLUGINS[0])
     _operator_network(spec)
+    router.make(spec)
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "twin", "-f", str(HOME / "key")])
     _common_layer(spec)
     _devices()
     processes = _all_machines(spec, plugins)
-    ports = ((port(i, nic), nic) for i, host in enumerate(spec.hosts) for nic in host.nics)
-    ip(*(f"link set {name} master {nic.bridge} up" for name, nic in ports))
+    ports = [(port(i, nic), nic) for i, host in enumerate(spec.hosts) for nic in host.nics]
+    ip(*(f"link set {name} master {nic.bridge} up" for name, nic in ports if nic.bridge != ROUTER))
+    router.connect(spec, [(name, nic) for name, nic in ports if nic.bridge == ROUTER])
     (HOME / "known_hosts").write_text("".join(_known_hosts(spec)))
     (HOME / "processes").write_text(json.dumps(processes))
     (HOME / "spec").write_text(spec.to_text())
@@ -98,7 +100,7 @@ def _operator_network(spec: Spec) -> None:
     """Set up this namespace: the bridges and the gateways. No link leads out of it."""
     no_dad()
     forward()
-    bridges = sorted({nic.bridge for host in spec.hosts for nic in host.nics})
+    bridges = sorted({nic.bridge for host in spec.hosts for nic in host.nics} - {ROUTER})
     ip(
         "link set lo up",
         *(f"link add {bridge} type bridge" for bridge in bridges),

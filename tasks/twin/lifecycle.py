@@ -23,6 +23,7 @@ from .design import Spec, design
 from .machine import ENVIRONMENT, HOME, KEEP, PLUGINS, POD, machine_home
 from .namespaces import NEWNET, enter
 from .registry import Process
+from .router import PROGRAMS
 
 PACKAGES = {
     "unshare": "util-linux",
@@ -61,6 +62,10 @@ class Twin:
         """The directory of the twin's own files, as a path of this machine."""
         return _seen(self.init, HOME)
 
+    def path(self, path: str) -> str:
+        """A PATH that has the twin's stand-ins for the programs of a provider in front."""
+        return f"{_seen(self.init, PROGRAMS)}{os.pathsep}{path}" if self.spec.router else path
+
     def enter(self) -> None:
         """Move the calling thread, and threads it starts later, into the operator's network."""
         enter(self.init.proc / "ns/net", NEWNET)
@@ -74,8 +79,10 @@ class Twin:
         new = [machine.name for machine in cluster.machines if machine.name not in names]
         if new:
             raise Stop(f"not in the twin that is up: {', '.join(new)}; lab.down, then lab.up")
+        network = cluster.network
         return replace(
             cluster,
+            network=replace(network, memory=self.home / "network.json") if network else None,
             machines=tuple(
                 replace(machine, public_ip=self.spec.host(machine.name).address)
                 for machine in cluster.machines

@@ -9,7 +9,7 @@ from pathlib import Path
 from tasks.common import values
 
 from . import root_files
-from .design import Host, Nic, Spec
+from .design import Host, Spec
 from .namespaces import (
     BIND,
     BIND_ALL,
@@ -18,10 +18,11 @@ from .namespaces import (
     NEWUTS,
     NOSUID_NODEV,
     change_root,
-    enter,
+    coming_back,
     mount,
     unshare,
 )
+from .wiring import ROUTER, Nic, port
 
 HOME = Path("/run/twin")  # on a tmpfs inside the twin
 PLUGINS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
@@ -65,11 +66,6 @@ def make(index: int, spec: Spec, plugins: Path) -> int | None:
     return pod
 
 
-def port(index: int, nic: Nic) -> str:
-    """The name of the operator's end of a link."""
-    return f"{index}-{nic.name}"
-
-
 def run(
     argv: Sequence[str], text: str | None = None, environment: Mapping[str, str] | None = None
 ) -> str:
@@ -102,17 +98,18 @@ def address_line(address: str, device: str) -> str:
 
 def forward() -> None:
     """Forward packets in this process's network namespace, as Kubernetes nodes do."""
-    _set("ipv4/ip_forward", "1")
-    _set("ipv6/conf/all/forwarding", "1")
+    set_sysctl("ipv4/ip_forward", "1")
+    set_sysctl("ipv6/conf/all/forwarding", "1")
 
 
 def no_dad() -> None:
     """Switch duplicate address detection off, so that IPv6 addresses are usable at once."""
-    _set("ipv6/conf/all/accept_dad", "0")
-    _set("ipv6/conf/default/accept_dad", "0")
+    set_sysctl("ipv6/conf/all/accept_dad", "0")
+    set_sysctl("ipv6/conf/default/accept_dad", "0")
 
 
-def _set(name: str, value: str) -> None:
+def set_sysctl(name: str, value: str) -> None:
+    """Set a setting in /proc/sys/net of this process's network namespace."""
     path = Path("/proc/sys/net", name)
     if path.exists():  # not in a kernel without IPv6
         path.write_text(value)
@@ -125,7 +122,10 @@ def _host_key(root: Path) -> None:
 
 
 def _network(index: int, spec: Spec) -> None:
-    """Make the links. PID 1 adds the other ends, in the operator's network, to bridges."""
+    """Make the links. PID 1 connects the other ends, which are in the operator's network.
+
+    To a router lead the routes that a DHCP server of the provider gives.
+    """
     no_dad()
     forward()
     lines = ["link set lo up"]
@@ -135,6 +135,9 @@ def _network(index: int, spec: Spec) -> None:
         lines.append(f"link set {nic.name} up")
         if nic.gateway:
             lines.append(f"route add default via {nic.gateway} dev {nic.name}")
+        elif nic.bridge == ROUTER and (router := spec.router):
+            lines.append(f"route add {router.address} dev {nic.name} scope link")
+            lines.append(f"route add {router.range} via {router.address} dev {nic.name}")
         # All network namespaces of a kernel share one limit of about 1000 neighbour entries, and 50
         # machines that ping each other exceed it. Entries with extern_learn do not count; they are
         # resolved as usual.
@@ -230,12 +233,11 @@ def _wait_for(sshd: subprocess.Popen[bytes]) -> None:
 
 def _start_pod(host: Host, plugins: Path) -> int:
     """Start a process in a network namespace that the CNI plugins connect. Returns its pid."""
-    with Path("/proc/self/ns/net").open() as machine:
+    with coming_back():
         unshare(NEWNET)
         no_dad()
         ip("link set lo up")
         pod = _start("sleep", "infinity").pid
-        enter(Path(f"/proc/self/fd/{machine.fileno()}"), NEWNET)
     config = Path("/etc/cni/net.d/10-bridge.conf").read_text()
     environment = {
         "CNI_COMMAND": "ADD",

@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 NEWNS = 0x0002_0000
@@ -34,6 +36,16 @@ def enter(path: Path, kind: int) -> None:
         _call("setns", descriptor, kind)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def coming_back() -> Iterator[None]:
+    """Return to the network namespace of the calling thread when the block ends."""
+    with Path("/proc/thread-self/ns/net").open() as here:
+        try:
+            yield
+        finally:
+            enter(Path(f"/proc/self/fd/{here.fileno()}"), NEWNET)
 
 
 def mount(source: str, target: Path, kind: str = "", flags: int = 0, options: str = "") -> None:

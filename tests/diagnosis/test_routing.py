@@ -198,8 +198,10 @@ def test_a_machines_own_pings_have_no_source_when_rules_are_asked() -> None:
 def test_a_part_that_no_probe_is_in_is_told_though_all_pairs_answer(part: str) -> None:
     of = cluster(3)
     machines = {f"worker-{n}": machine(n) for n in range(3)}
-    assert part_causes(of, machines) == []
-    (cause,) = part_causes(of, {**machines, "worker-1": machine(1, BRIDGE, f"{part} proto static")})
+    assert part_causes(Scene(of, machines, {}, ())) == []
+    (cause,) = part_causes(
+        Scene(of, {**machines, "worker-1": machine(1, BRIDGE, f"{part} proto static")}, {}, ())
+    )
     assert cause.machine == "worker-1"
     assert "a part of worker-0's pods" in cause.words
     assert (cause.remedy, cause.pairs) == ("fab apply-routes --replace", ())
@@ -208,14 +210,19 @@ def test_a_part_that_no_probe_is_in_is_told_though_all_pairs_answer(part: str) -
 def test_a_part_that_is_seen_in_pairs_is_not_told_twice() -> None:
     of = cluster(3)
     one = machine(1, BRIDGE, "10.200.0.128/25 via 10.240.0.99 dev enp6s0 proto static")
-    assert part_causes(of, {**{f"worker-{n}": machine(n) for n in range(3)}, "worker-1": one}) == []
+    assert (
+        part_causes(
+            Scene(of, {**{f"worker-{n}": machine(n) for n in range(3)}, "worker-1": one}, {}, ())
+        )
+        == []
+    )
 
 
 def test_many_parts_that_lead_one_way_are_one_cause() -> None:
     of = cluster(3)
     lost = [f"blackhole 10.200.0.{n} proto static" for n in range(1, 100)]
     machines = {f"worker-{n}": machine(n) for n in range(3)}
-    (cause,) = part_causes(of, {**machines, "worker-1": machine(1, BRIDGE, *lost)})
+    (cause,) = part_causes(Scene(of, {**machines, "worker-1": machine(1, BRIDGE, *lost)}, {}, ()))
     assert cause.words == (
         "worker-1 sends packets for 10.200.0.1/32, 10.200.0.2/32, 10.200.0.3/32 and 96 more,"
         " parts of worker-0's pods, nowhere (blackhole)"

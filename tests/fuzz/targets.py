@@ -155,7 +155,8 @@ class World:
             lambda: self._pinged(survey),
             lambda: self._watched(survey),
             lambda: _printed(
-                status_report(facts, survey.cluster), *map(str, part_causes(survey.cluster, facts))
+                status_report(facts, survey.cluster),
+                *map(str, part_causes(Scene(survey.cluster, facts, {}, ()))),
             ),
             lambda: self._discovered(text),
         ]

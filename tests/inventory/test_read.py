@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.common.errors import Status, Stop
 from tasks.common.values import Network
-from tasks.inventory.model import Bgp, Cluster, Machine, Router, Ssh
+from tasks.inventory.model import Bgp, Cluster, Machine, ProviderNetwork, Router, Ssh
 from tasks.inventory.read import read
 from tests.paths import PROJECT
 
@@ -485,7 +485,7 @@ TABLES = {
     ),
     "unknown table": (
         CLUSTER + worker(0) + '[provider]\napi_key = "hunter2"\n',
-        ['unknown key "provider"; known are cluster, ssh, bgp, workers, controllers'],
+        ['unknown key "provider"; known are cluster, network, ssh, bgp, workers, controllers'],
     ),
     "cluster is a list": ("[[cluster]]\n" + worker(0), ["cluster: must be a table, not a list"]),
     "ssh is a string": (
@@ -620,6 +620,52 @@ SSH = [
 @pytest.mark.parametrize(("line", "message"), SSH)
 def test_ssh(line: str, message: str) -> None:
     assert mistakes(f"[ssh]\n{line}\n{CLUSTER}{worker(0)}") == [f"ssh: {message}"]
+
+
+def networked(*lines: str, pods: str = '"10.200.0.0/16"') -> str:
+    """A file with a provider's network of these lines."""
+    return "\n".join(["[cluster]", f"pod_networks = [{pods}]", "[network]", *lines, worker(0)])
+
+
+def test_a_providers_network() -> None:
+    HOSTS.write_text(networked('provider = "hetzner"', 'name = "kubernetes"'))
+    assert read(HOSTS).network == ProviderNetwork("hetzner", "kubernetes")
+    HOSTS.write_text(CLUSTER + worker(0))
+    assert read(HOSTS).network is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "pods", "messages"),
+    [
+        (
+            [],
+            '"10.200.0.0/16"',
+            [
+                'provider: missing; must be "hetzner" or "aws"',
+                "name: missing; must be the network's name",
+            ],
+        ),
+        (['provider = "vultr"'], '"10.200.0.0/16"', ['not "vultr"']),
+        (['provider = "aws"', 'name = "--debug"'], '"10.200.0.0/16"', ['not "--debug"']),
+        (['provider = "aws"', "name = 3"], '"10.200.0.0/16"', ["not 3"]),
+        (
+            ['provider = "hetzner"', 'name = "a"', 'token = "fa1rly-secret"'],
+            '"10.200.0.0/16"',
+            ['unknown key "token"; known are provider, name'],
+        ),
+        (
+            ['provider = "hetzner"', 'name = "a"'],
+            '"10.200.0.0/16", "fd00::/48"',
+            ["only IPv4 pod CIDRs can be routes of a provider's network here"],
+        ),
+    ],
+)
+def test_a_providers_network_with_mistakes(
+    lines: list[str], pods: str, messages: list[str]
+) -> None:
+    found = [line for line in mistakes(networked(*lines, pods=pods)) if "network: " in line]
+    assert all(any(message in line for line in found) for message in messages), found
+    assert "fa1rly-secret" not in "".join(found)
 
 
 def test_key_file_is_beside_the_inventory_or_at_home(

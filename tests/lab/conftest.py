@@ -69,8 +69,8 @@ class Lab:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of that operator."""
-        return {"HOME": str(self.home), "PATH": os.environ["PATH"]}
+        """That operator's environment: a provider's program is the twin's stand-in for it."""
+        return {"HOME": str(self.home), "PATH": self.twin.path(os.environ["PATH"])}
 
     @property
     def network(self) -> str:
@@ -140,6 +140,9 @@ def hosts_toml(cluster: Cluster) -> str:
         lines.append(f"node_networks = {_list(cluster.node_networks)}")
     if cluster.persist != "none":
         lines.append(f'persist = "{cluster.persist}"')
+    if cluster.network:
+        lines += ["", "[network]", f'provider = "{cluster.network.provider}"']
+        lines.append(f'name = "{cluster.network.name}"')
     lines += ["", "[ssh]"]
     ssh = {"user": cluster.ssh.user, "key_file": cluster.ssh.key_file}
     lines += [f'{key} = "{value}"' for key, value in ssh.items() if value]

@@ -14,6 +14,12 @@ from .conftest import Lab, tutorial
 # Whether no watchdog and no session of an operator is alive anywhere in the twin.
 QUIET = "! ps ax -o args | grep -q '^[s]h /run/pod-routes/.*watch\\|^[s]shd: root'"
 
+# No login, no script that a login has left, nothing armed, nothing half undone.
+IDLE = (
+    "! pgrep -f ^sshd:.*@ && ! pgrep -f ^sh.-s &&"
+    " ! [ -d /run/pod-routes/pending ] && ! [ -d /run/pod-routes/undoing ]"
+)
+
 
 def dual_stack(workers: int = 2) -> Cluster:
     """The tutorial's workers with an IPv6 address and pod CIDR each, and a controller."""
@@ -79,3 +85,9 @@ def monitor(lab: Lab, machine: str) -> Iterator[list[str]]:
                 break
             events.append(line)
         on(lab, machine, "pkill -x timeout")
+
+
+def settled(lab: Lab) -> None:
+    """Wait until nothing is armed anywhere: five seconds after the run at the latest, or so."""
+    for machine in lab.cluster.machines:
+        on(lab, machine.name, f"timeout 40 sh -c 'until {IDLE}; do sleep 0.1; done'")

@@ -9,12 +9,13 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from tasks.inventory.model import Cluster
+from tasks.inventory.model import Cluster, ProviderNetwork
 from tasks.iproute.route import own_route
 from tests.paths import PROJECT
 
@@ -23,6 +24,7 @@ from .kit import dual_stack, ok, on
 
 DOC = PROJECT / "docs/diagnosis.md"
 AT_ONCE = 6
+ROUTER = ip_address("10.240.0.1")  # of the twin's network that routes
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Fault:
     """One fault, and all that verify has to say about it."""
 
     name: str
-    where: str  # a machine; "network" for the switch between them; "hosts.toml"
+    where: str  # a machine; "network" for the switch between them; "hosts.toml"; "provider"
     what: str  # a command there, or old|new for hosts.toml; several lines are several
     words: str  # the cause, or with status 1 the error
     remedy: str = ""
@@ -147,6 +149,16 @@ SMALLER = (
     'set "mtu": 1400 in the CNI config of every worker, or a larger MTU on that path;'
     " then restart the pods"
 )
+# A network that routes, and what to type to change its table.
+NETWORK_OF_HETZNER = replace(tutorial(), network=ProviderNetwork("hetzner", "kubernetes"))
+ADD, REMOVE = (
+    f"hcloud network {verb}-route kubernetes --destination 10.200.1.0/24 --gateway 10.240.0."
+    for verb in ("add", "remove")
+)
+NETWORK_OF_AWS = replace(tutorial(), network=ProviderNetwork("aws", "rtb-1"))
+TO_PODS = "--route-table-id rtb-1 --destination-cidr-block 10.200.1.0/24"
+INTERFACE = "--network-interface-id eni-"  # with the worker's number, 17 digits
+UNCHECKED = f"aws ec2 modify-network-interface-attribute {INTERFACE}{1:017x} --no-source-dest-check"
 # Kubenet's bridge is named in no CNI config.
 KUBENET = "rm /etc/cni/net.d/*; ip link set cnio0 down; ip link set cnio0 name cbr0"
 
@@ -469,6 +481,81 @@ FAULTS = (
         ACCEPT,
         options=("--tcp", "80"),
     ),
+    Fault(
+        "no route in the table of a network that routes (Hetzner)",
+        "provider",
+        f"{REMOVE}7",
+        "the network kubernetes has no route to the pods of worker-1",
+        f"on your own machine: {ADD}7",
+        cluster=NETWORK_OF_HETZNER,
+    ),
+    Fault(
+        "a route there that leads to another server",
+        "provider",
+        f"{REMOVE}7 && {ADD}8",
+        "the network kubernetes sends packets for worker-1's pods via 10.240.0.8, not via"
+        " 10.240.0.7",
+        f"on your own machine: {REMOVE}8; {ADD}7",
+        cluster=NETWORK_OF_HETZNER,
+    ),
+    Fault(
+        "no routes there at all",
+        "provider",
+        "for n in 0 1 2; do hcloud network remove-route kubernetes --destination 10.200.$n.0/24"
+        " --gateway 10.240.0.$((n + 6)) || exit; done",
+        "the network kubernetes has no route to the pods of worker-0, worker-1, worker-2",
+        "fab apply-routes",
+        cluster=NETWORK_OF_HETZNER,
+    ),
+    Fault(
+        "a wrong next hop in a network that routes",
+        "worker-0",
+        "ip route replace 10.200.1.0/24 via 203.0.113.1 proto 214",
+        "worker-0 sends packets for worker-1's pods via 203.0.113.1, not via 10.240.0.1",
+        "fab apply-routes",
+        cluster=NETWORK_OF_HETZNER,
+    ),
+    Fault(
+        "a firewall in a network that routes",
+        "worker-1",
+        "iptables -P FORWARD DROP",
+        f"{DROPS} iptables, policy DROP of FORWARD",
+        ACCEPT,
+        cluster=NETWORK_OF_HETZNER,
+    ),
+    Fault(
+        "no route in the route table of a VPC (AWS)",
+        "provider",
+        f"aws ec2 delete-route {TO_PODS}",
+        "the network rtb-1 has no route to the pods of worker-1",
+        f"on your own machine: aws ec2 create-route {TO_PODS} {INTERFACE}{1:017x}",
+        cluster=NETWORK_OF_AWS,
+    ),
+    Fault(
+        "a route there that leads to another instance",
+        "provider",
+        f"aws ec2 replace-route {TO_PODS} {INTERFACE}{2:017x}",
+        "the network rtb-1 sends packets for worker-1's pods via 10.240.0.8, not via 10.240.0.7",
+        f"on your own machine: aws ec2 replace-route {TO_PODS} {INTERFACE}{1:017x}",
+        cluster=NETWORK_OF_AWS,
+    ),
+    Fault(
+        "an instance whose source/destination check is on",
+        "provider",
+        UNCHECKED.replace("--no-", "--"),
+        "the network rtb-1 drops packets of the pods of worker-1: its source/destination check is"
+        " on",
+        f"on your own machine: {UNCHECKED}",
+        cluster=NETWORK_OF_AWS,
+    ),
+    Fault(
+        "nothing in a network that routes",
+        "worker-1",
+        "true",
+        "",
+        status=0,
+        cluster=NETWORK_OF_HETZNER,
+    ),
     Fault("nothing", "worker-1", "true", "", status=0),
     Fault(
         "nothing (with --pods, on kubenet's bridge)",
@@ -484,14 +571,30 @@ FAULTS = (
 
 def put_routes(lab: Lab) -> None:
     """Add every route, as apply-routes does."""
+    network = lab.cluster.network
+    if network is not None and network.provider == "aws":
+        for number, _ in enumerate(lab.cluster.workers):
+            to = TO_PODS.replace(".1.0/24", f".{number}.0/24")
+            here(lab, f"aws ec2 create-route {to} {INTERFACE}{number:017x}")
+            here(lab, UNCHECKED.replace(f"{1:017x}", f"{number:017x}"))
+        return
     for machine in lab.cluster.machines:
         adds = [
-            f"ip route add {own_route(cidr, via, 'enp6s0').words}"
+            f"ip route add {own_route(cidr, ROUTER if network else via, 'enp6s0').words}"
             for worker in lab.cluster.workers
             for cidr in worker.pod_cidrs
             if worker != machine and (via := worker.internal_ip(cidr.version))
         ]
         on(lab, machine.name, " && ".join(adds))
+    for number, _ in enumerate(lab.cluster.workers if network else ()):
+        here(lab, f"{ADD.replace('.1.0/24', f'.{number}.0/24')}{6 + number}")
+
+
+def here(lab: Lab, command: str) -> None:
+    """Run a command line of the operator's, where a provider's program is the twin's stand-in."""
+    subprocess.run(
+        [*lab.inside, "sh", "-c", command], env=lab.environment, check=True, capture_output=True
+    )
 
 
 def make(lab: Lab, fault: Fault) -> None:
@@ -510,6 +613,8 @@ def make(lab: Lab, fault: Fault) -> None:
         on(lab, "worker-1", fault.innocent)
     if fault.where == "network":
         subprocess.run([*lab.inside, "sh", "-c", fault.what], check=True)
+    elif fault.where == "provider":
+        here(lab, fault.what)
     elif fault.where == "workers":
         for machine in lab.cluster.workers:
             on(lab, machine.name, fault.what)
@@ -576,6 +681,8 @@ def take_advice(lab: Lab, remedy: str) -> bool:
         for name in names:
             if from_here:
                 ok(lab.fab(task, "--yes"))
+            elif name == "your own machine":
+                here(lab, command)
             elif program == "firewall-cmd":
                 return False
             elif program not in ("netfilter-persistent", "write"):
@@ -636,7 +743,9 @@ Each fault was made on a twin of three workers with all routes in place. The twi
 servers, kernel tables, firewalls and CNI pods. `fab verify` had to name this cause and no other.
 Where the remedy has commands, they were typed, and then `fab verify` had to find nothing wrong.
 Docker and firewalld do not run on the twin: their chains and tables are made by hand. A fault at
-`network` is on the switch between the machines, where none of them can see it.
+`network` is on the switch between the machines, where none of them can see it. A fault at
+`provider` is in the table of a network that routes packets between machines, as at Hetzner Cloud
+and AWS: the twin's router leads packets by it, and stand-ins for hcloud and aws change it.
 
 """
 

@@ -11,20 +11,9 @@ import pytest
 from tests.paths import PROJECT
 
 from .conftest import Lab, MakeLab, tutorial
-from .kit import ok, on
+from .kit import ok, settled
 
 ROUNDS = 8
-# No login, no script that a login has left, nothing armed, nothing half undone.
-IDLE = (
-    "! pgrep -f ^sshd:.*@ && ! pgrep -f ^sh.-s &&"
-    " ! [ -d /run/pod-routes/pending ] && ! [ -d /run/pod-routes/undoing ]"
-)
-
-
-def settled(lab: Lab) -> None:
-    """Wait until nothing is armed anywhere: five seconds after the run at the latest, or so."""
-    for machine in lab.cluster.machines:
-        on(lab, machine.name, f"timeout 40 sh -c 'until {IDLE}; do sleep 0.1; done'")
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])

@@ -92,6 +92,25 @@ def test_host_names_and_what_is_left_out_are_invented_and_said(directory: Path) 
     assert "6 of 6 pairs" in ok(done)
 
 
+def test_a_network_that_routes_is_rehearsed_with_its_table(directory: Path) -> None:
+    toml = directory / "hosts.toml"
+    toml.write_text(f'[network]\nprovider = "hetzner"\nname = "nodes"\n{toml.read_text()}')
+    before = sorted(directory.iterdir())
+    try:
+        assert (
+            "invented: network nodes: its range, 10.240.0.0/24" in fab(directory, "lab.up").stderr
+        )
+        out = ok(fab(directory, "rehearse", "apply-routes", "verify"))
+        assert "3 added in network nodes (hetzner); 6 added on 3 machines" in out
+        assert "6 of 6 pairs; machine to pod: 6 of 6" in out
+        out = ok(fab(directory, "rehearse", "rollback", "plan"))  # what is the tool's is remembered
+        assert "3 deleted in network nodes (hetzner); 6 deleted on 3 machines" in out
+        assert "9 to add, 0 to replace, 0 to delete, 0 in sync" in out
+    finally:
+        fab(directory, "lab.down")
+    assert sorted(directory.iterdir()) == before
+
+
 def test_another_inventory_in_the_same_rehearsal_is_refused(directory: Path) -> None:
     shutil.copy(directory / "hosts.toml", directory / "other.toml")
     done = fab(directory, "rehearse", "plan", "--inventory", "other.toml")

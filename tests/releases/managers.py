@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from tasks.twin.design import Host, Nic
+from tasks.twin.design import Host
+from tasks.twin.wiring import Nic
 
 # The unit that starts each. netplan writes files for networkd when the machine boots.
 UNITS = {

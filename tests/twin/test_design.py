@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from tasks.common.errors import Stop
 from tasks.common.values import Network, within
-from tasks.inventory.model import Cluster, Machine, Ssh
+from tasks.inventory.model import Cluster, Machine, ProviderNetwork, Ssh
 from tasks.twin import lifecycle, registry, root_files
 from tasks.twin.design import Host, Spec, design
+from tasks.twin.wiring import Router
 
 POD_NETWORKS: dict[int, Network] = {
     4: ip_network("10.200.0.0/16"),
@@ -78,6 +79,67 @@ def test_spec_as_text_and_back() -> None:
     assert Spec.from_text(spec.to_text()) == spec
 
 
+def routed(*machines: Machine, subnets: tuple[Network, ...] = (NODE_NETWORKS[4],)) -> Cluster:
+    network = ProviderNetwork("hetzner", "kubernetes")
+    return replace(cluster(*machines), node_networks=subnets, network=network)
+
+
+def test_in_a_network_that_routes_each_machine_is_alone_with_the_router() -> None:
+    spec = design(routed(worker(0), worker(1)))
+    assert spec.router == Router("hetzner", "kubernetes", "10.240.0.0/24", ("10.240.0.0/24",))
+    assert spec.router.address == "10.240.0.1"
+    assert [(nic.name, nic.bridge, nic.addresses) for nic in spec.host("worker-1").nics] == [
+        ("eth0", "public", ("203.0.113.11/24",)),
+        ("enp6s0", "router", ("10.240.0.7/32",)),
+    ]
+    assert spec.invented == ("network kubernetes: its range, 10.240.0.0/24",)
+    assert Spec.from_text(spec.to_text()) == spec
+
+
+def test_the_range_of_a_network_holds_all_subnets_and_its_first_address_is_free() -> None:
+    subnets: tuple[Network, ...] = (ip_network("10.240.1.0/24"), ip_network("10.240.3.0/24"))
+    near = replace(worker(0), internal_ips=(ip_address("10.240.1.1"),))
+    far = replace(worker(1), internal_ips=(ip_address("10.240.3.9"),))
+    router = design(routed(near, far, subnets=subnets)).router
+    assert router == Router("hetzner", "kubernetes", "10.240.0.0/22", tuple(map(str, subnets)))
+    router = design(routed(near, subnets=subnets)).router
+    assert router == Router("hetzner", "kubernetes", "10.240.0.0/23", ("10.240.1.0/24",))
+
+
+def test_ssh_goes_by_another_link_than_the_router() -> None:
+    """As over a bastion host: public_ip is the address in the network."""
+    spec = design(routed(Machine("worker-0", "worker", "10.240.0.5"), worker(1)))
+    assert addresses(spec.host("worker-0")) == {
+        "eth0": ("198.18.0.2/24",),
+        "enp6s0": ("10.240.0.5/32",),
+    }
+    assert spec.invented[0] == (
+        "worker-0: pod CIDR 10.200.0.0/24; public address 198.18.0.2 for 10.240.0.5"
+    )
+
+
+def test_where_subnets_are_links_the_default_route_leads_to_the_router() -> None:
+    of = replace(routed(worker(0), worker(1)), network=ProviderNetwork("aws", "rtb-1"))
+    spec = design(of)
+    assert spec.router == Router("aws", "rtb-1", "10.240.0.0/24", ("10.240.0.0/24",))
+    assert [(nic.bridge, nic.addresses, nic.gateway) for nic in spec.host("worker-1").nics] == [
+        ("public", ("203.0.113.11/24",), None),
+        ("router", ("10.240.0.7/24",), "10.240.0.1"),
+    ]
+    taken = replace(worker(0), internal_ips=(ip_address("10.240.0.1"),))
+    with pytest.raises(Stop, match=r"10\.240\.0\.1 cannot be an internal_ip: the first address"):
+        design(replace(of, machines=(taken, worker(1))))
+
+
+def test_only_ipv4_is_routed() -> None:
+    both = replace(worker(0), internal_ips=(ip_address("10.240.0.6"), ip_address("fd00::6")))
+    router = design(routed(both)).router
+    assert router == Router("hetzner", "kubernetes", "10.240.0.0/24", ("10.240.0.0/24",))
+    six = Machine("controller-0", "controller", "203.0.113.9", (ip_address("fd00::7"),))
+    with pytest.raises(Stop, match="each machine needs an IPv4 address"):
+        design(routed(worker(0), six))
+
+
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
@@ -87,10 +149,11 @@ def test_spec_as_text_and_back() -> None:
         ("worker-0", "worker-0/../.."),
         ("enp6s0", "enp6s0 "),
         ('"port": 22', '"port": {}'),
+        ("10.240.0.0/24", "10.240.0.0/24;id"),
     ],
 )
 def test_a_spec_that_says_anything_else_is_none(right: str, wrong: str) -> None:
-    text = design(cluster(worker(0))).to_text()
+    text = design(routed(worker(0))).to_text()
     assert right in text
     with pytest.raises(ValueError, match=r"."):
         Spec.from_text(text.replace(right, wrong))

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from pydantic import RootModel
 
+from tasks.common.provider_cli import Answer, answer_of
 from tasks.discovery.model import Found, Request, internal_ips, public_ips
-from tasks.discovery.provider_cli import Answer, answer_of
 
 
 class _Address(Answer):

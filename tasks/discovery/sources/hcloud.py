@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from pydantic import RootModel
 
+from tasks.common.provider_cli import Answer, answer_of
 from tasks.common.values import interface
 from tasks.discovery.model import Found, Request, internal_ips, public_ips
-from tasks.discovery.provider_cli import Answer, answer_of
 
 
 class _Address(Answer):

@@ -8,8 +8,8 @@
 from collections.abc import Iterator
 
 from tasks.common.errors import Stop
+from tasks.common.provider_cli import Answer, answer_of
 from tasks.discovery.model import Found, Request, internal_ips, public_ips
-from tasks.discovery.provider_cli import Answer, answer_of
 
 PAGE = "500"  # instances per page, the most that the API allows
 PAGES = 100  # most pages to read

@@ -29,17 +29,34 @@ class Answer(BaseModel):
     """
 
 
+class Failed(Exception):
+    """The program ended with a status other than 0. The text is what it says, on one line."""
+
+
 def answer_of(c: Context, argv: Sequence[str], shape: type[_T], key: str, missing: str) -> _T:
     """Run a program and parse the JSON that it prints into `shape`.
 
+    `key`, `missing`: as for `output_of`. Raises KeyboardInterrupt. Raises Stop if there is no valid
+    answer, with the program's own error text if it fails.
+    """
+    seconds = c.config.timeouts.command or TIMEOUT
+    try:
+        text = output_of(argv, seconds, key, missing)
+    except Failed as failed:
+        raise Stop(f"{argv[0]} fails: {failed}") from None
+    return parsed(argv[0], shape, text)
+
+
+def output_of(argv: Sequence[str], seconds: float, key: str, missing: str) -> bytes:
+    """Run a program for at most `seconds`, and return what it prints on stdout.
+
     `key` is the environment variable with its API key, which messages never show. `missing` tells
-    the operator what to do if the program is not installed. Raises KeyboardInterrupt. Raises Stop
-    if there is no valid answer, with the program's own error text if it fails.
+    the operator what to do if the program is not installed. Raises KeyboardInterrupt. Raises Failed
+    if the program says that it failed, and Stop if it cannot be run to its end.
     """
     name = argv[0]
     if shutil.which(name) is None:
         raise Stop(f"{name} is not on this machine's PATH: {missing}")
-    seconds = c.config.timeouts.command or TIMEOUT
     try:
         ended = program.run(argv, seconds)
     except program.TimedOut:
@@ -52,9 +69,14 @@ def answer_of(c: Context, argv: Sequence[str], shape: type[_T], key: str, missin
     if ended.status:
         out, err = (text.decode(errors="replace") for text in (ended.stdout, ended.stderr))
         words = _errors(ended.stdout) or err or _plain(out)
-        raise Stop(f"{name} fails: {_quoted(words, os.environ.get(key, ''))}")
+        raise Failed(_quoted(words, os.environ.get(key, "")))
+    return ended.stdout
+
+
+def parsed(name: str, shape: type[_T], text: bytes) -> _T:
+    """The JSON that the program of this name printed, parsed into `shape`. Raises Stop."""
     try:
-        return _parsed(shape, ended.stdout)
+        return _parsed(shape, text)
     except ValidationError as error:
         # The message leaves out the input, because it may contain secrets.
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]

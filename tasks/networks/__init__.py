@@ -1,0 +1,1 @@
+"""Providers' networks: their tables of routes, read, planned and changed by API."""

@@ -1,0 +1,67 @@
+"""A network that routes: its table and the machines change together, or not at all."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from .conftest import MakeDirectory, labs
+from .kit import ok, on
+from .network_kills import Stage, complaints, hcloud, stage
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: MakeDirectory) -> Iterator[Stage]:
+    """Three workers behind Hetzner's router; two of them have routes that were made by hand."""
+    with labs(tmp_path_factory) as make:
+        yield stage(make)
+
+
+def test_pods_are_silent_before_answer_after_and_all_is_as_before_in_the_end(made: Stage) -> None:
+    lab = made.lab
+    before = ok(lab.fab("verify"), 5)
+    assert "SILENT" in before
+    ok(lab.fab("apply-routes"))
+    assert "routes proven both ways: 6 of 6 pairs" in ok(lab.fab("verify"))
+    again = ok(lab.fab("apply-routes"))
+    assert "nothing to do" in again
+    ok(lab.fab("rollback"))
+    assert made.provided() == made.routes  # the routes made by hand stay
+    assert lab.tables() == made.tables
+
+
+# On worker-2 no batch of routes gets through.
+BREAK = """mv /bin/ip /bin/ip.real
+cat >/bin/ip <<'END'
+#!/bin/sh
+case $* in *-batch*) exit 1 ;; esac
+exec /bin/ip.real "$@"
+END
+chmod +x /bin/ip"""
+
+
+def test_machines_that_fail_take_the_tables_additions_along(made: Stage) -> None:
+    on(made.lab, "worker-2", BREAK)
+    done = made.lab.fab("apply-routes")
+    on(made.lab, "worker-2", "mv /bin/ip.real /bin/ip")
+    assert done.returncode in (1, 3), done.stdout + done.stderr
+    assert made.provided() == made.routes
+
+
+@pytest.mark.parametrize("kill", ["3-after", "5-before", "5-after"])
+def test_what_an_operator_leaves_who_is_killed_is_named_and_taken_back(
+    made: Stage, kill: str
+) -> None:
+    assert complaints(made, kill, "rollback") == []
+
+
+def test_a_route_to_another_server_is_exchanged_if_it_is_allowed(made: Stage) -> None:
+    wrong = "--destination 10.200.2.0/24 --gateway 10.240.0.6"
+    hcloud(made.lab, f"network add-route kubernetes {wrong}")
+    refused = made.lab.fab("apply-routes")
+    assert refused.returncode == 1
+    assert "--replace exchanges it: there is no route for a moment" in refused.stdout
+    ok(made.lab.fab("apply-routes", "--replace", "--yes"))
+    ok(made.lab.fab("verify"))
+    ok(made.lab.fab("rollback"))
+    hcloud(made.lab, f"network remove-route kubernetes {wrong}")
+    assert made.provided() == made.routes
