@@ -54,10 +54,12 @@ def rollback(
         plan = plan_rollback(machines.cluster, chosen, skipped)
     cluster, mistakes = complete(machines.cluster, facts)
     no_ping = no_ping or bool(mistakes)  # a wrong hosts.toml must not prevent a rollback
+    ended = any(machine.bird and not machine.bird.conf for machine in plan.machines)
     carry_out(
         machines,
         plan,
         Survey(cluster, facts, skipped),
         ChangeOptions(dry_run, yes, confirm_timeout, no_ping, parallel),
         show=not plan.empty,
+        hints=["BIRD stays installed: this tool removes no package"] * ended,
     )

@@ -7,7 +7,7 @@ their metric is lower. On the way back the static routes come first.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from tasks.bgp.bird import LEAST, Bird
+from tasks.bgp.bird import LEAST
 from tasks.bgp.bird_conf import METRIC, bird_conf, sessions_restart
 from tasks.bgp.password import checksum
 from tasks.bgp.sessions import reflectors, sessions

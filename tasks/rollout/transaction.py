@@ -319,7 +319,10 @@ def lacks(answer: str | MachineError) -> str:
     """The routes that a machine waits for, and why, or why it does not say; empty if it has all."""
     if isinstance(answer, MachineError):
         return str(answer)
-    found = sections(answer)
+    try:
+        found = sections(answer)
+    except ValueError as error:
+        return str(error)
     routes = found.get(("lacks", ""))
     if routes is None:
         return "an answer"

@@ -67,13 +67,14 @@ class Fleet:
         self._shells: dict[str, Shell] = {}
 
     def ask(
-        self, scripts: Mapping[str, str], doing: str = "asking"
+        self, scripts: Mapping[str, str], doing: str = "asking", timeout: int = TIMEOUT
     ) -> dict[str, str | MachineError]:
         """Run a script on each machine, `parallel` machines at a time; the answers by name.
 
-        `doing`: the word that the progress line shows in a terminal.
+        `doing`: the word that the progress line shows in a terminal. `timeout`: seconds to wait for
+        the end of a script.
         """
-        jobs = {name: self._opened(_runner(script)) for name, script in scripts.items()}
+        jobs = {name: self._opened(_runner(script, timeout)) for name, script in scripts.items()}
         return self._each(jobs, self.parallel, doing)
 
     def in_step(
@@ -325,5 +326,5 @@ def _until(running: RunningScript, marker: str, line: str = "") -> RunningScript
     return answer
 
 
-def _runner(script: str) -> Callable[[Shell], str]:
-    return lambda shell: shell.run(script)
+def _runner(script: str, timeout: int = TIMEOUT) -> Callable[[Shell], str]:
+    return lambda shell: shell.run(script, timeout)
