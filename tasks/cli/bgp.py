@@ -17,8 +17,10 @@ from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
 
 
-def with_password(cluster: Cluster, facts: Mapping[str, Facts]) -> Cluster:
+def with_password(fleet: Fleet, cluster: Cluster, facts: Mapping[str, Facts]) -> Cluster:
     """The cluster with what its password file holds; a new password where there is no file yet.
+
+    The password is hidden in the transcripts of the fleet.
 
     Raises Stop where the file cannot be used, and where it is missing although machines have a
     password already: a new one would end the sessions with machines that are not reached.
@@ -34,7 +36,9 @@ def with_password(cluster: Cluster, facts: Mapping[str, Facts]) -> Cluster:
             " already: copy the file from where the last run was made, or write a new password"
             " into it to change it on all machines"
         )
-    return replace(cluster, bgp=replace(bgp, password=password or new_password()))
+    password = password or new_password()
+    fleet.hide(password)
+    return replace(cluster, bgp=replace(bgp, password=password))
 
 
 def keep_password(cluster: Cluster) -> None:

@@ -66,7 +66,7 @@ def plan_cluster(
     )
     if modes:
         found = replace(found, cluster=replace(found.cluster, persist=modes[0]))
-    found = replace(found, cluster=with_password(found.cluster, found.facts))
+    found = replace(found, cluster=with_password(fleet, found.cluster, found.facts))
     plan = plan_routes(found.cluster, found.facts, allowed, only, found.skipped, limit)
     return plan, found
 

@@ -254,7 +254,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         still_missing=tuple(r for r in missing_routes(facts) if r.prefix in hidden),
         drift=drift(facts, scope.places, cluster.persist == "auto"),
         bird=bird,
-        install=bool(cluster.bgp) and not facts.bird.version,
+        install=bool(cluster.bgp) and allowed.install and not facts.bird.version,
         bird_stays=cluster.bgp is None and bird is None and facts.bird.running,
         by_bgp=tuple(to.by_bgp),
         expected=tuple(to.expected),

@@ -62,9 +62,13 @@ class Fleet:
         self.cluster = cluster
         self._login = Login(cluster, config)
         given = config.connect_kwargs
-        self._secrets = (config.sudo.password, given.get("passphrase"), given.get("password"))
+        self._secrets = [config.sudo.password, given.get("passphrase"), given.get("password")]
         self._connections: dict[str, Connection] = {}
         self._shells: dict[str, Shell] = {}
+
+    def hide(self, secret: str) -> None:
+        """Leave a text out of the transcripts of all machines from now on."""
+        self._secrets.append(secret)
 
     def ask(
         self, scripts: Mapping[str, str], doing: str = "asking", timeout: int = TIMEOUT
