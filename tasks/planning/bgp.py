@@ -5,7 +5,7 @@ their metric is lower. On the way back the static routes come first.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.bgp.bird import LEAST
 from tasks.bgp.bird_conf import METRIC, bird_conf, sessions_restart
@@ -44,7 +44,8 @@ def bgp_route(prefix: Network, via: Address, dev: str) -> Route:
 def bird_removal(facts: Facts) -> BirdChange | None:
     """The end of this tool's BIRD on a machine, and of its routes; None if none is there."""
     left = facts.bird.there or any(map(is_of_bgp, facts.routes))
-    return BirdChange("", facts.bird.conf, version=facts.bird.version) if left else None
+    change = BirdChange("", facts.bird.conf, version=facts.bird.version, keeps=False)
+    return change if left else None
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class BgpRun:
         """
         bird, bgp = facts.bird, self.cluster.bgp
         if bgp is None:
-            return bird_removal(facts) if self.whole else None
+            ended = bird_removal(facts)
+            return replace(ended, keeps=True) if ended and self.whole else None
         stays = self.cluster.persist == "auto"
         neighbors = (session.neighbor for session in sessions(self.cluster, bgp, machine))
         change = BirdChange(

@@ -84,6 +84,7 @@ def plan_last(
                 found.bird.conf,
                 at_boot=stays and found.bird.systemd and bool(found.bird.before),
                 from_last=True,
+                keeps=False,
                 version=found.bird.version,
             )
         if bird and bird.conf:  # static routes go once those of BGP are there
