@@ -23,7 +23,7 @@ from .conflicts import (
     route_refusal,
     rule_conflict,
 )
-from .drift import drift, missing_routes
+from .drift import bgp_drift, drift, missing_routes
 from .model import Allowed, Change, MachinePlan, Plan
 from .prefix import plan_own_prefix, plan_prefix
 
@@ -157,6 +157,7 @@ class _Found:
     by_bgp: list[Route] = field(default_factory=list)
     expected: list[Route] = field(default_factory=list)
     later: list[Change] = field(default_factory=list)
+    absent: list[Route] = field(default_factory=list)
 
 
 def _plan_targets(
@@ -190,6 +191,8 @@ def _plan_targets(
         change, kept, conflicts = plan_prefix(wanted, there, allowed)
         conflicts += [rule_conflict(wanted, rule) for rule in policy_rules.diverting(wanted)]
         stands = [r for r in every if is_of_bgp(r) and r.next_hop == via] if cluster.bgp else []
+        if worker.name in run.speaking and not (kept or stands or conflicts):
+            found.absent.append(bgp_route(prefix, via, dev))
         if stands or run.comes(scope.machine, worker):
             found.by_bgp += stands
             found.expected.append(bgp_route(prefix, via, dev))
@@ -210,7 +213,8 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     cluster, hidden = scope.cluster, scope.hidden
     lookup = Lookup(facts.routes)
     inside = lookup.inside(scope.everyone.index)
-    bird = scope.everyone.bgp.bird_change(scope.machine, facts)
+    run = scope.everyone.bgp
+    bird = run.bird_change(scope.machine, facts)
     to = _plan_targets(scope, facts, allowed, lookup, inside)
     changes, conflicts = to.changes, to.conflicts
     refusals = pending_refusals(facts) + to.refusals
@@ -251,7 +255,10 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         refusals=tuple(refusals),
         files=files_to(at_boot, facts.managers, facts.files),
         still_missing=tuple(r for r in missing_routes(facts) if r.prefix in hidden),
-        drift=drift(facts, scope.places, cluster.persist == "auto"),
+        drift=(
+            *drift(facts, scope.places, cluster.persist == "auto"),
+            *bgp_drift(facts, run.neighbors(scope.machine), () if bird else to.absent),
+        ),
         bird=bird,
         install=bool(cluster.bgp) and not facts.bird.version,
         bird_stays=cluster.bgp is None and bird is None and facts.bird.running,

@@ -58,6 +58,16 @@ def ok(done: "subprocess.CompletedProcess[str]", status: int = 0) -> str:
     return done.stdout
 
 
+def routing(lab: Lab, way: str, bgp: str = "") -> None:
+    """Have hosts.toml say `routing = "static"` or `"bgp"`, with these lines in [bgp]."""
+    file = lab.dir / "hosts.toml"
+    kept = file.read_text().partition("\n[bgp]")[0].splitlines(keepends=True)
+    lines = [line for line in kept if not line.startswith("routing = ")]
+    at = lines.index("[cluster]\n") + 1
+    table = f"\n[bgp]\n{bgp}\n" if bgp else ""
+    file.write_text("".join([*lines[:at], f'routing = "{way}"\n', *lines[at:]]) + table)
+
+
 @contextmanager
 def monitor(lab: Lab, machine: str) -> Iterator[list[str]]:
     """The route and neighbour events of a machine while the block runs, as `ip monitor` says."""
