@@ -7,7 +7,7 @@ their metric is lower. On the way back the static routes come first.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from tasks.bgp.bird import LEAST, Bird
+from tasks.bgp.bird import LEAST, Bird, is_of_bgp
 from tasks.bgp.bird_conf import METRIC, bird_conf, sessions_restart
 from tasks.bgp.password import checksum
 from tasks.bgp.sessions import Relation, reflectors, sessions
@@ -29,11 +29,6 @@ _PROGRAMS = {  # that speak BGP, by the name of their process
     "speaker": "MetalLB (speaker)",
 }
 _EVERYWHERE = ("0.0.0.0", "[::]", "*")  # noqa: S104  # how ss(8) prints all addresses
-
-
-def is_of_bgp(route: Route) -> bool:
-    """Whether this tool's BIRD has put a route there."""
-    return route.protocol == "bird" and route.metric == METRIC and route.table == "main"
 
 
 def bgp_route(prefix: Network, via: Address, dev: str) -> Route:

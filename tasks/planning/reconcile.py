@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from tasks.bgp.bird import is_of_bgp
 from tasks.common.values import Address, Network, within
 from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster, Machine
@@ -12,7 +13,7 @@ from tasks.iproute.route import Number, Place, Route, number_of, own_route, plac
 from tasks.iproute.table import Lookup, Prefixes
 from tasks.persistence.backends import files_to, persisted_routes, unmanaged
 
-from .bgp import BgpRun, bgp_route, bgp_run, bird_refusals, handed_over, is_of_bgp
+from .bgp import BgpRun, bgp_route, bgp_run, bird_refusals, handed_over
 from .conflicts import (
     Conflict,
     PolicyRules,
