@@ -5,9 +5,10 @@ bird_details() {
   [ -e "$bird_run/bird.conf" ] || return
   echo "== bird refuses"
   bird -p -c "$bird_run/bird.conf" 2>&1 | head -n 1
-  echo "== bird hangs"
-  if ! bird_runs && read -r pid <"$bird_run/bird.pid" && grep -qx bird "/proc/$pid/comm"; then
-    printf '%s\n' "$pid"
+  if ! bird_runs; then
+    echo "== bird hangs"
+    read -r pid <"$bird_run/bird.pid" && grep -qx bird "/proc/$pid/comm" && printf '%s\n' "$pid"
+    return
   fi
   for what in "status" "protocols all" "route"; do
     printf '== bird %s\n' "$what"

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tasks.bgp.bird_conf import RUN, bird_conf
-from tasks.common.values import host
 from tasks.inventory.model import Bgp
 
 from .bgp_port import port_drops
@@ -115,9 +114,10 @@ def _ttl_faults(scene: Scene, bgp: Bgp, ends: Sequence[End]) -> list[tuple[str, 
 
 
 def _firewall_faults(scene: Scene, bgp: Bgp, pair: Down) -> list[tuple[str, Fault]]:
-    local, remote = pair.one.session.local, pair.one.session.remote
-    nodes = [n for n in scene.cluster.node_networks if local in n or remote in n]
-    nodes = nodes or [host(local), host(remote)]
+    """The machines whose firewalls close the port both ways."""
+    local, addresses = pair.one.session.local, pair.one.facts.addresses
+    nodes = [n for n in scene.cluster.node_networks if local in n]
+    nodes = nodes or [interface.network for _, interface in addresses if interface.ip == local]
     return [
         (
             name,

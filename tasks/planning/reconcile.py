@@ -197,12 +197,14 @@ def _plan_targets(
         if stands or run.comes(scope.machine, worker):
             found.by_bgp += stands
             found.expected.append(bgp_route(prefix, via, dev))
-            found.later += [] if conflicts else handed_over(change, kept)
+            later = handed_over(change, kept)
+            if stands and run.restarts and not kept:
+                change = change or Change(wanted)  # until the sessions are there again
+                later = [Change(None, (wanted,))]
+            else:
+                change = None
+            found.later += [] if conflicts else later
             kept = stands or [r for r in kept if not r.owned]
-            change = None
-            if stands and run.restarts and not any(r.owned for r in there):
-                change = Change(wanted)  # until the sessions are there again
-                found.later.append(Change(None, (wanted,)))
         found.in_sync += kept
         found.conflicts += conflicts
         if change is not None and not conflicts:
