@@ -13,7 +13,7 @@ from tasks.iproute.route import Number, Place, Route, number_of, own_route, plac
 from tasks.iproute.table import Lookup, Prefixes
 from tasks.persistence.backends import files_to, persisted_routes, unmanaged
 
-from .bgp import BgpRun, bgp_route, bgp_run, bird_refusals, handed_over
+from .bgp import BgpRun, bgp_route, bgp_run, bird_refusals, handed_over, same_metric
 from .conflicts import (
     Conflict,
     PolicyRules,
@@ -197,6 +197,7 @@ def _plan_targets(
         if stands or run.comes(scope.machine, worker):
             found.by_bgp += stands
             found.expected.append(bgp_route(prefix, via, dev))
+            found.refusals += same_metric(found.expected[-1], there)
             later = handed_over(change, kept)
             if stands and run.restarts and not kept:
                 change = change or Change(wanted)  # until the sessions are there again
@@ -221,7 +222,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     to = _plan_targets(scope, facts, allowed, lookup, inside)
     changes, conflicts = to.changes, to.conflicts
     refusals = pending_refusals(facts) + to.refusals
-    refusals += bird_refusals(cluster, scope.machine, facts.bird, allowed.install)
+    refusals += bird_refusals(cluster, scope.machine, facts, allowed.install)
     puts = [change.prefix for change in changes if change.put is not None]
     puts += [r.prefix for r in to.expected] if bird else []
     if puts:
