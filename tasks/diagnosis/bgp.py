@@ -30,7 +30,12 @@ def bgp_causes(scene: Scene, unserved: Unserved) -> list[Cause]:
     causes = [*_session_causes(scene, bgp, down, needs), *_router_causes(scene)]
     explained = {pair for cause in causes for pair in cause.pairs}
     rest = {
-        name: [m for m in routes if not explained.issuperset(pairs_over(scene, name, [m]))]
+        name: [
+            m
+            for m in routes
+            if not (scene.cut_off(name, m.family) or scene.cut_off(m.to, m.family))
+            and not explained.issuperset(pairs_over(scene, name, [m]))
+        ]
         for name, routes in unserved.items()
     }
     return [*causes, *prefix_causes(scene, bgp, rest)]
@@ -42,22 +47,16 @@ class _Needs:
     def __init__(self, scene: Scene, unserved: Unserved, chosen: Collection[str]) -> None:
         self._scene, self._unserved, self._chosen = scene, unserved, chosen
 
-    def lost(self, names: Collection[str]) -> bool:
-        """Whether routes on these machines, or to their pods, have not come."""
-        return any(
-            {name, m.to} & set(names) for name, found in self._unserved.items() for m in found
-        )
-
     def pairs(self, ends: Iterable[tuple[str, str]]) -> tuple[Pair, ...]:
         """The silent pairs whose routes come over sessions between these machines."""
-        sets = [set(pair) for pair in ends]
-        clients = {name for pair in sets for name in pair - set(self._chosen)}
+        sets = {frozenset(pair) for pair in ends}
+        clients = {name for pair in sets for name in pair.difference(self._chosen)}
         pairs: dict[Pair, None] = {}
         for name, found in self._unserved.items():
             needs = [
                 m
                 for m in found
-                if {name, m.to} in sets or (self._chosen and {name, m.to} & clients)
+                if {name, m.to} in sets or (self._chosen and not clients.isdisjoint((name, m.to)))
             ]
             pairs.update(dict.fromkeys(pairs_over(self._scene, name, needs)))
         return tuple(pairs)
@@ -70,9 +69,10 @@ def _session_causes(scene: Scene, bgp: Bgp, down: Sequence[Down], needs: _Needs)
     between: dict[PathFault, list[tuple[str, str]]] = defaultdict(list)
     for pair in down:
         alone = [(end.name, fault) for end in pair if (fault := bird_fault(end))]
-        for name, fault in alone or pair_faults(scene, bgp, pair, passwords):
+        faults = alone or pair_faults(scene, bgp, pair, passwords)
+        for name, fault in faults:
             found[fault][name].append(pair.names)
-        if not alone and not any(pair.names in ends for f in found.values() for ends in f.values()):
+        if not faults:
             between[_path_fault(scene, pair)].append(pair.names)
     for fault, where in found.items():
         pairs = needs.pairs(ends for those in where.values() for ends in those)

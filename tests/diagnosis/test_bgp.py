@@ -13,7 +13,7 @@ from tasks.bgp.sessions import sessions
 from tasks.common.values import address, network
 from tasks.connectivity.verdict import Pair
 from tasks.diagnosis.bgp_sessions import sessions_down
-from tasks.diagnosis.evidence import Evidence
+from tasks.diagnosis.evidence import Evidence, Link
 from tasks.diagnosis.firewall import read_firewall
 from tasks.diagnosis.links import settings_causes
 from tasks.diagnosis.model import Scene
@@ -312,7 +312,20 @@ def test_a_router_outside_is_told_in_birds_words() -> None:
     ]
 
 
-def test_no_session_is_told_of_where_the_link_is_down_or_routes_are_static() -> None:
+def test_where_the_link_is_cut_that_is_the_cause_and_not_the_port() -> None:
+    of = scene(SPEAKING, {1: same}, [(1, 0), (0, 1)])
+    evidence = dict(of.evidence)
+    evidence[name(0)] = replace(evidence[name(0)], silent=frozenset({address(node(1))}))
+    causes = settings_causes(replace(of, evidence=evidence))
+    link = "worker-0 and worker-1 do not reach each other on the link of their internal IPs"
+    assert (link, 2) in [(c.words, len(c.pairs)) for c in causes]
+    down = {DEV: Link(on=True, carrier=False, mtu=1500)}
+    evidence[name(1)] = replace(evidence[name(1)], links=down)
+    causes = settings_causes(replace(of, evidence=evidence))
+    assert [c.words for c in causes] == [f"worker-1: {DEV} has no carrier"]
+
+
+def test_no_session_is_told_of_where_routes_are_static() -> None:
     of = scene(SPEAKING, {1: has(running=False)})
     static = replace(of, cluster=cluster(4))
     assert settings_causes(static) == []
