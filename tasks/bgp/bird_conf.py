@@ -131,6 +131,7 @@ def _template(bgp: Bgp) -> Iterator[str]:
     yield "  strict bind;"
     yield "  ttl security on;"
     yield f"  hold time {HOLD_TIME};"
+    yield f"  startup hold time {HOLD_TIME};"  # else a half-open connection is kept for 240 s
     yield "  connect delay time 0;"
     yield "  connect retry time 2;"
     yield "  error wait time 1, 5;"

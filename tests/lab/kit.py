@@ -1,11 +1,13 @@
 """What the tests on a twin share: running on a machine, judging how a command line ended."""
 
+import re
 import select
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 from tasks.inventory.model import Cluster
 
@@ -56,6 +58,29 @@ def ok(done: "subprocess.CompletedProcess[str]", status: int = 0) -> str:
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout
+
+
+def routing(lab: Lab, way: str, bgp: str = "") -> None:
+    """Have hosts.toml say `routing = "static"` or `"bgp"`, with these lines in [bgp]."""
+    file = lab.dir / "hosts.toml"
+    kept = file.read_text().partition("\n[bgp]")[0].splitlines(keepends=True)
+    lines = [line for line in kept if not line.startswith("routing = ")]
+    at = lines.index("[cluster]\n") + 1
+    table = f"\n[bgp]\n{bgp}\n" if bgp else ""
+    file.write_text("".join([*lines[:at], f'routing = "{way}"\n', *lines[at:]]) + table)
+
+
+def says(page: Path, text: str, heading: str = "") -> bool:
+    """Whether a page says this under a heading, or before the first; if not, write it anew."""
+    parts = re.split("(?m)^(?=## )", page.read_text() if page.exists() else "")
+    places = [n for n, part in enumerate(parts) if part.startswith(f"## {heading}\n")]
+    place = (places or [len(parts)])[0] if heading else 0
+    wanted = [*parts[:place], text, *parts[place + 1 :]]
+    now = "\n".join(part.strip() + "\n" for part in wanted)
+    same = page.exists() and page.read_text() == now
+    if not same:
+        page.write_text(now)
+    return same
 
 
 @contextmanager
