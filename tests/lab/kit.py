@@ -1,11 +1,14 @@
 """What the tests on a twin share: running on a machine, judging how a command line ended."""
 
+import os
 import select
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from typing import IO
 
 from tasks.inventory.model import Cluster
 
@@ -56,6 +59,16 @@ def ok(done: "subprocess.CompletedProcess[str]", status: int = 0) -> str:
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout
+
+
+@contextmanager
+def running(argv: Sequence[str], output: IO[str]) -> Iterator[None]:
+    """A program that is killed at the end of the block, with what it started."""
+    with subprocess.Popen(argv, stdout=output, start_new_session=True) as process:
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager
