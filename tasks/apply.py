@@ -35,6 +35,13 @@ def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:
         yield 'set persist = "auto" in hosts.toml, [cluster]: else the next run removes the files'
 
 
+def question(plan: "Plan") -> str:
+    """What is asked before a plan that does more than to add routes."""
+    if any(machine.bird for machine in plan.machines):
+        return "Change routes and BIRD as shown?"
+    return "Replace and delete as shown?"
+
+
 @task(klass=Command)
 def apply_routes(
     c: Context,
@@ -75,7 +82,7 @@ def apply_routes(
         found,
         ChangeOptions(dry_run, yes, confirm_timeout, no_ping, parallel, hold),
         show=not plan.only_adds,
-        question="Replace and delete as shown?",
+        question=question(plan),
         hints=hints(plan, found.cluster.persist, machines.cluster.persist),
     )
     if silent and not task_follows("verify", after="apply-routes"):  # verify ends with this status

@@ -39,12 +39,23 @@ start_bird() {
   if bird_runs; then
     birdc -s "$bird_control" configure >/dev/null && configured
   elif has_systemd; then
-    printf '%s\n' "$1" >"/run/systemd/system/$bird_unit" && systemctl daemon-reload &&
-      systemctl restart "$bird_unit"
+    (umask 022 && printf '%s\n' "$1" >"/run/systemd/system/$bird_unit") && systemctl daemon-reload &&
+      systemctl restart "$bird_unit" && started
   else
     bird -R -c "$bird_run/bird.conf" -s "$bird_control" -P "$bird_run/bird.pid" \
       -u bird -g bird </dev/null >/dev/null 2>&1 9>&- 3>&-
   fi
+}
+
+# started: wait until BIRD answers. Prints what it says if it does not.
+started() {
+  for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    ! bird_runs || return 0
+    sleep 0.2
+  done
+  journalctl -q -o cat -n 2 -u "$bird_unit" 2>/dev/null
+  echo "BIRD does not start"
+  return 1
 }
 
 # configured: wait until BIRD has ended the sessions that its new configuration changes.
@@ -74,14 +85,15 @@ $prefix via $via "*) ;; *) [ ! "$prefix" ] || printf '%s\n' "$prefix" ;; esac
 } 2>/dev/null
 
 # bird_off: end it, and delete its routes and files. Its routes stay until they are deleted here,
-# because it is told to leave them (`persist`). What comes back at boot stays.
+# because it is told to leave them (`persist`). What comes back at boot stays. systemd alone would
+# end it without a word to its neighbors, and would start it again if it were not stopped.
 bird_off() {
-  if has_systemd; then systemctl stop "$bird_unit" 2>/dev/null; fi
   ! bird_runs || birdc -s "$bird_control" down >/dev/null
   for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     bird_runs || break
     sleep 0.1
   done
+  if has_systemd; then systemctl stop "$bird_unit" 2>/dev/null; fi
   bird_runs && { echo "BIRD does not end"; return 1; }
   for family in 4 6; do
     bird_routes $family | sed "s/^/route del /; s/\$/ table $main_table/" | ip "-$family" -force -batch -

@@ -56,17 +56,19 @@ def password_conf(password: str) -> str:
 def unit() -> str:
     """The systemd unit (systemd.service(5)). At boot there is nothing in RUN: it takes the copies.
 
-    A start is always one with recovery (`-R`), so that a crash loses no route.
+    A start is always one with recovery (`-R`). BIRD is ended without a word to its neighbors, so
+    that they wait for it: neither a crash nor a restart, as after an upgrade, loses a route.
+    systemd makes no RuntimeDirectory: it would give the files there to root.
     """
-    take = f"cd {RUN} && {{ [ -e bird.conf ] || install -m 640 -g bird {BOOT}/*.conf . ; }}"
+    take = f"{{ [ -e bird.conf ] || install -m 640 -g bird {BOOT}/*.conf . ; }}"
     bird = "exec bird -f -R -u bird -g bird -c bird.conf -s bird.ctl -P bird.pid"
     return (
         f"{_HEAD}\n[Unit]\nDescription=Routes to other workers' pods by BGP\n"
         "Wants=network-online.target\nAfter=network-online.target\n"
         "StartLimitIntervalSec=0\n\n"
-        f"[Service]\nRuntimeDirectory={RUN.rpartition('/')[2]}\nRuntimeDirectoryPreserve=yes\n"
-        f"ExecStart=/bin/sh -c '{take} && chown bird:bird . && {bird}'\n"
-        "Restart=always\nRestartSec=1\n\n"
+        "[Service]\nEnvironment=PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+        f"ExecStart=/bin/sh -c 'mkdir -p {RUN} && cd {RUN} && chown bird:bird . && {take} && {bird}'\n"
+        "KillSignal=SIGKILL\nSuccessExitStatus=SIGKILL\nRestart=always\nRestartSec=1\n\n"
         "[Install]\nWantedBy=multi-user.target"
     )
 

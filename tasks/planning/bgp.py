@@ -44,7 +44,7 @@ def bgp_route(prefix: Network, via: Address, dev: str) -> Route:
 def bird_removal(facts: Facts) -> BirdChange | None:
     """The end of this tool's BIRD on a machine, and of its routes; None if none is there."""
     left = facts.bird.there or any(map(is_of_bgp, facts.routes))
-    return BirdChange("", facts.bird.conf) if left else None
+    return BirdChange("", facts.bird.conf, version=facts.bird.version) if left else None
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,9 @@ def plan_last(
         changes += [Change(route) for route in back.values() if route.key not in keys]
         bird, later = None, list[Change]()
         if found.bird.before is not None:
-            bird = BirdChange(found.bird.before, found.bird.conf, from_last=True)
+            bird = BirdChange(
+                found.bird.before, found.bird.conf, from_last=True, version=found.bird.version
+            )
         if bird and bird.conf:  # static routes go once those of BGP are there
             later = [c for c in changes if c.put is None]
             changes = [c for c in changes if c.put is not None]

@@ -10,6 +10,8 @@ from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 from tasks.planning.model import BirdChange, MachinePlan, Plan
 
+MAX_DIFF = 4000  # lines that are compared: the time grows with their square
+
 
 def bgp_changes(plan: Plan) -> str:
     """What becomes of BIRD on the machines of a plan, and how its configuration changes."""
@@ -41,7 +43,10 @@ def _diff(name: str, bird: BirdChange) -> str:
     """How the configuration changes; empty if there was none before, or is none afterwards."""
     if not (bird.conf and bird.before):
         return ""
-    lines = unified_diff(bird.before.splitlines(), bird.conf.splitlines(), n=0, lineterm="")
+    before, after = bird.before.splitlines(), bird.conf.splitlines()
+    if len(before) + len(after) > MAX_DIFF:
+        return f"{name}: {RUN}/bird.conf: {len(before)} lines before, {len(after)} afterwards"
+    lines = unified_diff(before, after, n=0, lineterm="")
     changed = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
     return "\n".join([f"{name}: {RUN}/bird.conf", *first(changed, MAX_ROWS)]) if changed else ""
 

@@ -148,7 +148,9 @@ class _Rollout:
         waiting = {n: self._running[n] for n, (_, s) in self._todo.items() if s.expected}
         seconds = min(SETTLING, self._run.timeout)
         until = monotonic() + seconds
-        while waiting and self._in_time() and not interrupts.seen:
+        while waiting and not interrupts.seen:
+            if not self._in_time():
+                return "the undo is not armed any more everywhere"
             answers = self._fleet.send(waiting, "stands", recovery.READY)
             lacking = {name: what for name, answer in answers.items() if (what := lacks(answer))}
             if not lacking:

@@ -57,7 +57,7 @@ def test_there_and_back_with_both_families_and_a_controller(make_lab: MakeLab) -
     assert lab.tables() == by_bgp(static)
     assert (lab.dir / "secret").stat().st_mode & 0o777 == 0o600
     assert "nothing to do on 3 machines" in ok(lab.fab(*CHANGE))
-    assert "2 of 2 pairs" in ok(lab.fab("verify"))
+    assert "4 of 4 pairs" in ok(lab.fab("verify"))
     ok(lab.fab("rollback", "--last"))
     assert lab.tables() == static
     ok(lab.fab("rollback", "--last"))

@@ -21,6 +21,7 @@ from tests.paths import PROJECT
 from .managers import FILES, UNITS
 
 CACHE = PROJECT / ".releases"
+OWN = "own"  # this computer's root instead of one that `build.sh` has made
 RELEASES = ("bullseye", "bookworm", "trixie", "forky", "sid")
 USER = "admin"  # an account with sudo that `build.sh` has made
 PATIENCE = 120  # seconds for a boot on a busy computer
@@ -41,7 +42,7 @@ cd /
 umask 022
 mount --make-rprivate /
 mkdir -p {home}/root {home}/upper {home}/work
-mount -t overlay none -o lowerdir={worker}:{base},upperdir={home}/upper,workdir={home}/work \
+mount -t overlay none -o lowerdir={lower},upperdir={home}/upper,workdir={home}/work \
   {home}/root
 cd {home}/root
 mount -t proc none proc
@@ -180,6 +181,9 @@ def boot(lab: Lab, name: str, release: str, manager: str, home: Path) -> Booted:
     for file, text in {**names, **FILES[manager](host)}.items():
         _write(upper / file, text)
     units = upper / "etc/systemd/system"
+    if release == OWN:  # its services are not the machine's
+        units.mkdir(parents=True, exist_ok=True)
+        os.setxattr(units, "trusted.overlay.opaque", b"y")
     unused = set(UNITS.values()) - {UNITS[manager]}
     for unit in {*MASKED, *unused}:
         _link(units / unit, "/dev/null")
@@ -189,12 +193,16 @@ def boot(lab: Lab, name: str, release: str, manager: str, home: Path) -> Booted:
     (home / "boot").write_text(
         _BOOT.format(
             home=home,
-            worker=CACHE / release / "worker",
-            base=CACHE / release / "base",
+            lower=_lower(release),
             name=machine.name,
         )
     )
     return machine
+
+
+def _lower(release: str) -> str:
+    """The layers below that of a machine, for overlayfs."""
+    return "/" if release == OWN else f"{CACHE}/{release}/worker:{CACHE}/{release}/base"
 
 
 def _do(argv: Sequence[str]) -> None:
