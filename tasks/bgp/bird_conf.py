@@ -67,7 +67,8 @@ def unit() -> str:
         "Wants=network-online.target\nAfter=network-online.target\n"
         "StartLimitIntervalSec=0\n\n"
         "[Service]\nEnvironment=PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin\n"
-        f"ExecStart=/bin/sh -c 'mkdir -p {RUN} && cd {RUN} && chown bird:bird . && {take} && {bird}'\n"
+        f"ExecStart=/bin/sh -c 'mkdir -p {RUN} && cd {RUN} && chown bird:bird . &&"
+        f" {take} && {bird}'\n"
         "KillSignal=SIGKILL\nSuccessExitStatus=SIGKILL\nRestart=always\nRestartSec=1\n\n"
         "[Install]\nWantedBy=multi-user.target"
     )

@@ -1,17 +1,16 @@
 """Kills while a cluster moves between static routes and BGP: every machine ends whole."""
 
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tasks.bgp.bird_conf import METRIC, RUN
+from tasks.bgp.bird_conf import RUN
 
 from .conftest import Lab, MakeLab, tutorial
 from .faults import Fault, Round
-from .kit import ok, on
+from .kit import ok, on, routing
 from .soak import HISTORY, IDLE, PATIENCE, Judge, Result, Tables, ended
 
 WORKERS = 4
@@ -35,16 +34,6 @@ sha256sum *.conf
 birdc -r -s bird.ctl show status >/dev/null 2>&1 && echo runs; true"""
 
 
-def routing(lab: Lab, way: str, bgp: str = "") -> None:
-    """Have hosts.toml say `routing = "static"` or `"bgp"`, with these lines in [bgp]."""
-    file = lab.dir / "hosts.toml"
-    kept = file.read_text().partition("\n[bgp]")[0].splitlines(keepends=True)
-    lines = [line for line in kept if not line.startswith("routing = ")]
-    at = lines.index("[cluster]\n") + 1
-    table = f"\n[bgp]\n{bgp}\n" if bgp and way == "bgp" else ""
-    file.write_text("".join([*lines[:at], f'routing = "{way}"\n', *lines[at:]]) + table)
-
-
 def kill_bird(lab: Lab, machine: str) -> None:
     """Kill this tool's BIRD there, if it runs."""
     on(lab, machine, KILL)
@@ -59,6 +48,11 @@ def recover(lab: Lab) -> None:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
+
+
+def beside(now: list[str], static: list[str], bgp: list[str]) -> bool:
+    """Whether a machine has its static routes, and BIRD besides: nothing of it is in the way."""
+    return set(static) <= set(now) <= {*static, *bgp}
 
 
 def state(lab: Lab) -> Tables:
@@ -146,7 +140,16 @@ class Kills:
             if lab.twin.run(name, ["timeout", str(PATIENCE), "sh", "-c", IDLE]).returncode:
                 return Result(kill.name, way, "some", (f"{name} does not come to rest",))
         kill.mend(now)
-        return Judge(now, kill, self._states[other], self._states[way], state(lab)).result(said)
+        before, found = self._states[other], state(lab)
+        # A run that was cut off while it confirmed leaves BIRD where others may need it.
+        cut = kill.name.endswith("operator")
+        static, bgp = self._states["static"], self._states["bgp"]
+        halves = {n for n, t in found.items() if cut and beside(t, static[n], bgp[n])}
+        found |= {n: before[n] for n in halves - self._as(way, found)}
+        return replace(Judge(now, kill, before, self._states[way], found).result(said), verb=way)
+
+    def _as(self, way: str, found: Tables) -> set[str]:
+        return {name for name, lines in found.items() if lines == self._states[way][name]}
 
     def _lead_to(self, way: str) -> None:
         """The state before a round, in a new twin where need be; the histories start anew."""

@@ -47,6 +47,16 @@ def dual_stack(workers: int = 2) -> Cluster:
     )
 
 
+def routing(lab: Lab, way: str, bgp: str = "") -> None:
+    """Have hosts.toml say `routing = "static"` or `"bgp"`, with these lines in [bgp]."""
+    file = lab.dir / "hosts.toml"
+    kept = file.read_text().partition("\n[bgp]")[0].splitlines(keepends=True)
+    lines = [line for line in kept if not line.startswith("routing = ")]
+    at = lines.index("[cluster]\n") + 1
+    table = f"\n[bgp]\n{bgp}\n" if bgp and way == "bgp" else ""
+    file.write_text("".join([*lines[:at], f'routing = "{way}"\n', *lines[at:]]) + table)
+
+
 def on(lab: Lab, machine: str, command: str) -> str:
     """Run a command line on a machine as root; it has to succeed."""
     done = lab.twin.run(machine, ["sh", "-c", command])
