@@ -60,6 +60,7 @@ def unit() -> str:
     that they wait for it: neither a crash nor a restart, as after an upgrade, loses a route.
     systemd makes no RuntimeDirectory: it would give the files there to root.
     """
+    home = f"mkdir -p {RUN} && cd {RUN} && chown bird:bird ."
     take = f"{{ [ -e bird.conf ] || install -m 640 -g bird {BOOT}/*.conf . ; }}"
     bird = "exec bird -f -R -u bird -g bird -c bird.conf -s bird.ctl -P bird.pid"
     return (
@@ -67,8 +68,7 @@ def unit() -> str:
         "Wants=network-online.target\nAfter=network-online.target\n"
         "StartLimitIntervalSec=0\n\n"
         "[Service]\nEnvironment=PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin\n"
-        f"ExecStart=/bin/sh -c 'mkdir -p {RUN} && cd {RUN} && chown bird:bird . &&"
-        f" {take} && {bird}'\n"
+        f"ExecStart=/bin/sh -c '{home} && {take} && {bird}'\n"
         "KillSignal=SIGKILL\nSuccessExitStatus=SIGKILL\nRestart=always\nRestartSec=1\n\n"
         "[Install]\nWantedBy=multi-user.target"
     )

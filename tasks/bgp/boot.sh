@@ -2,6 +2,8 @@
 #
 # bird_run: what it runs with now     bird_boot: the directory of the copies
 # bird_unit: the name of its unit     bird_text: its text; empty: it does not come back
+# bird_keeps: "yes" if `rollback --last` may need the files from before
+# place, of keep.sh: the directory of the change
 
 wanted=/etc/systemd/system/multi-user.target.wants/$bird_unit
 if [ "$bird_text" ] && [ -e "$bird_run/bird.conf" ]; then
@@ -17,4 +19,5 @@ else
   done
   [ ! -d "$bird_boot" ] || rmdir "$bird_boot" 2>/dev/null || :
 fi
+[ "$bird_keeps" ] || rm -rf "${place:?}/bird" || exit
 [ ! -d /run/systemd/system ] || systemctl daemon-reload || exit

@@ -5,9 +5,9 @@ their metric is lower. On the way back the static routes come first.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tasks.bgp.bird import LEAST, Bird
+from tasks.bgp.bird import LEAST
 from tasks.bgp.bird_conf import METRIC, bird_conf, sessions_restart
 from tasks.bgp.password import checksum
 from tasks.bgp.sessions import reflectors, sessions
@@ -44,7 +44,8 @@ def bgp_route(prefix: Network, via: Address, dev: str) -> Route:
 def bird_removal(facts: Facts) -> BirdChange | None:
     """The end of this tool's BIRD on a machine, and of its routes; None if none is there."""
     left = facts.bird.there or any(map(is_of_bgp, facts.routes))
-    return BirdChange("", facts.bird.conf, version=facts.bird.version) if left else None
+    change = BirdChange("", facts.bird.conf, version=facts.bird.version, keeps=False)
+    return change if left else None
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class BgpRun:
         """
         bird, bgp = facts.bird, self.cluster.bgp
         if bgp is None:
-            return bird_removal(facts) if self.whole else None
+            ended = bird_removal(facts)
+            return replace(ended, keeps=True) if ended and self.whole else None
         stays = self.cluster.persist == "auto"
         neighbors = (session.neighbor for session in sessions(self.cluster, bgp, machine))
         change = BirdChange(
@@ -121,12 +123,27 @@ def handed_over(change: Change | None, in_sync: Iterable[Route]) -> list[Change]
     return [Change(None, (route,)) for route in taken]
 
 
-def bird_refusals(cluster: Cluster, machine: Machine, bird: Bird, install: bool) -> list[str]:
+def same_metric(expected: Route, there: Iterable[Route]) -> list[str]:
+    """Why a route cannot come by BGP: the kernel has one route of a metric, and it is another's."""
+    return [
+        f"the route {route} has the metric that BIRD's routes get: delete it, or give it another"
+        for route in there
+        if route.key == expected.key
+    ]
+
+
+def bird_refusals(cluster: Cluster, machine: Machine, facts: Facts, install: bool) -> list[str]:
     """Why BIRD cannot run on a machine, one line for each reason."""
-    bgp = cluster.bgp
+    bgp, bird = cluster.bgp, facts.bird
     if bgp is None:
         return []
     refusals = []
+    foreign = [route for route in facts.routes if is_of_bgp(route) and not bird.there]
+    if foreign:
+        refusals.append(
+            f"another BIRD has the metric of this tool's ({METRIC}), as in the route {foreign[0]}:"
+            " give it another metric, or delete what is left of it"
+        )
     if not bird.version and not install:
         refusals.append(
             "BIRD is not installed there: --install brings it (the package bird2, or bird), and"
@@ -141,7 +158,7 @@ def bird_refusals(cluster: Cluster, machine: Machine, bird: Bird, install: bool)
     names = dict.fromkeys(
         _PROGRAMS.get(heard.program, heard.program or "a program that ss does not name")
         for heard in bird.listeners
-        if heard.address in own or heard.address in _EVERYWHERE
+        if heard.address.partition("%")[0] in own or heard.address in _EVERYWHERE
     )
     if names:
         refusals.append(

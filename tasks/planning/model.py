@@ -66,6 +66,7 @@ class BirdChange:
     version: str = ""  # of the BIRD that is there
     sessions: tuple[str, ...] = ()  # the names of its neighbors afterwards
     lost_at_boot: bool = False  # whether it should come back at boot, and cannot
+    keeps: bool = True  # whether `rollback --last` can bring back what was before
     from_last: bool = False  # whether it comes back with the files that the last run replaced
 
     @property

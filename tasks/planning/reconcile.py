@@ -12,7 +12,7 @@ from tasks.iproute.route import Number, Place, Route, number_of, own_route, plac
 from tasks.iproute.table import Lookup, Prefixes
 from tasks.persistence.backends import files_to, persisted_routes, unmanaged
 
-from .bgp import BgpRun, bgp_route, bgp_run, bird_refusals, handed_over, is_of_bgp
+from .bgp import BgpRun, bgp_route, bgp_run, bird_refusals, handed_over, is_of_bgp, same_metric
 from .conflicts import (
     Conflict,
     PolicyRules,
@@ -193,6 +193,7 @@ def _plan_targets(
         if stands or run.comes(scope.machine, worker):
             found.by_bgp += stands
             found.expected.append(bgp_route(prefix, via, dev))
+            found.refusals += same_metric(found.expected[-1], there)
             found.later += [] if conflicts else handed_over(change, kept)
             kept = stands or [r for r in kept if not r.owned]
             change = None
@@ -214,7 +215,7 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     to = _plan_targets(scope, facts, allowed, lookup, inside)
     changes, conflicts = to.changes, to.conflicts
     refusals = pending_refusals(facts) + to.refusals
-    refusals += bird_refusals(cluster, scope.machine, facts.bird, allowed.install)
+    refusals += bird_refusals(cluster, scope.machine, facts, allowed.install)
     puts = [change.prefix for change in changes if change.put is not None]
     puts += [r.prefix for r in to.expected] if bird else []
     if puts:

@@ -76,10 +76,16 @@ def plan_last(
             if (put.key, put.hops, put.protocol) in there
         ]
         changes += [Change(route) for route in back.values() if route.key not in keys]
+        stays = bool(found.files or found.bird.at_boot)
         bird, later = None, list[Change]()
         if found.bird.before is not None:
             bird = BirdChange(
-                found.bird.before, found.bird.conf, from_last=True, version=found.bird.version
+                found.bird.before,
+                found.bird.conf,
+                at_boot=stays and found.bird.systemd and bool(found.bird.before),
+                from_last=True,
+                keeps=False,
+                version=found.bird.version,
             )
         if bird and bird.conf:  # static routes go once those of BGP are there
             later = [c for c in changes if c.put is None]
@@ -94,7 +100,7 @@ def plan_last(
                 discards=displaced,
                 is_rollback=True,
                 files=files_to(
-                    boot_routes(found, changes, cluster, others, later) if found.files else (),
+                    boot_routes(found, changes, cluster, others, later) if stays else (),
                     found.managers,
                     found.files,
                 ),

@@ -145,7 +145,14 @@ def _persist(steps: Steps) -> Script:
     if steps.bird is None:
         return files
     text = unit() if steps.bird.at_boot else ""
-    boot = script("bgp/boot.sh", bird_run=RUN, bird_boot=BOOT, bird_unit=UNIT, bird_text=text)
+    boot = script(
+        "bgp/boot.sh",
+        bird_run=RUN,
+        bird_boot=BOOT,
+        bird_unit=UNIT,
+        bird_text=text,
+        bird_keeps="yes" if steps.bird.keeps else "",
+    )
     return joined(files, boot)
 
 

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from tasks.bgp.bird import Bird
 from tasks.persistence.backends import files_to, persisted_routes
 from tasks.persistence.managers import Manager
+from tasks.planning.model import BirdChange
 from tasks.planning.rollback import plan_last, plan_rollback
 from tasks.rollout.steps import steps
 from tasks.undo.records import Displaced, Last
@@ -72,3 +74,30 @@ def test_half_the_way_back_leaves_what_the_last_run_was_not_about() -> None:
         (two.prefix, two.next_hop)
     }
     assert plan.still_missing == ()
+
+
+def test_what_came_back_at_boot_before_the_last_run_comes_back_after_it_is_reverted() -> None:
+    """Also if it came back in the other way: static routes by a boot file, BIRD by its unit."""
+    static = route(wanted(1))
+    here = {"enp6s0": Manager("ifupdown")}
+    files = {f.path: f.text for f in files_to((static,), here, {}).write}
+    to_bgp = facts(
+        0,
+        managers=here,
+        last=Last("run", takes=(static,)),
+        bird=Bird(conf="now", at_boot="yes", systemd=True, before=""),
+    )
+    (plan,) = plan_last(cluster(2), {"worker-0": to_bgp}, "run").machines
+    assert {f.path for f in plan.files.write} == set(files)
+    assert plan.bird == BirdChange("", "now", from_last=True)
+    to_static = facts(
+        0,
+        static.text,
+        managers=here,
+        files=files,
+        last=Last("run", puts=(static,)),
+        bird=Bird(systemd=True, before="conf"),
+    )
+    (plan,) = plan_last(cluster(2), {"worker-0": to_static}, "run").machines
+    assert set(plan.files.remove) == set(files)
+    assert plan.bird == BirdChange("conf", "", at_boot=True, from_last=True)
