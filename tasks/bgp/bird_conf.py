@@ -14,6 +14,7 @@ from .sessions import Relation, Session, reflectors, sessions
 
 METRIC = 2140  # above that of static routes, which is 1024 for IPv6
 HOLD_TIME = 9  # seconds without a word from a neighbor until its routes go
+RECOVERY = 10  # seconds that a BIRD that has started waits for neighbors that may be away
 RESTART_TIME = 120  # seconds that routes stay of a neighbor whose BIRD has ended without a word
 STALE_TIME = 86400  # seconds that the routes of a reflector stay after that
 NO_LLGR = "(65535, 7)"  # the community of routes that do not stay that long: RFC 9494
@@ -33,7 +34,7 @@ def bird_conf(cluster: Cluster, bgp: Bgp, machine: Machine) -> str:
             _HEAD,
             "log syslog all;",
             f"router id {_router_id(machine)};",
-            "graceful restart wait 30;",
+            f"graceful restart wait {RECOVERY};",
             "protocol device { scan time 10; }",
             *(['protocol bfd { interface "*" { interval 100 ms; multiplier 3; }; }'] * bgp.bfd),
             *(line for family in families for line in _tables(cluster, machine, family)),

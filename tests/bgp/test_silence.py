@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from tasks.bgp.bird_conf import bird_conf
+from tasks.bgp.bird_conf import HOLD_TIME, RECOVERY, RESTART_TIME, bird_conf
 from tasks.inventory.model import Bgp
+from tasks.rollout.transaction import SETTLING
 from tests.builders import cluster
 
 WHOLE = cluster(4, 1)
@@ -43,3 +44,8 @@ def test_the_pods_of_a_reflector_itself_do_not_outlast_it() -> None:
     assert 'if proto = "own4" then { bgp_community.add((65535, 7)); accept; }' in conf
     conf = bird_conf(WHOLE, Bgp(reflectors=REFLECTED), WHOLE.machine("worker-2"))
     assert "65535" not in conf
+
+
+def test_a_machine_that_is_away_keeps_no_run_waiting_too_long() -> None:
+    """BIRD gives its kernel no route before all neighbors have told theirs, or RECOVERY is over."""
+    assert HOLD_TIME < RECOVERY < SETTLING / 2 < RESTART_TIME

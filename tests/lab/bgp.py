@@ -19,7 +19,7 @@ from tasks.bgp.bird_conf import HOLD_TIME, RESTART_TIME, STALE_TIME
 
 from .bgp_kills import KILLS, WAYS, WORKERS, kills
 from .bgp_measures import Died, Joined, Measured, deaths, joining, moves, restarts
-from .conftest import Directories, MakeLab, labs
+from .conftest import Directories, MakeLab, labs, tutorial
 from .soak import ENDS, Result
 
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
@@ -47,13 +47,16 @@ def measure(make: MakeLab, given: argparse.Namespace) -> Figures:
     """Measure what is asked for, one after the other."""
     found = Figures()
     if given.moves:
-        found.lossless.append(moves(make, given.workers, given.moves))
+        lab = make(tutorial(given.workers))
+        found.lossless.append(moves(lab, given.moves))
+        lab.twin.stop()
+    lab = make(tutorial(WORKERS))
     if given.restarts:
-        found.lossless.append(restarts(make, given.restarts, given.seed, bfd=False))
-        found.with_bfd.append(restarts(make, given.restarts, given.seed, bfd=True))
+        found.lossless.append(restarts(lab, given.restarts, given.seed, bfd=False))
+        found.with_bfd.append(restarts(lab, given.restarts, given.seed, bfd=True))
+    found.died = [row for bfd in (False, True) for row in deaths(lab, bfd)]
+    lab.twin.stop()
     found.kills = kills(make, given.kills, given.seed)
-    if given.dead:
-        found.died = [row for bfd in (False, True) for row in deaths(make, bfd)]
     if given.join:
         found.joined = joining(make, given.join)
     return found
@@ -155,7 +158,6 @@ def main() -> int:
     parser.add_argument("--moves", type=int, default=100, help="there and back")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--restarts", type=int, default=20, help="of BIRD, without and with BFD")
-    parser.add_argument("--dead", type=int, default=1, help="0: no dead machines")
     parser.add_argument("--join", type=int, default=200, help="workers of a cluster that one joins")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", type=Path, help="the page; else the figures are printed")

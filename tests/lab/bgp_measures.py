@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.bgp.bird_conf import METRIC
+from tasks.bgp.bird_conf import HOLD_TIME, METRIC
 
 from .bgp_kills import BGP, REFLECTORS, kill_bird, recover
 from .conftest import Lab, MakeLab, tutorial
@@ -48,13 +48,11 @@ class Died:
     good: bool
 
 
-def _lab(make: MakeLab, workers: int, bgp: str = "") -> Lab:
-    """A twin with BGP, all sessions up."""
-    lab = make(tutorial(workers))
-    routing(lab, "bgp", bgp)
+def to_bgp(lab: Lab, bfd: bool) -> None:
+    """Have a twin of WORKERS exchange its routes by BGP, with two reflectors, all sessions up."""
+    routing(lab, "bgp", f"{BGP}\nbfd = {str(bfd).lower()}")
     ok(lab.fab(*CHANGE))
     recover(lab)
-    return lab
 
 
 @contextmanager
@@ -66,18 +64,17 @@ def _watched(lab: Lab) -> Iterator[tuple[Loss, RouteLog]]:
         yield loss, log
 
 
-def moves(make: MakeLab, workers: int, rounds: int) -> Measured:
+def moves(lab: Lab, rounds: int) -> Measured:
     """From static routes to BGP and back, under traffic."""
-    lab = make(tutorial(workers))
-    ok(lab.fab("apply-routes"))
+    routing(lab, "static")
+    ok(lab.fab(*CHANGE))
     fulls = _table_fulls()
     with _watched(lab) as (loss, log):
         for _ in range(rounds):
             for way in ("bgp", "static"):
                 routing(lab, way)
                 ok(lab.fab(*CHANGE))
-    lab.twin.stop()
-    what = f"{workers} workers: static, BGP, static"
+    what = f"{len(lab.cluster.workers)} workers: static, BGP, static"
     return Measured(what, rounds, loss, log, _table_fulls() - fulls)
 
 
@@ -87,22 +84,21 @@ def _table_fulls() -> int:
     return sum(int(line.split()[-1], 16) for line in lines[1:])
 
 
-def restarts(make: MakeLab, rounds: int, seed: int, bfd: bool) -> Measured:
+def restarts(lab: Lab, rounds: int, seed: int, bfd: bool) -> Measured:
     """BIRD ends and starts as its unit does it, on a random machine: a crash, or a new version."""
-    lab = _lab(make, 4, f"{BGP}\nbfd = {str(bfd).lower()}")
+    to_bgp(lab, bfd)
     chance = random.Random(seed)  # noqa: S311
     with _watched(lab) as (loss, log):
         for _ in range(rounds):
             kill_bird(lab, chance.choice(lab.cluster.machines).name)
             time.sleep(1)  # RestartSec of the unit
             recover(lab)
-    lab.twin.stop()
     return Measured(f"BIRD killed and started{', with BFD' * bfd}", rounds, loss, log)
 
 
-def deaths(make: MakeLab, bfd: bool) -> list[Died]:
+def deaths(lab: Lab, bfd: bool) -> list[Died]:
     """A worker falls silent, then both reflectors. The routes of live machines must not flap."""
-    lab = _lab(make, 4, f"{BGP}\nbfd = {str(bfd).lower()}")
+    to_bgp(lab, bfd)
     looker, dead = "worker-2", "worker-3"
     live = {"10.200.0.0/24", "10.200.1.0/24"}
     with logged(lab, live) as log:
@@ -112,11 +108,11 @@ def deaths(make: MakeLab, bfd: bool) -> list[Died]:
     _silence(lab, [dead], over=True)
     recover(lab)
     _silence(lab, list(REFLECTORS))
-    looks = 20  # twice the hold time
+    looks = 3 if bfd else 2 * HOLD_TIME
     went = _seconds(lambda: _by_bgp(lab, looker) != {*live, "10.200.3.0/24"}, looks)
     silent.append(Died("both reflectors", bfd, went, went is None))
     _silence(lab, list(REFLECTORS), over=True)
-    lab.twin.stop()
+    recover(lab)
     return silent
 
 

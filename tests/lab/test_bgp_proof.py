@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+
+import pytest
 
 from tasks.bgp.bird_conf import RUN
 from tests.paths import PROJECT
 
-from .bgp_kills import BGP
-from .conftest import Lab, MakeLab, tutorial
+from .bgp_kills import BGP, WORKERS, kills
+from .bgp_measures import deaths, moves, restarts
+from .conftest import Lab, MakeLab, labs, tutorial
 from .kit import ok, on, routing
 
 # The last worker does not hear the confirmation.
@@ -42,10 +46,41 @@ def unconfirmed(lab: Lab) -> None:
     on(lab, "worker-3", f"timeout 60 sh -c '{gone}; do sleep 0.1; done'")
 
 
-def test_a_machine_that_misses_its_confirmation_is_reached_all_the_same(make_lab: MakeLab) -> None:
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with labs(tmp_path_factory) as make:
+        yield make(tutorial(WORKERS))
+
+
+def test_moves_under_traffic_lose_nothing(lab: Lab) -> None:
+    moved = moves(lab, rounds=1)
+    assert moved.good, moved
+    assert moved.log.events >= 4 * len(lab.cluster.workers)
+    assert not moved.table_fulls
+
+
+def test_a_bird_that_crashes_loses_nothing(lab: Lab) -> None:
+    row = restarts(lab, rounds=2, seed=1, bfd=False)
+    assert row.good, row
+
+
+def test_the_routes_of_a_dead_worker_go_and_those_of_dead_reflectors_stay(lab: Lab) -> None:
+    assert [(row.what, row.good) for row in deaths(lab, bfd=True)] == [
+        ("a worker", True),
+        ("both reflectors", True),
+    ]
+
+
+def test_kills_leave_every_machine_whole(make_lab: MakeLab) -> None:
+    results = kills(make_lab, rounds=4, seed=3)
+    assert len(results) == 4
+    assert not [result for result in results if result.complaints]
+
+
+def test_a_machine_that_misses_its_confirmation_is_reached_all_the_same(lab: Lab) -> None:
     """It goes back alone; the others then needed its BIRD, or it needed theirs."""
-    lab = make_lab(tutorial(4))
-    ok(lab.fab("apply-routes"))
+    routing(lab, "static")
+    ok(lab.fab("apply-routes", "--yes", "--no-ping"))
     for way in ("bgp", "static"):
         routing(lab, way, BGP)
         unconfirmed(lab)
