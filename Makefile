@@ -41,8 +41,7 @@ check: .venv/made-test  ## lint, types, and every test that needs no root and no
 	$(PYTEST) -m "not system"
 
 test: setup-test check  ## check, and all other tests: on twins, as root
-	$(AS_ROOT) $(PYTEST) -m system $(MIXED)
-	$(FUZZ)
+	$(FUZZ) & $(AS_ROOT) $(PYTEST) -m system $(MIXED); tested=$$?; wait $$! && exit $$tested
 
 fuzz: setup-test  ## hostile answers, read and used for SECONDS=30
 	$(FUZZ)

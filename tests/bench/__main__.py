@@ -16,8 +16,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tests.lab.conftest import FAB, Directories, Lab, MakeLab, hosts_toml, labs, tutorial
+from tests.lab.conftest import Directories, Lab, MakeLab, hosts_toml, labs, tutorial
 from tests.lab.kit import QUIET, on
+from tests.paths import FAB
 
 from .growth import growths
 from .peers import BIN, Peer, peers

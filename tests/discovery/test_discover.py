@@ -4,20 +4,15 @@ import json
 import os
 import pty
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.inventory.read import read
-from tests import api
-from tests.paths import PROJECT
+from tests import api, forked
+from tests.paths import FAB
 
-FAB = (
-    str(Path(sys.executable).with_name("fab")),
-    *("--search-root", str(PROJECT)),
-)
 HOSTS = """\
 # Ours.
 [cluster]
@@ -53,19 +48,10 @@ class Operator:
             "VULTR_API_KEY": "fa1rly-secret",
         }
 
-    def discover(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    def discover(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it without a terminal; neither output may hold a secret or a traceback."""
-        done = subprocess.run(
-            [*FAB, "discover", *arguments],
-            cwd=self.hosts.parent,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            **options,
-        )
+        where = self.hosts.parent
+        done = forked.fab("discover", *arguments, cwd=where, env=self.environment)
         assert "fa1rly-secret" not in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         assert all(len(line) <= 80 for line in done.stdout.splitlines())

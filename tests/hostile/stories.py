@@ -1,7 +1,6 @@
 """What every verb says to machines and hears from them, recorded once on a twin."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -11,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests import forked
 from tests.lab.conftest import KEY, Lab, MakeLab, hosts_toml
 from tests.lab.kit import dual_stack, on
 from tests.paths import PROJECT
@@ -43,23 +43,9 @@ class _Recorder:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._file = lab.dir / "recorded.json"
+        self._tap = ("tests.hostile.wiretap", str(self._file), "--search-root", str(PROJECT))
+        self._env = {**lab.environment, "PYTHONPATH": str(PROJECT)}
         self.steps: list[Step] = []
-
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "tests.hostile.wiretap", str(self._file)]
-        return subprocess.Popen(
-            [*self._lab.inside, *command, "--search-root", str(PROJECT), *arguments],
-            cwd=self._lab.dir,
-            env={
-                "HOME": str(self._lab.home),
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(PROJECT),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
 
     def write(self, inventory: str) -> None:
         self._lab.cluster.path.write_text(inventory)
@@ -67,16 +53,27 @@ class _Recorder:
     def do(self, name: str, *arguments: str, expect: str = "") -> None:
         """Record a command line; `expect` stands in what it prints."""
         before = self._lab.cluster.path.read_text()
-        out, err = self.start(*arguments).communicate(timeout=100)
-        assert expect in out + err, (name, arguments, out, err)
-        assert "Traceback" not in err, err
+        lab = self._lab
+        done = forked.module(
+            *self._tap, *arguments, cwd=lab.dir, env=self._env, network=lab.network
+        )
+        assert expect in done.stdout + done.stderr, (name, done)
+        assert "Traceback" not in done.stderr, done.stderr
         self._note(name, arguments, before, expect)
 
     def watch(self, name: str) -> None:
         """Record a watch that puts a route back."""
         before = self._lab.cluster.path.read_text()
         arguments = ("watch", "--every", "1")
-        with self.start(*arguments) as run:
+        with subprocess.Popen(
+            [*self._lab.inside, sys.executable, "-m", *self._tap, *arguments],
+            cwd=self._lab.dir,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as run:
             assert run.stdout is not None
             assert any("put back" in line for line in iter(run.stdout.readline, ""))
             run.send_signal(signal.SIGINT)

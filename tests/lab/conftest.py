@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -12,16 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import pytest
 
 from tasks.common.errors import Stop
 from tasks.inventory.model import Cluster, Machine
 from tasks.twin.lifecycle import Twin, build
-from tests.paths import PROJECT
+from tests import forked
+from tests.forked import PATIENCE
+from tests.paths import FAB
 
-FAB = (str(Path(sys.executable).with_name("fab")), "--search-root", str(PROJECT))
 KEY = "kubernetes.id_ed25519"
 
 
@@ -34,28 +34,31 @@ class Lab:
     dir: Path
     home: Path  # of that operator
 
-    def fab(
-        self, *arguments: str, stdin: int | IO[str] = subprocess.DEVNULL, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the project's fab as that operator does, from inside the operator's network."""
+    def fab(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the project's fab as that operator does, from inside the operator's network.
+
+        It is forked, which is fast, unless it has an environment that Python may read.
+        """
+        if not environment:
+            return forked.fab(*arguments, cwd=self.dir, env=self.environment, network=self.network)
         return subprocess.run(
             [*self.inside, *FAB, *arguments],
-            stdin=stdin,
+            stdin=subprocess.DEVNULL,
             cwd=self.dir,
-            env={"HOME": str(self.home), "PATH": os.environ["PATH"], **environment},
+            env={**self.environment, **environment},
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=PATIENCE,
         )
 
     def popen(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
-        """The same, started only: for a test that interrupts it, or types into it."""
+        """Start the program itself: for a test that interrupts it, or types into it."""
         defaults: dict[str, Any] = {
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,
             "stderr": subprocess.PIPE,
-            "env": {"HOME": str(self.home), "PATH": os.environ["PATH"]},
+            "env": self.environment,
         }
         return subprocess.Popen(
             [*self.inside, *FAB, *arguments],
@@ -65,9 +68,19 @@ class Lab:
         )
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The environment of that operator."""
+        return {"HOME": str(self.home), "PATH": os.environ["PATH"]}
+
+    @property
+    def network(self) -> str:
+        """The file of the operator's network namespace."""
+        return f"/proc/{self.twin.pid}/ns/net"
+
+    @property
     def inside(self) -> list[str]:
         """What to put before a command to run it in the operator's network."""
-        return ["nsenter", f"--net=/proc/{self.twin.pid}/ns/net", "--"]
+        return ["nsenter", f"--net={self.network}", "--"]
 
     def tables(self) -> dict[str, list[str]]:
         """Every machine's kernel routes, local tables left out."""

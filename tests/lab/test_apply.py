@@ -10,9 +10,11 @@ from collections.abc import Callable
 
 import pytest
 
-from .conftest import FAB, Lab, MakeLab, tutorial
+from tests.paths import FAB
+
+from .conftest import Lab, MakeLab, tutorial
 from .faults import CHANGES
-from .kit import dual_stack, monitor, ok, on
+from .kit import monitor, ok, on
 
 NEXT_HOP = {"worker-0": "10.240.0.6", "worker-1": "10.240.0.7", "worker-2": "10.240.0.8"}
 POD_CIDR = {"worker-0": "10.200.0.0/24", "worker-1": "10.200.1.0/24", "worker-2": "10.200.2.0/24"}
@@ -161,40 +163,6 @@ def test_pods_that_are_silent_for_a_second_end_it_but_no_limit_on_pings(lab: Lab
     ok(lab.fab("apply-routes", "--adopt", "--yes"))
 
 
-FOREIGN = {
-    "another next hop": "ip route add 10.200.1.0/24 via 10.240.0.99 proto static mtu 1400",
-    "a better metric": "ip route add 10.200.1.0/24 via 10.240.0.99 proto bird metric 5; "
-    "ip route add 10.200.1.0/24 via 10.240.0.98 proto static metric 50",
-    "a worse metric": "ip route add 10.200.1.0/24 via 10.240.0.99 metric 700",
-    "more specific": "ip route add 10.200.1.128/25 via 10.240.0.99",
-    "a blackhole": "ip route add blackhole 10.200.1.0/24",
-    "unreachable": "ip route add unreachable 10.200.1.0/24 metric 9",
-    "multipath": "ip route add 10.200.1.0/24 proto static mtu lock 1400"
-    " nexthop via 10.240.0.98 weight 3 nexthop via 10.240.0.99 weight 1",
-    "another TOS": "ip route add 10.200.1.0/24 tos 0x10 via 10.240.0.99",
-}
-
-
-@pytest.mark.parametrize("command", FOREIGN.values(), ids=FOREIGN.keys())
-def test_what_is_foreign_and_in_the_way(lab: Lab, command: str) -> None:
-    on(lab, "worker-0", command)
-    before = lab.tables()
-    refused = lab.fab("apply-routes", "--yes")
-    assert "conflict at" in ok(refused, status=1)
-    assert "worker-0" in refused.stdout
-    assert lab.tables() == before
-
-    ok(lab.fab("apply-routes", "--replace", "--yes"))
-    after = lab.tables()
-    assert as_typed("214")["worker-0"][0] in after["worker-0"]
-    assert not [line for line in after["worker-0"] if "10.240.0.9" in line or "blackhole" in line]
-    assert "nothing to do" in ok(lab.fab("apply-routes"))
-
-    ok(lab.fab("rollback"))
-    assert lab.tables() == before
-    assert on(lab, "worker-0", "ls /run/pod-routes/displaced") == ""
-
-
 def test_machines_that_name_numbers_as_they_like(lab: Lab) -> None:
     """As people do with their own protocols, and NetworkManager's routes come by name.
 
@@ -279,33 +247,6 @@ def test_a_link_that_goes_down_before_its_route_is_taken_keeps_it(lab: Lab) -> N
     assert "cannot be put back as it was" in out
     on(lab, "worker-0", f"ip link set v1 up; while {down}; do sleep 0.1; done")
     assert on(lab, "worker-0", "ip route") == before
-
-
-FOREIGN_IPV6 = {
-    "another next hop": "ip route add fd00:200:0:1::/64 via fd00:240::99 mtu 1400",
-    "other metrics": "ip route add fd00:200:0:1::/64 via fd00:240::99 metric 5;"
-    " ip route add fd00:200:0:1::/64 via fd00:240::98 proto static metric 2000",
-    "multipath": "ip route add fd00:200:0:1::/64 proto static"
-    " nexthop via fd00:240::98 nexthop via fd00:240::99",
-    "multipath that the right hop is part of": "ip route add fd00:200:0:1::/64 via fd00:240::7;"
-    " ip route append fd00:200:0:1::/64 via fd00:240::99",
-    "a blackhole": "ip -6 route add blackhole fd00:200:0:1::/64",
-    "more specific": "ip route add fd00:200:0:1:8000::/65 via fd00:240::99",
-}
-
-
-@pytest.mark.parametrize("command", FOREIGN_IPV6.values(), ids=FOREIGN_IPV6.keys())
-def test_what_is_foreign_and_in_the_way_in_ipv6(make_lab: MakeLab, command: str) -> None:
-    lab = make_lab(dual_stack())
-    on(lab, "worker-0", command)
-    before = lab.tables()
-    assert "conflict at" in ok(lab.fab("apply-routes", "--yes"), status=1)
-    assert lab.tables() == before
-    ok(lab.fab("apply-routes", "--replace", "--yes"))
-    assert not [line for line in lab.tables()["worker-0"] if "fd00:240::9" in line]
-    assert "nothing to do" in ok(lab.fab("apply-routes"))
-    ok(lab.fab("rollback"))
-    assert lab.tables() == before
 
 
 def test_a_policy_rule_in_the_way_is_nothing_we_take(lab: Lab) -> None:

@@ -49,21 +49,18 @@ def about(steps: Sequence[Step], step: str, section: str, value: str) -> Iterato
             yield lie
 
 
-@pytest.mark.parametrize(
-    ("step", "section", "value"),
-    [
-        ("apply --replace", "cni", "fd00:200:0:1::/64"),
-        ("verify --pods IPv4", "kubelet", "10.200.1.0/24"),
-        ("verify --tcp IPv4", "kubelet", "10.200.1.0/24"),
-        ("verify what is told", "reserved", "fd00:200:0:1::2"),
-    ],
+COMMANDS = (  # step, section, value
+    ("apply --replace", "cni", "fd00:200:0:1::/64"),
+    ("verify --pods IPv4", "kubelet", "10.200.1.0/24"),
+    ("verify --tcp IPv4", "kubelet", "10.200.1.0/24"),
+    ("verify what is told", "reserved", "fd00:200:0:1::2"),
 )
-def test_an_address_with_a_command_in_it_runs_nowhere(
-    file: Path, steps: Sequence[Step], step: str, section: str, value: str
-) -> None:
-    chosen = list(about(steps, step, section, value))
-    assert len(chosen) >= len(canary.PAYLOADS)
-    assert harm(file, steps, chosen) == ""
+
+
+def test_an_address_with_a_command_in_it_runs_nowhere(file: Path, steps: Sequence[Step]) -> None:
+    chosen = [list(about(steps, *where)) for where in COMMANDS]
+    assert all(len(lies) >= len(canary.PAYLOADS) for lies in chosen)
+    assert harm(file, steps, [lie for lies in chosen for lie in lies]) == ""
 
 
 def test_a_sample_of_all_lies_does_no_harm(file: Path, steps: Sequence[Step]) -> None:

@@ -11,8 +11,9 @@ from ipaddress import ip_address
 import pytest
 
 from tasks.inventory.model import Ssh
+from tests.paths import FAB
 
-from .conftest import FAB, KEY, Lab, MakeLab, hosts_toml, tutorial
+from .conftest import KEY, Lab, MakeLab, hosts_toml, tutorial
 from .kit import ok, on
 
 ALL = ("plan", "apply-routes", "verify", "rollback")

@@ -8,24 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.paths import PROJECT
+from tests import forked
+from tests.paths import FAB, PROJECT
 
-from .conftest import FAB
 from .kit import ok
 
 
 def fab(directory: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run fab in a directory, on this machine: only what rehearses may be run here."""
-    return subprocess.run(
-        [*FAB, *arguments],
-        stdin=subprocess.DEVNULL,
-        cwd=directory,
-        env={"HOME": str(directory), "PATH": os.environ["PATH"], **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    env = {"HOME": str(directory), "PATH": os.environ["PATH"], **environment}
+    return forked.fab(*arguments, cwd=directory, env=env)
 
 
 @pytest.fixture
@@ -37,7 +29,8 @@ def directory(tmp_path: Path) -> Path:
 
 def test_the_demo(directory: Path) -> None:
     before = sorted(directory.iterdir())
-    out = ok(fab(directory, "rehearse", "apply-routes", "verify", "rollback"))
+    argv = [*FAB, "rehearse", "apply-routes", "verify", "rollback"]
+    out = ok(subprocess.run(argv, cwd=directory, capture_output=True, text=True, check=False))
     assert "6 added on 3 machines" in out
     assert "6 of 6 pairs; machine to pod: 6 of 6" in out
     assert "6 deleted on 3 machines" in out

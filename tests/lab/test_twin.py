@@ -23,9 +23,9 @@ from tasks.inventory.model import Machine, Ssh
 from tasks.twin import registry
 from tasks.twin.lifecycle import Twin, build, find
 from tasks.twin.registry import end
-from tests.paths import PROJECT
+from tests.paths import FAB, PROJECT
 
-from .conftest import FAB, Lab, MakeLab, hosts_toml, tutorial
+from .conftest import Lab, MakeLab, hosts_toml, tutorial
 
 
 def ssh(lab: Lab, machine: str, command: str, user: str = "root") -> str:

@@ -179,6 +179,7 @@ def test_a_full_pod_cidr_has_no_probe_and_that_is_said(make_lab: MakeLab) -> Non
 
 
 PINGS = 'until ip -o link | grep -q ": probe" && pgrep -x ping; do :; done'
+OVER = 'while ip -o link | grep -q ": probe" || pgrep -x ping; do :; done'
 
 
 def test_killed_it_leaves_nothing(lab: Lab) -> None:
@@ -277,6 +278,7 @@ def test_a_run_that_ends_early_leaves_a_page_of_what_it_knew(lab: Lab) -> None:
         "could not send their pings": RESET,
     }
     for words, command in endings.items():
+        on(lab, "worker-1", f"timeout 30 sh -c '{OVER}'")  # what is left of the run before
         with lab.popen("verify", "--report", page.name, "--format", "json") as fab:
             on(lab, "worker-1", f"timeout 30 sh -c '{PINGS}'")
             if command:
@@ -289,7 +291,6 @@ def test_a_run_that_ends_early_leaves_a_page_of_what_it_knew(lab: Lab) -> None:
         assert not found["complete"]
         assert words in found["stopped"]
         assert words in page.read_text()
-        on(lab, "worker-1", "timeout 30 sh -c 'while pgrep -x ping; do :; done'")
     silent = {(p["from"], p["to"]) for p in found["pairs"] if not p["ok"]}
     assert silent == {("worker-0", "worker-2"), ("worker-2", "worker-0")}, "of those heard"
 

@@ -89,7 +89,7 @@ def test_what_came_back_at_boot_before_the_last_run_comes_back_after_it_is_rever
     )
     (plan,) = plan_last(cluster(2), {"worker-0": to_bgp}, "run").machines
     assert {f.path for f in plan.files.write} == set(files)
-    assert plan.bird == BirdChange("", "now", from_last=True)
+    assert plan.bird == BirdChange("", "now", from_last=True, keeps=False)
     to_static = facts(
         0,
         static.text,
@@ -100,4 +100,4 @@ def test_what_came_back_at_boot_before_the_last_run_comes_back_after_it_is_rever
     )
     (plan,) = plan_last(cluster(2), {"worker-0": to_static}, "run").machines
     assert set(plan.files.remove) == set(files)
-    assert plan.bird == BirdChange("conf", "", at_boot=True, from_last=True)
+    assert plan.bird == BirdChange("conf", "", at_boot=True, from_last=True, keeps=False)

@@ -107,14 +107,14 @@ PAIR = Pair("worker-0", "worker-1", 4, True, "silent")
 ASKED = {f"worker-{n}": facts(n) for n in range(2)}
 MACHINES = {machine.name: machine for machine in cluster(2).machines}
 WAYS = {"worker-0": ["worker-1"], "worker-1": ["worker-0"]}
+TRUE = sections(TRIALS)
 STORED = {f"worker-{n}": [ip_address(f"10.200.{n}.2")] for n in range(2)}
 
 
 def trials(answer: str) -> Trials:
     """Of a machine that tells the truth, and of one that says this."""
-    said = heard({"worker-0": TRIALS, "worker-1": answer})
-    back = read_trials([PAIR], [PAIR], heard({"worker-0": answer, "worker-1": TRIALS}), ASKED)
-    there = read_trials([PAIR], [PAIR], said, ASKED)
+    back = read_trials([PAIR], [PAIR], {"worker-1": TRUE, **heard({"worker-0": answer})}, ASKED)
+    there = read_trials([PAIR], [PAIR], {"worker-0": TRUE, **heard({"worker-1": answer})}, ASKED)
     return Trials((*there.trials, *back.trials), back.largest)
 
 
@@ -156,7 +156,7 @@ def changed(said: str) -> Iterator[str]:
         words = line.split(" ")
         for place, word in enumerate(words):
             for hostile in HOSTILE:
-                for put in (hostile, word + hostile, word.replace("7", hostile)):
+                for put in {hostile, word + hostile, word.replace("7", hostile)} - {word}:
                     new = " ".join([*words[:place], put, *words[place + 1 :]])
                     yield "\n".join([*lines[:at], new, *lines[at + 1 :]])
 
