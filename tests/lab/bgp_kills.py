@@ -93,10 +93,10 @@ def _fault(name: str, kill: Callable[[Round], None]) -> Fault:
 
 
 KILLS = (
-    _fault("the operator", _operator),
-    _fault("a BIRD", _bird),
-    _fault("a reflector", _reflector),
     _fault("a reflector and the operator", _both),
+    _fault("the operator", _operator),
+    _fault("a reflector", _reflector),
+    _fault("a BIRD", _bird),
 )
 
 
