@@ -1,13 +1,16 @@
 """What the tests on a twin share: running on a machine, judging how a command line ended."""
 
+import os
 import re
 import select
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import IO
 
 from tasks.inventory.model import Cluster
 
@@ -46,6 +49,16 @@ def dual_stack(workers: int = 2) -> Cluster:
     )
 
 
+def routing(lab: Lab, way: str, bgp: str = "") -> None:
+    """Have hosts.toml say `routing = "static"` or `"bgp"`, with these lines in [bgp]."""
+    file = lab.dir / "hosts.toml"
+    kept = file.read_text().partition("\n[bgp]")[0].splitlines(keepends=True)
+    lines = [line for line in kept if not line.startswith("routing = ")]
+    at = lines.index("[cluster]\n") + 1
+    table = f"\n[bgp]\n{bgp}\n" if bgp and way == "bgp" else ""
+    file.write_text("".join([*lines[:at], f'routing = "{way}"\n', *lines[at:]]) + table)
+
+
 def on(lab: Lab, machine: str, command: str) -> str:
     """Run a command line on a machine as root; it has to succeed."""
     done = lab.twin.run(machine, ["sh", "-c", command])
@@ -81,6 +94,16 @@ def says(page: Path, text: str, heading: str = "") -> bool:
     if not same:
         page.write_text(now)
     return same
+
+
+@contextmanager
+def running(argv: Sequence[str], output: IO[str]) -> Iterator[None]:
+    """A program that is killed at the end of the block, with what it started."""
+    with subprocess.Popen(argv, stdout=output, start_new_session=True) as process:
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager

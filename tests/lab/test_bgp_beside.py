@@ -8,9 +8,9 @@ from tasks.bgp.bird_conf import METRIC, RUN
 from tasks.ssh.transcript import HIDDEN
 
 from .conftest import Lab, labs, tutorial
-from .kit import ok, on
+from .kit import ok, on, routing
 from .namespaces import wait_for
-from .test_bgp import CHANGE, left, routing
+from .test_bgp import CHANGE, left
 
 # As the distribution runs it, and on another address than this tool's.
 OTHER = """mkdir -p /etc/bird /run/bird && cat >/etc/bird/bird.conf <<'END'
