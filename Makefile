@@ -14,12 +14,17 @@ PACKAGES =
 RELEASES = bullseye bookworm trixie forky sid
 MIXED = $(if $(wildcard .releases/*/built),tests tests/releases/mixed.py)  # where these are built
 ROUNDS = 220
+WORKERS = 50
+MOVES = 100
+KILLS = 200
+RESTARTS = 20
+JOIN = 200
 SEED = 1
 SECONDS = 30
 AT_ONCE = 5
 
 .NOTPARALLEL:  # a virtual environment can only be made once its system packages are there
-.PHONY: python help demo check test bench soak fuzz canary releases lock setup setup-test system clean
+.PHONY: python help demo check test bench bgp soak fuzz canary releases lock setup setup-test system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | while IFS='	' read -r target what; do \
@@ -47,6 +52,10 @@ canary: setup-test  ## a machine that lies in every field, through every command
 soak: setup-test  ## ROUNDS=220 faults during runs, counted in docs/reliability.md
 	$(AS_ROOT) $(BIN)/python -m tests.lab.soak --rounds $(ROUNDS) --seed $(SEED) \
 		--write docs/reliability.md
+
+bgp: setup-test  ## MOVES, KILLS and RESTARTS under traffic, JOIN workers: docs/bgp.md, takes hours
+	$(AS_ROOT) $(BIN)/python -m tests.lab.bgp --workers $(WORKERS) --moves $(MOVES) \
+		--kills $(KILLS) --restarts $(RESTARTS) --join $(JOIN) --seed $(SEED) --write docs/bgp.md
 
 bench: setup-test .venv-bench/made  ## time and memory next to other tools: docs/benchmarks.md
 	$(BIN)/python -m compileall -q fabfile.py tasks  # as every run but the first finds them

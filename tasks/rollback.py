@@ -65,10 +65,12 @@ def rollback(
         routes = plan_table_rollback(cluster, network, unfinished if last else None)
         plan = replace(plan, network=routes)
     no_ping = no_ping or bool(mistakes)  # a wrong hosts.toml must not prevent a rollback
+    ended = any(machine.bird and not machine.bird.conf for machine in plan.machines)
     carry_out(
         machines,
         plan,
         Survey(cluster, facts, skipped, network),
         ChangeOptions(dry_run, yes, confirm_timeout, no_ping, parallel),
         show=not plan.empty,
+        hints=["BIRD stays installed: this tool removes no package"] * ended,
     )

@@ -32,7 +32,7 @@ bird_facts() {
   echo "== bird systemd"
   ! has_systemd || echo yes
   echo "== bird sessions"
-  birdc -r -s "$bird_control" show protocols all |
+  ask_bird -r show protocols all |
     grep -E '^[^ ]|^ *(Routes|BGP state|Last error):'
   echo "== bird listeners"
   # Not this tool's own.

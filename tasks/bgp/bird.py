@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from tasks.common.script import Script, joined, script
 from tasks.common.values import Address, Network, address, shown
 from tasks.iproute.names import MAIN
-from tasks.iproute.route import as_shown
+from tasks.iproute.route import Route, as_shown
 
 from .bird_conf import BOOT, METRIC, RUN, UNIT
 
@@ -140,6 +140,11 @@ def _listeners(line: str) -> Iterator[Listener]:
     if match := _LISTENER.fullmatch(line.strip()):
         users = dict.fromkeys(_USER.findall(match[2] or "")) or [""]
         yield from (Listener(shown(match[1]), shown(user)) for user in users)
+
+
+def is_of_bgp(route: Route) -> bool:
+    """Whether this tool's BIRD has put a route there."""
+    return route.protocol == "bird" and route.metric == METRIC and route.table == "main"
 
 
 def functions(expected: Iterable[tuple[Network, Address]] = ()) -> Script:

@@ -8,8 +8,11 @@
 
 bird_control=$bird_run/bird.ctl
 
+# ask_bird COMMAND...: have it do or show something. One that hangs is given up.
+ask_bird() { timeout 5 birdc -s "$bird_control" "$@"; }
+
 # bird_runs: whether it runs and answers.
-bird_runs() { birdc -s "$bird_control" show status >/dev/null 2>&1; }
+bird_runs() { ask_bird show status >/dev/null 2>&1; }
 
 # has_systemd: whether systemd runs this machine.
 has_systemd() { [ -d /run/systemd/system ]; }
@@ -37,15 +40,24 @@ bird_on() {
 start_bird() {
   bird -p -c "$bird_run/bird.conf" || return
   if bird_runs; then
-    birdc -s "$bird_control" configure >/dev/null && configured
+    ask_bird configure >/dev/null && configured
   elif has_systemd; then
     (umask 022 && printf '%s\n' "$1" >"/run/systemd/system/$bird_unit") && systemctl daemon-reload &&
       systemctl restart "$bird_unit" && started
   else
+    end_hung
     bird -R -c "$bird_run/bird.conf" -s "$bird_control" -P "$bird_run/bird.pid" \
       -u bird -g bird </dev/null >/dev/null 2>&1 9>&- 3>&-
   fi
 }
+
+# end_hung: end a BIRD of this tool that does not answer.
+end_hung() {
+  read -r pid <"$bird_run/bird.pid" || return 0
+  case "$(tr '\0' ' ' <"/proc/$pid/cmdline") " in
+    *" -P bird.pid "* | *" -P $bird_run/bird.pid "*) kill -9 "$pid" ;;
+  esac
+} 2>/dev/null
 
 # started: wait until BIRD answers. Prints what it says if it does not.
 started() {
@@ -61,7 +73,7 @@ started() {
 # configured: wait until BIRD has ended the sessions that its new configuration changes.
 configured() {
   for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    birdc -s "$bird_control" show status | grep -q "^Reconfiguration in progress" || return 0
+    ask_bird show status | grep -q "^Reconfiguration in progress" || return 0
     sleep 0.2
   done
   echo "BIRD does not take its new configuration"
@@ -88,12 +100,13 @@ $prefix via $via "*) ;; *) [ ! "$prefix" ] || printf '%s\n' "$prefix" ;; esac
 # because it is told to leave them (`persist`). What comes back at boot stays. systemd alone would
 # end it without a word to its neighbors, and would start it again if it were not stopped.
 bird_off() {
-  ! bird_runs || birdc -s "$bird_control" down >/dev/null
+  ! bird_runs || ask_bird down >/dev/null
   for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     bird_runs || break
     sleep 0.1
   done
   if has_systemd; then systemctl stop "$bird_unit" 2>/dev/null; fi
+  end_hung
   bird_runs && { echo "BIRD does not end"; return 1; }
   for family in 4 6; do
     bird_routes $family | sed "s/^/route del /; s/\$/ table $main_table/" | ip "-$family" -force -batch -

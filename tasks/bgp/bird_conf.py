@@ -14,7 +14,10 @@ from .sessions import Relation, Session, reflectors, sessions
 
 METRIC = 2140  # above that of static routes, which is 1024 for IPv6
 HOLD_TIME = 9  # seconds without a word from a neighbor until its routes go
-RESTART_TIME = 120  # seconds that the routes of a neighbor stay which has gone without a word
+RECOVERY = 10  # seconds that a BIRD that has started waits for neighbors that may be away
+RESTART_TIME = 120  # seconds that routes stay of a neighbor whose BIRD has ended without a word
+STALE_TIME = 86400  # seconds that the routes of a reflector stay after that
+NO_LLGR = "(65535, 7)"  # the community of routes that do not stay that long: RFC 9494
 RUN = "/run/pod-routes-bird"  # what BIRD runs with
 BOOT = "/etc/pod-routes"  # the copies of it that come back at boot
 PASSWORD = f"{RUN}/bgp-password.conf"  # apart, so that the configuration can be shown
@@ -31,7 +34,7 @@ def bird_conf(cluster: Cluster, bgp: Bgp, machine: Machine) -> str:
             _HEAD,
             "log syslog all;",
             f"router id {_router_id(machine)};",
-            "graceful restart wait 30;",
+            f"graceful restart wait {RECOVERY};",
             "protocol device { scan time 10; }",
             *(['protocol bfd { interface "*" { interval 100 ms; multiplier 3; }; }'] * bgp.bfd),
             *(line for family in families for line in _tables(cluster, machine, family)),
@@ -131,13 +134,12 @@ def _template(bgp: Bgp) -> Iterator[str]:
     yield "  strict bind;"
     yield "  ttl security on;"
     yield f"  hold time {HOLD_TIME};"
+    yield f"  startup hold time {HOLD_TIME};"  # else a half-open connection is kept for 240 s
     yield "  connect delay time 0;"
     yield "  connect retry time 2;"
     yield "  error wait time 1, 5;"
     yield "  graceful restart on;"
     yield f"  graceful restart time {RESTART_TIME};"
-    if bgp.bfd:
-        yield "  bfd graceful;"
     if bgp.password_file:
         yield f'  include "{PASSWORD}";'
     yield "}"
@@ -149,16 +151,34 @@ def _session(cluster: Cluster, bgp: Bgp, machine: Machine, session: Session) -> 
     yield f'  description "{session.neighbor}";'
     yield f"  local {session.local} port {bgp.port} as {bgp.as_number};"
     yield f"  neighbor {session.remote} port {bgp.port} as {session.remote_as};"
+    reflects = machine.name in reflectors(cluster, bgp)
+    yield from _silence(bgp, reflects, session.relation)
     if session.relation is Relation.CLIENT:
         yield "  rr client;"
         yield f"  rr cluster id {_router_id(machine)};"
     yield f"  ipv{family} {{"
     yield f"    import where {_accepted(session)};"
     yield f"    import limit {_limit(cluster, session)} action block;"
-    yield f"    export where {_exported(cluster, bgp, machine, session)};"
+    yield f"    export filter {{ {_exported(cluster, bgp, machine, session)} }};"
     yield "    gateway direct;"
     yield "  };"
     yield "}"
+
+
+def _silence(bgp: Bgp, reflects: bool, relation: Relation) -> Iterator[str]:
+    """What becomes of the routes of a neighbor that is silent: its machine may be dead.
+
+    Those of a dead machine go. But a client keeps those of a reflector: they lead to others.
+    `reflects`: whether this machine is a reflector itself.
+    """
+    keeps = relation is Relation.REFLECTOR and not reflects
+    if bgp.bfd:
+        yield f"  bfd {'graceful' if keeps else 'on'};"
+    if relation is Relation.CLIENT:
+        yield "  long lived graceful restart on;"
+        yield f"  long lived stale time {STALE_TIME};"
+    else:
+        yield f"  long lived graceful restart {'aware' if keeps else 'off'};"
 
 
 def _accepted(session: Session) -> str:
@@ -170,9 +190,13 @@ def _accepted(session: Session) -> str:
 
 
 def _exported(cluster: Cluster, bgp: Bgp, machine: Machine, session: Session) -> str:
+    """A filter: a machine's own prefixes. A reflector also passes on those of others."""
     own = f'proto = "own{session.local.version}"'
-    reflects = machine.name in reflectors(cluster, bgp) and session.relation != Relation.ROUTER
-    return f"{own} || source = RTS_BGP" if reflects else own
+    reflects = machine.name in reflectors(cluster, bgp)
+    if not reflects or session.relation is Relation.ROUTER:
+        return f"if {own} then accept; reject;"
+    marked = f"{{ bgp_community.add({NO_LLGR}); accept; }}"
+    return f"if {own} then {marked} if source = RTS_BGP then accept; reject;"
 
 
 def _set(prefixes: Iterable[Network]) -> str:

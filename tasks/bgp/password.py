@@ -7,22 +7,22 @@ from hashlib import sha256
 from pathlib import Path
 
 from tasks.common.errors import Stop
+from tasks.common.files import content
 
 from .bird_conf import password_conf
 
 LONGEST = 80  # bytes that the kernel takes: TCP_MD5SIG_MAXKEYLEN in tcp(7)
 
-_PASSWORD = re.compile(rf"[!#-\[\]-~]{{1,{LONGEST}}}")  # printable; no blank, quote or backslash
+_PASSWORD = re.compile(rf"[!#-&(-\[\]-~]{{1,{LONGEST}}}")  # printable; no blank, quote or backslash
 
 
 def read_password(file: Path) -> str:
-    """The password in the first line of a file; empty if there is no such file.
+    """The password in a file of one line; empty if there is no such file.
 
     Raises Stop where it cannot be read, and where BIRD or the kernel could not take it.
     """
     try:
-        with file.open("rb") as opened:
-            raw = opened.read(LONGEST + 2)
+        raw = content(file)
     except FileNotFoundError:
         return ""
     except OSError as error:

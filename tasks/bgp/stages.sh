@@ -21,6 +21,6 @@ stands() {
   words=$(lacking)
   [ ! "$words" ] || {
     printf '%s\n' "$words" "== sessions"
-    birdc -r -s "$bird_control" show protocols 2>&1
+    ask_bird -r show protocols 2>&1
   }
 }

@@ -3,6 +3,21 @@
 # bird_text: its unit     adds: lines for `ip -batch`: the routes that the undo adds
 # expected, of bird.sh: the routes that came by BGP before the change
 
+# leave_needed: others may have confirmed: they need what a BIRD that was begun here announces, and
+# have ended theirs if it was ended. So a BIRD that runs stays as it is. One that was ended comes
+# back, and the routes that came for its own stay.
+leave_needed() {
+  [ -d "$place/bird" ] || return
+  if [ ! -e "$bird_run/bird.conf" ]; then
+    [ ! "$kept" ] || return
+    printf '%s\n' "$adds" | ip -force -batch -
+    bird_back "$place" "$bird_text"
+    touched >"$place/before.new" && mv "$place/before.new" "$place/before" || return
+    before=$(cat "$place/before")
+  fi
+  rm -rf "$place/bird"
+}
+
 # back_before_routes: add what the undo adds. Then have BIRD as it was, and its routes, before the
 # undo deletes anything.
 back_before_routes() {

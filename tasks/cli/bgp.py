@@ -4,10 +4,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tasks.bgp.install import INSTALLED, install_script
+from tasks.bgp.install import INSTALLED, LIMIT, install_script
 from tasks.bgp.password import new_password, read_password, write_password
 from tasks.common.errors import Stop
 from tasks.common.text import listed
+from tasks.common.values import shown
 from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 from tasks.planning.model import Plan
@@ -16,8 +17,10 @@ from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
 
 
-def with_password(cluster: Cluster, facts: Mapping[str, Facts]) -> Cluster:
+def with_password(fleet: Fleet, cluster: Cluster, facts: Mapping[str, Facts]) -> Cluster:
     """The cluster with what its password file holds; a new password where there is no file yet.
+
+    The password is hidden in the transcripts of the fleet.
 
     Raises Stop where the file cannot be used, and where it is missing although machines have a
     password already: a new one would end the sessions with machines that are not reached.
@@ -33,7 +36,9 @@ def with_password(cluster: Cluster, facts: Mapping[str, Facts]) -> Cluster:
             " already: copy the file from where the last run was made, or write a new password"
             " into it to change it on all machines"
         )
-    return replace(cluster, bgp=replace(bgp, password=password or new_password()))
+    password = password or new_password()
+    fleet.hide(password)
+    return replace(cluster, bgp=replace(bgp, password=password))
 
 
 def keep_password(cluster: Cluster) -> None:
@@ -47,15 +52,26 @@ def keep_password(cluster: Cluster) -> None:
 def install_bird(fleet: Fleet, plan: Plan) -> None:
     """Install BIRD where the plan says so. Raises Stop where that fails; no route is changed."""
     names = [machine.name for machine in plan.machines if machine.install]
-    troubles = []
-    for name, answer in fleet.ask(dict.fromkeys(names, install_script())).items():
-        if isinstance(answer, MachineError):
-            troubles.append(f"{name}: {answer}")
-        elif INSTALLED not in sections(answer):
-            said = [line for lines in sections(answer).values() for line in lines]
-            troubles.append(f"{name}: {listed(said[-2:]) or 'it does not say why'}")
+    scripts = dict.fromkeys(names, install_script())
+    troubles = {}
+    for name, answer in fleet.ask(scripts, "installing BIRD", LIMIT).items():
+        if why := _not_installed(answer):
+            troubles[name] = why
+    done = [name for name in names if name not in troubles]
+    if done:
+        print(f"installed BIRD on {listed(done)}; its own service is masked", file=sys.stderr)
     if troubles:
-        head = "BIRD cannot be installed, and no route was changed:"
-        raise Stop("\n".join([head, *(f"  {trouble}" for trouble in troubles)]))
-    if names:
-        print(f"installed BIRD on {listed(names)}; its own service is masked", file=sys.stderr)
+        head = "BIRD cannot be installed, and no route was changed anywhere:"
+        raise Stop("\n".join([head, *(f"  {name}: {why}" for name, why in troubles.items())]))
+
+
+def _not_installed(answer: str | MachineError) -> str:
+    """Why BIRD is not installed, from the answer of a machine; empty if it is."""
+    if isinstance(answer, MachineError):
+        return str(answer)
+    try:
+        found = sections(answer)
+    except ValueError as error:
+        return str(error)
+    said = listed(line for lines in found.values() for line in lines)
+    return "" if INSTALLED in found else shown(said) or "it does not say why"

@@ -73,7 +73,8 @@ def plan_cluster(
     )
     if modes:
         found = replace(found, cluster=replace(found.cluster, persist=modes[0]))
-    found = replace(found, cluster=with_password(found.cluster, found.facts), network=network)
+    cluster = with_password(fleet, found.cluster, found.facts)
+    found = replace(found, cluster=cluster, network=network)
     table = network.table if network else None
     plan = plan_routes(found.cluster, found.facts, allowed, only, found.skipped, limit, table)
     if network and not limit:

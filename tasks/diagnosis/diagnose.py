@@ -5,6 +5,7 @@ from tasks.facts.survey import Survey
 from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
 
+from .bgp_sessions import sessions_down
 from .evidence import SCRIPT, Evidence, read_evidence
 from .isolate import run_trials
 from .links import settings_causes
@@ -20,12 +21,13 @@ def diagnose(fleet: Fleet, survey: Survey, pairs: list[Pair], tcp: int = 0) -> l
 
     The first trip reads the machines' settings. Pairs that these do not explain are pinged one by
     one on the second trip. `tcp`: the port to connect to instead of pinging; 0: ping. Where no
-    pair failed, neither a machine nor the provider is asked.
+    pair failed and no session of BGP is down, neither a machine nor the provider is asked.
     """
     failed = [pair for pair in pairs if pair.verdict not in ("ok", "no probe")]
-    if not failed:
+    down = (name for name, _ in sessions_down(survey.cluster, survey.facts))
+    names = dict.fromkeys([*(end for p in failed for end in (p.source, p.target)), *down])
+    if not names:
         return part_causes(Scene(survey.cluster, survey.facts, {}, pairs))
-    names = dict.fromkeys(name for pair in failed for name in (pair.source, pair.target))
     answers = fleet.ask(dict.fromkeys(names, SCRIPT), "asking why")
     routed = read_routed(survey.cluster.network, fleet.patience)
     scene = Scene(survey.cluster, survey.facts, _evidence(answers), pairs, routed)

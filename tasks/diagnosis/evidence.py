@@ -4,13 +4,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from tasks.bgp import bird
+from tasks.bgp.details import NO_DETAILS, BirdDetails, read_details
 from tasks.common import values
-from tasks.common.script import script
+from tasks.common.script import joined, script
+from tasks.common.values import Address
 from tasks.ssh.answer import sections
 
 from .firewall import Firewall, read_firewall
 
-SCRIPT = script("diagnosis/firewall.sh", "diagnosis/evidence.sh")
+SCRIPT = joined(
+    bird.functions(),
+    script("bgp/details.sh", "diagnosis/firewall.sh", "diagnosis/evidence.sh"),
+)
 MAX_MTU = (1 << 31) - 1  # bytes; the kernel keeps it in a signed 32-bit number
 
 
@@ -30,6 +36,8 @@ class Evidence:
     links: Mapping[str, Link]
     sysctls: Mapping[str, int]  # by path below /proc/sys/net
     firewalls: Mapping[int, Firewall]  # by IP version
+    silent: frozenset[Address] = frozenset()  # neighbours on its links that do not answer
+    bird: BirdDetails = NO_DETAILS
 
     def no_forwarding(self, family: int, device: str = "") -> str:
         """The sysctl that stops forwarding of what comes in at a device; empty if none does."""
@@ -55,7 +63,18 @@ def read_evidence(answer: str) -> Evidence:
         links=dict(_links(found.get(("link", ""), []))),
         sysctls=dict(_sysctls(found.get(("sysctl", ""), []))),
         firewalls={f: read_firewall(found.get(("firewall", str(f)), []), f) for f in (4, 6)},
+        silent=frozenset(_silent(found.get(("neighbours", ""), []))),
+        bird=read_details(
+            {detail: text for (name, detail), text in found.items() if name == "bird"}
+        ),
     )
+
+
+def _silent(lines: Iterable[str]) -> Iterator[Address]:
+    """Lines of `ip -oneline neigh`: "10.240.0.7 dev eth1 FAILED"."""
+    for line in lines:
+        with suppress(ValueError):
+            yield values.address(line.partition(" ")[0])
 
 
 def _links(lines: Iterable[str]) -> Iterator[tuple[str, Link]]:

@@ -1,4 +1,4 @@
-# Prints a machine's links, settings and firewall. Needs firewall.sh.
+# Prints a machine's links, settings, firewall and BIRD. Needs firewall.sh, bird.sh and details.sh.
 
 # host COMMAND...: run a command in the machine's own network. This script is there already.
 host() { "$@"; }
@@ -10,6 +10,9 @@ main() {
   echo "== sysctl"
   cd /proc/sys/net && grep -H . ipv4/ip_forward ipv6/conf/all/forwarding \
     ipv4/conf/*/forwarding ipv4/conf/*/rp_filter
+  echo "== neighbours"
+  ip -oneline neigh show | grep -E ' (FAILED|INCOMPLETE)'
+  bird_details
   for family in 4 6; do
     printf '\n== firewall %s\n' "$family"
     firewall $family

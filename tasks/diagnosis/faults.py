@@ -21,6 +21,7 @@ class FaultKind(Enum):
     POD_SIDE = "something between a machine and its pods"
     LINK = "the link between machines: neighbours do not answer there"
     NETWORK = "the network between machines"
+    BGP = "the network between machines, for packets of BGP"
     NONE = "nothing: the pair answered when it was pinged alone"
 
 
@@ -54,14 +55,15 @@ def explain(scene: Scene, fault: PathFault, pairs: Sequence[Pair]) -> tuple[str,
         case FaultKind.FIREWALL | FaultKind.UNKNOWN:
             blame = _firewall if fault.kind == FaultKind.FIREWALL else _unknown
             return blame(scene, fault, pairs)
-        case FaultKind.REVERSE_PATH:
-            return _reverse_path(scene, fault.machine)
-        case FaultKind.POD_SIDE:
-            return _pod_side(scene, fault.machine)
+        case FaultKind.REVERSE_PATH | FaultKind.POD_SIDE:
+            behind = _reverse_path if fault.kind == FaultKind.REVERSE_PATH else _pod_side
+            return behind(scene, fault.machine)
         case FaultKind.LINK:
             return _link(scene, fault, pairs[0].family)
         case FaultKind.NETWORK:
             return _network(scene, fault, pairs)
+        case FaultKind.BGP:
+            return _bgp(scene, fault)
         case FaultKind.NONE:
             words = "answered when pinged alone: packets are lost only sometimes"
             return words, "run fab verify again"
@@ -115,6 +117,17 @@ def _link(scene: Scene, fault: PathFault, family: int) -> tuple[str, str]:
         f"{name} and {others} do not reach each other on the link of their internal IPs",
         f"check that {scene.device(name, family)} of {name} is in the same VLAN or private network"
         f" as {others}",
+    )
+
+
+def _bgp(scene: Scene, fault: PathFault) -> tuple[str, str]:
+    port = f"TCP port {scene.cluster.bgp.port}" if scene.cluster.bgp else "the port"
+    ends = f"between {fault.machine} and {fault.other or 'the others'}"
+    if not fault.machine:
+        ends = "between the machines"
+    return (
+        f"BGP gets no answer {ends}: {port} is closed on the network",
+        f"allow {port} {ends} on that network: security groups, firewalls",
     )
 
 

@@ -21,7 +21,7 @@ def settings_causes(scene: Scene) -> list[Cause]:
     routes = route_causes(scene, [name for name in names if name not in down])
     bridges = [cause for name in names for cause in _pod_bridge(scene, name)]
     every = (*links, *routes, *bridges, *_not_forwarding(scene))
-    return [cause for cause in every if cause.pairs]
+    return [cause for cause in every if cause.pairs or not cause.loses]
 
 
 def _ends(pairs: Iterable[Pair]) -> list[str]:

@@ -24,6 +24,7 @@ class Cause:
     words: str  # one line, e.g. "worker-2 does not forward IPv4: net.ipv4.ip_forward is 0"
     remedy: Remedy | str  # commands for a machine, or a sentence
     pairs: tuple[Pair, ...]  # the pairs it explains
+    loses: bool = True  # whether packets are lost because of it already
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,11 @@ class Scene:
         """The device that has a machine's internal IP; empty where no device has it."""
         inner = self.cluster.machine(name).internal_ip(family)
         return next((dev for dev, i in self.facts[name].addresses if i.ip == inner), "")
+
+    def cut_off(self, name: str, family: int) -> bool:
+        """Whether a machine's internal link is known to be down."""
+        link = self.link(name, self.device(name, family))
+        return link is not None and not (link.on and link.carrier)
 
     def link(self, name: str, device: str) -> Link | None:
         """A network interface of a machine; None where nothing is known of it."""

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from tasks.connectivity.probe import probes
 from tasks.connectivity.verdict import Pair
@@ -12,6 +13,8 @@ from .firewall import Drop
 from .model import Cause, Scene
 from .trials import End, Trial, Trials
 from .walk import Judgement, judge
+
+T = TypeVar("T")
 
 NO_ANSWER = ("FAILED", "INCOMPLETE")  # a neighbour that does not answer; see ip-neighbour(8)
 
@@ -24,7 +27,7 @@ def trial_causes(scene: Scene, tried: Trials, unexplained: Sequence[Pair]) -> li
     seen = {trial.pair for trial in tried.trials}
     rest = [pair for pair in unexplained if pair not in seen]
     causes = []
-    for fault, pairs in _merged(found).items():
+    for fault, pairs in merged(found).items():
         alike: list[Pair] = []
         others: list[Pair] = []
         for pair in rest:
@@ -156,16 +159,16 @@ def _one_way(scene: Scene, trial: Trial, *, answer: bool) -> PathFault:
     return PathFault(FaultKind.NETWORK, sender, receiver)
 
 
-def _merged(found: Mapping[PathFault, list[Pair]]) -> dict[PathFault, list[Pair]]:
+def merged(found: Mapping[PathFault, list[T]]) -> dict[PathFault, list[T]]:
     """Group faults between two machines by the machine that most of them share."""
-    merged = {fault: pairs for fault, pairs in found.items() if not fault.other}
-    for kind in (FaultKind.LINK, FaultKind.NETWORK):
-        between = {fault: pairs for fault, pairs in found.items() if fault.kind == kind}
+    together = {fault: pairs for fault, pairs in found.items() if not fault.other}
+    for kind in (FaultKind.LINK, FaultKind.NETWORK, FaultKind.BGP):
+        between = {f: pairs for f, pairs in found.items() if f.kind == kind and f.other}
         while between:
             shared = _shared(list(between))
             part = [fault for fault in between if shared.concerns(fault.machine, fault.other)]
-            merged[shared] = [pair for fault in part for pair in between.pop(fault)]
-    return merged
+            together[shared] = [pair for fault in part for pair in between.pop(fault)]
+    return together
 
 
 def _shared(faults: Sequence[PathFault]) -> PathFault:

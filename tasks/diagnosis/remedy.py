@@ -7,6 +7,7 @@ from tasks.common.values import Network
 
 from .firewall import Drop
 
+_SAVE = "netfilter-persistent save  # from the package iptables-persistent"
 SYSCTLS = "/etc/sysctl.d/99-pod-routes.conf"  # where a remedy writes a permanent setting
 
 
@@ -67,10 +68,28 @@ def accept_packets(drop: Drop | None, pods: Sequence[Network], machine: str) -> 
     accept = [
         f"{_iptables(drop, n)} -I FORWARD {end} {n} -j ACCEPT" for n in pods for end in ("-s", "-d")
     ]
-    save = "netfilter-persistent save  # from the package iptables-persistent"
     if drop is None or "-" not in drop.rule.partition(",")[0]:
-        return Remedy(machine, (*accept, save))
+        return Remedy(machine, (*accept, _SAVE))
     return Remedy(machine, tuple(accept), "write the same where these rules are set at boot")
+
+
+def accept_bgp(drop: Drop, nodes: Sequence[Network], port: int, machine: str) -> Remedy | str:
+    """Let BGP between `nodes` pass a firewall permanently, as `accept_packets` does."""
+    if "ufw" in drop.owners:
+        allow = [f"ufw allow from {n} to any port {port} proto tcp" for n in nodes]
+        return Remedy(machine, tuple(allow))
+    if "firewalld" in drop.owners:
+        add = f"firewall-cmd --permanent --add-port={port}/tcp"
+        return Remedy(machine, (add, "firewall-cmd --reload"))
+    chain, end = {"input": ("INPUT", "-s"), "output": ("OUTPUT", "-d")}.get(drop.hook, ("", ""))
+    if drop.rule.startswith("nft") or not chain:
+        networks = ", ".join(map(str, nodes))
+        return f"accept TCP port {port} from and to {networks} before that rule"
+    ports = f"-p tcp -m multiport --ports {port} -j ACCEPT"
+    accept = (f"{_iptables(drop, n)} -I {chain} {end} {n} {ports}" for n in nodes)
+    if "-" in drop.rule.partition(",")[0]:
+        return Remedy(machine, (*accept,), "write the same where these rules are set at boot")
+    return Remedy(machine, (*accept, _SAVE))
 
 
 def _iptables(drop: Drop | None, pods: Network) -> str:

@@ -34,7 +34,7 @@ class Verification:
     def ok(self) -> bool:
         """Whether all pairs and pods answered, and no cause is known that cuts pods off."""
         answered = all(p.ok for p in self.pairs) and all(p.ok for p in self.real_pods)
-        return answered and not self.causes
+        return answered and not any(cause.loses for cause in self.causes)
 
     @property
     def views(self) -> list["View"]:

@@ -1,30 +1,19 @@
 """Causes in the machines' routing tables: routes that are missing or lead elsewhere. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
+from tasks.bgp.bird import is_of_bgp
 from tasks.common.text import listed
-from tasks.common.values import Address
 from tasks.connectivity.probe import probes
-from tasks.connectivity.verdict import Pair
-from tasks.facts.model import Facts
-from tasks.inventory.model import Machine
 from tasks.iproute.route import Route
 from tasks.iproute.table import Lookup
 
+from .bgp import bgp_causes
+from .missing import leads_elsewhere, missing_routes, pairs_over, probe_addresses
 from .model import Cause, Scene
-from .policy import ProbeAddresses, policy_causes
+from .policy import policy_causes
 from .remedy import Remedy
-
-
-@dataclass(frozen=True)
-class MissingRoute:
-    """A route to a worker's pods that a machine does not have."""
-
-    to: str  # the worker
-    family: int
-    instead: Route | None  # the other route that it uses; None: none, or only the default route
 
 
 def route_causes(scene: Scene, names: Sequence[str]) -> Iterator[Cause]:
@@ -33,11 +22,21 @@ def route_causes(scene: Scene, names: Sequence[str]) -> Iterator[Cause]:
     Where no worker has any route to the others' pods, that is one cause, and the only one.
     """
     probed = {
-        w.name: _probed(w, scene.facts[w.name])
+        w.name: probe_addresses(w, scene.facts[w.name])
         for w in scene.cluster.machines
         if w.name in scene.facts
     }
-    missing = {name: _missing_routes(scene, name, probed) for name in names}
+    missing = {name: missing_routes(scene, name, probed) for name in names}
+    speaking = any(found.bird.there for found in scene.facts.values())
+    if scene.cluster.bgp and speaking:
+        unserved = {
+            name: [m for m in found if m.instead is None or is_of_bgp(m.instead)]
+            for name, found in missing.items()
+        }
+        yield from bgp_causes(scene, unserved)
+        missing = {
+            name: [m for m in found if m not in unserved[name]] for name, found in missing.items()
+        }
     absent = {name: [m for m in found if m.instead is None] for name, found in missing.items()}
     workers = {w.name for w in scene.cluster.workers if w.name in scene.facts}
     if len(workers) > 1 and all(
@@ -52,14 +51,14 @@ def route_causes(scene: Scene, names: Sequence[str]) -> Iterator[Cause]:
                 name,
                 f"{name} has no route to the pods of {listed(m.to for m in absent[name])}",
                 "fab apply-routes",
-                _pairs_over(scene, name, absent[name]),
+                pairs_over(scene, name, absent[name]),
             )
         for route in found:
             if route.instead is not None:
                 via = scene.next_hop(scene.cluster.machine(route.to), route.family)
                 words = f"{name} sends packets for {route.to}'s pods {_way(route.instead)}"
                 words += f", not via {via}" if via else ""
-                pairs = _pairs_over(scene, name, [route])
+                pairs = pairs_over(scene, name, [route])
                 yield Cause(name, words, _replace(route.instead), pairs)
     for name in names:
         yield from _own_pods(scene, name)
@@ -71,7 +70,9 @@ def unplanned_routes(scene: Scene) -> dict[str, str]:
 
     Such a route works because another machine forwards what it gets. It is a line for a machine.
     """
-    probed = {name: _probed(scene.cluster.machine(name), f) for name, f in scene.facts.items()}
+    probed = {
+        name: probe_addresses(scene.cluster.machine(name), f) for name, f in scene.facts.items()
+    }
     lost = {
         (*ends, pair.family)
         for pair in scene.silent
@@ -79,7 +80,7 @@ def unplanned_routes(scene: Scene) -> dict[str, str]:
     }
     lines = {}
     for name in scene.facts:
-        missing = _missing_routes(scene, name, probed)
+        missing = missing_routes(scene, name, probed)
         found = [m for m in missing if (name, m.to, m.family) not in lost]
         if found:
             workers = list(dict.fromkeys(m.to for m in found))
@@ -102,7 +103,7 @@ def part_causes(scene: Scene) -> list[Cause]:
     cluster, facts = scene.cluster, scene.facts
     owners = {cidr: worker for worker in cluster.workers for cidr in worker.pod_cidrs}
     lengths = {(cidr.version, cidr.prefixlen) for cidr in owners}
-    probed = {name: _probed(cluster.machine(name), found) for name, found in facts.items()}
+    probed = {name: probe_addresses(cluster.machine(name), found) for name, found in facts.items()}
     causes = []
     for name, found in facts.items():
         parts: dict[tuple[str, str, str], list[Route]] = defaultdict(list)
@@ -118,7 +119,7 @@ def part_causes(scene: Scene) -> list[Cause]:
                     continue
                 address = probed[worker.name].get(version)
                 unseen = address is None or address not in prefix
-                if unseen and _leads_elsewhere(route, scene.next_hop(worker, version)):
+                if unseen and leads_elsewhere(route, scene.next_hop(worker, version)):
                     way = _way(route) if route.type == "unicast" else f"nowhere ({route.type})"
                     parts[worker.name, way, _replace(route)].append(route)
         for (owner, common, remedy), routes in parts.items():
@@ -128,34 +129,6 @@ def part_causes(scene: Scene) -> list[Cause]:
             words = f"{name} sends packets for {prefixes}, {part} of {owner}'s pods"
             causes.append(Cause(name, f"{words}, {way}", remedy, ()))
     return causes
-
-
-def _probed(machine: Machine, facts: Facts) -> dict[int, Address]:
-    """The addresses of a worker's probes, by IP version."""
-    return {probe.address.version: probe.address for probe in probes(machine, facts)}
-
-
-def _missing_routes(scene: Scene, name: str, probed: ProbeAddresses) -> list[MissingRoute]:
-    """The routes to other workers' pods that a machine does not have."""
-    lookup = Lookup(scene.facts[name].routes)
-    found = []
-    for worker in scene.cluster.workers:
-        if worker.name == name or worker.name not in scene.facts:
-            continue
-        for family, address in probed[worker.name].items():
-            route = lookup.route_to(address)
-            planned = scene.next_hop(worker, family)
-            if route is None or route.prefix.prefixlen == 0:
-                if planned is not None:
-                    found.append(MissingRoute(worker.name, family, None))
-            elif _leads_elsewhere(route, planned):
-                found.append(MissingRoute(worker.name, family, route))
-    return found
-
-
-def _leads_elsewhere(route: Route, planned: Address | None) -> bool:
-    """Whether a route leads elsewhere than planned; without a plan, whether it leads nowhere."""
-    return route.type != "unicast" if planned is None else route.next_hop != planned
 
 
 def _way(route: Route) -> str:
@@ -170,17 +143,6 @@ def _way(route: Route) -> str:
 def _replace(route: Route) -> str:
     """The command that replaces a route by the wanted one."""
     return f"fab apply-routes{'' if route.owned else ' --replace'}"
-
-
-def _pairs_over(scene: Scene, name: str, missing: Iterable[MissingRoute]) -> tuple[Pair, ...]:
-    """The silent pairs whose requests or answers need these routes on a machine."""
-    ways = {(route.to, route.family) for route in missing}
-    return tuple(
-        pair
-        for pair in scene.silent_by_end.get(name, ())
-        if (pair.source == name and (pair.target, pair.family) in ways)
-        or (pair.target == name and pair.from_pod and (pair.source, pair.family) in ways)
-    )
 
 
 def _own_pods(scene: Scene, name: str) -> Iterator[Cause]:

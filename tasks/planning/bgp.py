@@ -7,10 +7,10 @@ their metric is lower. On the way back the static routes come first.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from tasks.bgp.bird import LEAST
+from tasks.bgp.bird import LEAST, is_of_bgp
 from tasks.bgp.bird_conf import METRIC, bird_conf, sessions_restart
 from tasks.bgp.password import checksum
-from tasks.bgp.sessions import reflectors, sessions
+from tasks.bgp.sessions import Relation, reflectors, sessions
 from tasks.common.text import listed
 from tasks.common.values import Address, Network
 from tasks.facts.model import Facts
@@ -29,11 +29,6 @@ _PROGRAMS = {  # that speak BGP, by the name of their process
     "speaker": "MetalLB (speaker)",
 }
 _EVERYWHERE = ("0.0.0.0", "[::]", "*")  # noqa: S104  # how ss(8) prints all addresses
-
-
-def is_of_bgp(route: Route) -> bool:
-    """Whether this tool's BIRD has put a route there."""
-    return route.protocol == "bird" and route.metric == METRIC and route.table == "main"
 
 
 def bgp_route(prefix: Network, via: Address, dev: str) -> Route:
@@ -56,6 +51,7 @@ class BgpRun:
     names: Collection[str]  # of the machines that the run may change
     whole: bool  # whether these are all machines of the cluster
     restarts: bool = False  # whether sessions that exist begin anew on one of them
+    speaking: Collection[str] = ()  # the names of all machines that should speak BGP by now
 
     def comes(self, one: Machine, other: Machine) -> bool:
         """Whether routes between two machines come by BGP after the run."""
@@ -65,6 +61,15 @@ class BgpRun:
         chosen = reflectors(self.cluster, bgp)
         direct = not chosen or one.name in chosen or other.name in chosen
         return direct or any(name in self.names for name in chosen)
+
+    def neighbors(self, machine: Machine) -> dict[Address, str]:
+        """The names of those that should speak with a machine by now, by address."""
+        bgp = self.cluster.bgp
+        return {
+            s.remote: s.neighbor
+            for s in (sessions(self.cluster, bgp, machine) if bgp else ())
+            if s.relation is Relation.ROUTER or s.neighbor in self.speaking
+        }
 
     def bird_change(self, machine: Machine, facts: Facts) -> BirdChange | None:
         """What becomes of this tool's BIRD on a machine; None if it stays as it is.
@@ -111,7 +116,8 @@ def bgp_run(cluster: Cluster, facts: Mapping[str, Facts], limit: str) -> BgpRun:
         for m in machines
         if (change := run.bird_change(m, facts[m.name]))
     )
-    return BgpRun(cluster, names, run.whole, restarts)
+    speaking = frozenset(name for name, f in facts.items() if cluster.bgp and f.bird.there)
+    return BgpRun(cluster, names, run.whole, restarts, speaking)
 
 
 def handed_over(change: Change | None, in_sync: Iterable[Route]) -> list[Change]:

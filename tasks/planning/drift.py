@@ -1,11 +1,11 @@
 """Drift: how a machine differs from what the last confirmed run left on it. Pure."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from tasks.common.text import listed
-from tasks.common.values import Network
+from tasks.common.values import Address, Network
 from tasks.facts.model import Facts
 from tasks.iproute.route import Place, Route
 from tasks.iproute.table import Lookup
@@ -19,6 +19,8 @@ class DriftKind(Enum):
     CHANGED = "changed by another hand", "changed by someone else"  # another route has its prefix
     NOT_IN_FILE = "not in the file", "not in the file"  # a reboot would lose it
     ONLY_IN_FILE = "only in the file", "only in the file"  # a reboot would add it
+    BGP_DOWN = "BGP down", "BGP down"  # BIRD does not run, or a session is not established
+    NOT_BY_BGP = "not by BGP", "missing"  # it should have come by BGP, and has not
 
     def __init__(self, json: str, text: str) -> None:
         self.json = json
@@ -27,10 +29,10 @@ class DriftKind(Enum):
 
 @dataclass(frozen=True)
 class Drift:
-    """One route that differs from what the last confirmed run left."""
+    """One route, or all sessions of BGP, that differ from what the last confirmed run left."""
 
     kind: DriftKind
-    prefix: Network
+    prefix: Network | None  # None: of sessions
     what: str
 
 
@@ -41,6 +43,27 @@ def drift(facts: Facts, wanted: Collection[Place], stay: bool) -> tuple[Drift, .
     while a change waits for confirmation: until then nobody knows what the machine should have.
     """
     return () if facts.pending else (*_in_the_kernel(facts, wanted), *_in_the_files(facts, stay))
+
+
+def bgp_drift(
+    facts: Facts, neighbors: Mapping[Address, str], absent: Iterable[Route]
+) -> tuple[Drift, ...]:
+    """The drift of what a machine exchanges by BGP. It says the same as long as it lasts.
+
+    `neighbors`: the names of those that should speak with it. `absent`: wanted routes that no
+    static route serves, and that should have come by BGP. Empty while a change waits.
+    """
+    bird = facts.bird
+    if facts.pending or not bird.conf:
+        return ()
+    if not bird.running:
+        return (Drift(DriftKind.BGP_DOWN, None, "BIRD does not run"),)
+    down = [s.remote for s in bird.sessions if s.remote in neighbors and not s.established]
+    names = listed(dict.fromkeys(neighbors[remote] for remote in down))
+    return (
+        *([Drift(DriftKind.BGP_DOWN, None, f"no session with {names}")] if down else []),
+        *(Drift(DriftKind.NOT_BY_BGP, r.prefix, f"{r} has not come by BGP") for r in absent),
+    )
 
 
 def missing_routes(facts: Facts) -> list[Route]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from tasks.bgp.bird import is_of_bgp
 from tasks.common.values import Address, Network, within
 from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster, Machine
@@ -13,7 +14,7 @@ from tasks.iproute.table import Lookup, Prefixes
 from tasks.networks.model import Table
 from tasks.persistence.backends import files_to, persisted_routes, unmanaged
 
-from .bgp import BgpRun, bgp_route, bgp_run, bird_refusals, handed_over, is_of_bgp, same_metric
+from .bgp import BgpRun, bgp_route, bgp_run, bird_refusals, handed_over, same_metric
 from .conflicts import (
     Conflict,
     PolicyRules,
@@ -25,7 +26,7 @@ from .conflicts import (
     route_refusal,
     rule_conflict,
 )
-from .drift import drift, missing_routes
+from .drift import bgp_drift, drift, missing_routes
 from .model import Allowed, Change, MachinePlan, Plan
 from .prefix import plan_own_prefix, plan_prefix, plan_unneeded
 
@@ -176,6 +177,7 @@ class _Found:
     by_bgp: list[Route] = field(default_factory=list)
     expected: list[Route] = field(default_factory=list)
     later: list[Change] = field(default_factory=list)
+    absent: list[Route] = field(default_factory=list)
 
 
 def _plan_targets(
@@ -210,16 +212,20 @@ def _plan_targets(
         change, kept, conflicts = plan_prefix(wanted, there, allowed)
         conflicts += [rule_conflict(wanted, rule) for rule in policy_rules.diverting(wanted)]
         stands = [r for r in every if is_of_bgp(r) and r.next_hop == via] if cluster.bgp else []
+        if worker.name in run.speaking and not (kept or stands or conflicts):
+            found.absent.append(bgp_route(prefix, via, dev))
         if stands or run.comes(scope.machine, worker):
             found.by_bgp += stands
             found.expected.append(bgp_route(prefix, via, dev))
             found.refusals += same_metric(found.expected[-1], there)
-            found.later += [] if conflicts else handed_over(change, kept)
+            later = handed_over(change, kept)
+            if stands and run.restarts and not kept:
+                change = change or Change(wanted)  # until the sessions are there again
+                later = [Change(None, (wanted,))]
+            else:
+                change = None
+            found.later += [] if conflicts else later
             kept = stands or [r for r in kept if not r.owned]
-            change = None
-            if stands and run.restarts and not any(r.owned for r in there):
-                change = Change(wanted)  # until the sessions are there again
-                found.later.append(Change(None, (wanted,)))
         found.in_sync += kept
         found.conflicts += conflicts
         if change is not None and not conflicts:
@@ -231,7 +237,8 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     cluster, hidden = scope.cluster, scope.hidden
     lookup = Lookup(facts.routes)
     inside = lookup.inside(scope.everyone.index)
-    bird = scope.everyone.bgp.bird_change(scope.machine, facts)
+    run = scope.everyone.bgp
+    bird = run.bird_change(scope.machine, facts)
     to = _plan_targets(scope, facts, allowed, lookup, inside)
     changes, conflicts = to.changes, to.conflicts
     refusals = pending_refusals(facts) + to.refusals
@@ -277,9 +284,12 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
         refusals=tuple(refusals),
         files=files_to(at_boot, facts.managers, facts.files),
         still_missing=tuple(r for r in missing_routes(facts) if r.prefix in hidden),
-        drift=drift(facts, scope.places, cluster.persist == "auto"),
+        drift=(
+            *drift(facts, scope.places, cluster.persist == "auto"),
+            *bgp_drift(facts, run.neighbors(scope.machine), () if bird else to.absent),
+        ),
         bird=bird,
-        install=bool(cluster.bgp) and not facts.bird.version,
+        install=bool(cluster.bgp) and allowed.install and not facts.bird.version,
         bird_stays=cluster.bgp is None and bird is None and facts.bird.running,
         by_bgp=tuple(to.by_bgp),
         expected=tuple(to.expected),

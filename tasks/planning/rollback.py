@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from tasks.bgp.bird import is_of_bgp
 from tasks.common.text import listed
 from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
@@ -11,7 +12,7 @@ from tasks.persistence.backends import files_to
 from tasks.undo.records import Displaced
 from tasks.undo.run import when
 
-from .bgp import bgp_route, bird_removal, is_of_bgp
+from .bgp import bgp_route, bird_removal
 from .conflicts import pending_refusals
 from .drift import missing_routes
 from .model import BirdChange, Change, MachinePlan, Plan

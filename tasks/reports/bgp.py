@@ -34,9 +34,10 @@ def bgp_changes(plan: Plan) -> str:
 
 
 def _row(machine: MachinePlan, bird: BirdChange) -> list[object]:
-    version = "to be installed" if machine.install else bird.version
+    missing = "to be installed" if machine.install else "missing"
+    version = bird.version or (missing if bird.conf else "-")
     neighbors = listed(bird.sessions, most=3) or "-"
-    return [machine.name, version or "-", bird.verb, len(machine.later), neighbors]
+    return [machine.name, version, bird.verb, len(machine.later), neighbors]
 
 
 def _diff(name: str, bird: BirdChange) -> str:

@@ -201,7 +201,12 @@ def plan_json(plan: Plan, cluster: Cluster, notes: Sequence[str] = ()) -> str:
                 *({"change": "remove", "path": path} for path in m.files.remove),
             ],
             "drift": [
-                {"kind": d.kind.json, "prefix": str(d.prefix), "what": d.what} for d in m.drift
+                {
+                    "kind": d.kind.json,
+                    "prefix": str(d.prefix) if d.prefix else None,
+                    "what": d.what,
+                }
+                for d in m.drift
             ],
             "refused": list(m.refusals),
             "bgp": bgp_json(m),

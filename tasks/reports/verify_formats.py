@@ -33,6 +33,7 @@ def verify_json(verification: Verification) -> str:
                 "machine": cause.machine or None,
                 "words": cause.words,
                 "remedy": str(cause.remedy),
+                "loses_packets": cause.loses,
                 "pairs": len(cause.pairs),
             }
             for cause in verification.causes
@@ -140,7 +141,7 @@ def _run_cases(verification: Verification) -> list[ET.Element]:
         if machine.name in verification.unplanned:
             ET.SubElement(case, "system-out").text = verification.unplanned[machine.name]
         for cause in verification.causes:
-            if not cause.pairs and cause.machine == machine.name:
+            if cause.loses and not cause.pairs and cause.machine == machine.name:
                 failure = ET.SubElement(case, "failure", type="cause", message=cause.words)
                 failure.text = str(cause.remedy)
         cases.append(case)

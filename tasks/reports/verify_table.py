@@ -146,6 +146,8 @@ def _cause(cause: Cause) -> str:
     words = cause.words
     if cause.pairs:
         words += f" ({counted(len(cause.pairs), 'pair')})"
+    if not cause.loses:
+        words += " (no packet is lost yet)"
     text = fill(words, max(width(), 80), subsequent_indent="  ", break_on_hyphens=False)
     if isinstance(cause.remedy, Remedy):  # its commands are not wrapped: people copy them
         return "\n     ".join([f"{text}\n  -> on {cause.remedy.where}:", *cause.remedy.steps])

@@ -51,6 +51,7 @@ def carry_out(
     - `stands`: print which routes have not come by BGP yet.
     - `last`: carry out the steps that come once all machines have what they wait for.
     - `push`: move the deadline.
+    - `commit`: the same; from now on other machines may have confirmed.
     - `keep`: confirm the change, delete the records of the displaced routes in `discards`, and end.
     - Any other word, or the end of the connection: end. After `go` the change stays armed. Before
       `go` nothing was changed, and the script disarms the undo.

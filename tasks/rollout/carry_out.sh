@@ -183,7 +183,7 @@ hear() {
       go) carry || return ;;
       stands) stands ;;
       speak | last) further "$word" || return ;;
-      push) lock_it -w "$patience" && push; [ ! "$changed" ] || unlock ;;
+      push | commit) lock_it -w "$patience" && "$word"; [ ! "$changed" ] || unlock ;;
       keep) lock_it -w "$patience" && keep; return ;;
       *) break ;;
     esac

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Mapping
 
+from tasks.bgp.bird import is_of_bgp
 from tasks.common.errors import Stop
 from tasks.common.text import listed
 from tasks.common.values import Network
@@ -15,7 +16,6 @@ from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.iproute.route import Route
 from tasks.networks.model import Key, Table
-from tasks.planning.bgp import is_of_bgp
 from tasks.planning.model import MachinePlan, Plan, TablePlan, Verb
 from tasks.ssh.fleet import Fleet
 

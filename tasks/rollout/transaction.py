@@ -190,15 +190,18 @@ class _Rollout:
         self.results += [MachineResult(n, untouched, why) for n in lost if n not in changed]
         return not lost
 
-    def push(self) -> str:
-        """Move all deadlines; why the run must be reverted, or empty if every undo is armed."""
-        lost = self._push()
+    def push(self, word: str = "push") -> str:
+        """Move all deadlines; why the run must be reverted, or empty if every undo is armed.
+
+        With `commit` for a word, the machines know that others may have confirmed from then on.
+        """
+        lost = self._push(word)
         return f"the undo is not armed any more on {', '.join(lost)}" if lost else ""
 
-    def _push(self) -> list[str]:
+    def _push(self, word: str = "push") -> list[str]:
         """Move all deadlines; the machines whose undo is no longer armed."""
         self._pushed = monotonic()
-        answers = self._fleet.send(self._running, "push", recovery.READY)
+        answers = self._fleet.send(self._running, word, recovery.READY)
         self._armed = monotonic()
         return [
             name
@@ -311,7 +314,8 @@ def _result(
     if under_way.complete and not why and not interrupts.seen:
         under_way.last(at_once)
     if under_way.complete and not why:
-        why = under_way.push() or under_way.checked(check.result) or under_way.push()
+        why = under_way.push() or under_way.checked(check.result)
+        why = why or under_way.push("push" if hold else "commit")
     if not under_way.complete or why or interrupts.seen:
         why = why or ("interrupted" if interrupts.seen else "another machine failed")
         under_way.back(why)
@@ -330,7 +334,10 @@ def lacks(answer: str | MachineError) -> str:
     """The routes that a machine waits for, and why, or why it does not say; empty if it has all."""
     if isinstance(answer, MachineError):
         return str(answer)
-    found = sections(answer)
+    try:
+        found = sections(answer)
+    except ValueError as error:
+        return str(error)
     routes = found.get(("lacks", ""))
     if routes is None:
         return "an answer"

@@ -41,6 +41,7 @@ is_fit() {
 
 before=$(cat "$place/before") || exit
 if [ $# = 0 ]; then is_fit; exit; fi
+[ ! -e "$place/committing" ] || leave_needed >/dev/null 2>&1
 { is_as_before && [ "$(touched)" = "$before" ]; } || {
   back_before_routes >/dev/null 2>&1
   printf '%s\n' "$lines" | ip -force -batch -

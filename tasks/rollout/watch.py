@@ -55,12 +55,17 @@ class Losses:
         return self._put_back[prefix] >= PUT_BACK
 
 
+def lost_prefixes(plan: MachinePlan) -> set[Network]:
+    """The prefixes of a machine's missing routes."""
+    return {d.prefix for d in plan.drift if d.prefix and d.kind is DriftKind.MISSING}
+
+
 def repair(plan: MachinePlan, facts: Facts, losses: Losses) -> MachinePlan:
     """The part of a machine's plan that puts back missing routes; empty if the plan has a refusal.
 
     `losses` must have seen the missing routes of this plan.
     """
-    lost = {d.prefix for d in plan.drift if d.kind is DriftKind.MISSING}
+    lost = lost_prefixes(plan)
     changes = tuple(
         c
         for c in plan.changes
@@ -78,7 +83,7 @@ def unrepaired(plan: MachinePlan, made: MachinePlan, losses: Losses) -> list[str
         if d.prefix not in putting or d.kind is not DriftKind.MISSING:
             again = (
                 "missing again, "
-                if d.kind is DriftKind.MISSING and losses.hopeless(d.prefix)
+                if d.prefix and d.kind is DriftKind.MISSING and losses.hopeless(d.prefix)
                 else ""
             )
             kinds.setdefault(f"{again}left alone: {d.kind.text}", []).append(d.what)
@@ -148,10 +153,10 @@ class _Watch:
         unknown = {w.name: "" for w in cluster.workers if not (w.pod_cidrs and w.internal_ips)}
         asked = {name: found}
         (plan,) = plan_routes(
-            cluster, asked, Allowed(), skipped=unknown, table=self._table
+            cluster, facts, Allowed(), skipped=unknown, limit=name, table=self._table
         ).machines
         losses = self._losses[name]
-        losses.seen({d.prefix for d in plan.drift if d.kind is DriftKind.MISSING})
+        losses.seen(lost_prefixes(plan))
         made = repair(plan, found, losses)
         stays = frozenset(unrepaired(plan, made, losses))
         if made.changes:

@@ -63,18 +63,23 @@ class Fleet:
         self.patience: int | None = config.timeouts.command  # seconds for one command, if given
         self._login = Login(cluster, config)
         given = config.connect_kwargs
-        self._secrets = (config.sudo.password, given.get("passphrase"), given.get("password"))
+        self._secrets = [config.sudo.password, given.get("passphrase"), given.get("password")]
         self._connections: dict[str, Connection] = {}
         self._shells: dict[str, Shell] = {}
 
+    def hide(self, secret: str) -> None:
+        """Leave a text out of the transcripts of all machines from now on."""
+        self._secrets.append(secret)
+
     def ask(
-        self, scripts: Mapping[str, str], doing: str = "asking"
+        self, scripts: Mapping[str, str], doing: str = "asking", timeout: int = TIMEOUT
     ) -> dict[str, str | MachineError]:
         """Run a script on each machine, `parallel` machines at a time; the answers by name.
 
-        `doing`: the word that the progress line shows in a terminal.
+        `doing`: the word that the progress line shows in a terminal. `timeout`: seconds to wait for
+        the end of a script.
         """
-        jobs = {name: self._opened(_runner(script)) for name, script in scripts.items()}
+        jobs = {name: self._opened(_runner(script, timeout)) for name, script in scripts.items()}
         return self._each(jobs, self.parallel, doing)
 
     def in_step(
@@ -326,5 +331,5 @@ def _until(running: RunningScript, marker: str, line: str = "") -> RunningScript
     return answer
 
 
-def _runner(script: str) -> Callable[[Shell], str]:
-    return lambda shell: shell.run(script)
+def _runner(script: str, timeout: int = TIMEOUT) -> Callable[[Shell], str]:
+    return lambda shell: shell.run(script, timeout)

@@ -5,7 +5,7 @@ exception that ended it. All lines are printable, and secrets are replaced by HI
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from tasks.common.values import printable
 
@@ -16,10 +16,11 @@ _LOG = logging.getLogger("tasks.ssh")
 class Transcript:
     """Logs the conversation with one machine."""
 
-    def __init__(self, machine: str, secrets: Iterable[str | None] = ()) -> None:
-        """`secrets`: texts that must not be logged; None and "" are ignored."""
+    def __init__(self, machine: str, secrets: Collection[str | None] = ()) -> None:
+        """`secrets`: texts that must not be logged, also those that are added to it later; None and
+        "" are ignored."""
         self._machine = machine
-        self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
+        self._secrets = secrets
 
     def sent(self, text: str) -> None:
         """Log text that was sent to the machine."""
@@ -37,7 +38,7 @@ class Transcript:
     def _log(self, sign: str, text: str) -> None:
         if not _LOG.isEnabledFor(logging.DEBUG):
             return
-        for secret in self._secrets:
+        for secret in sorted(filter(None, self._secrets), key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
         lines = (printable(line.replace("\t", " ")) for line in text.strip("\n").split("\n"))
         labelled = "".join(f"\n{self._machine} {sign} {line}".rstrip() for line in lines)

@@ -5,3 +5,6 @@ push() {
   if is_of pending "$run" && watchdog pending/pid && due_in "$timeout" >>pending/deadline
   then echo "== armed"; else no_longer_pending; fi
 }
+
+# commit: move the deadline, and note that from now on other machines may have confirmed the change.
+commit() { { ! is_of pending "$run" || : >pending/committing; } && push; }

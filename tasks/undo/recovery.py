@@ -27,9 +27,9 @@ def revert_pending(run: Run, why: str) -> Script:
 
 
 def push(run: Run) -> Script:
-    """The script that moves the deadline, and says whether the undo is still armed."""
+    """The script that moves the deadline before a confirmation: is the undo still armed?"""
     pushed = script("undo/push.sh", run=run.id, timeout=run.timeout)
-    return joined(functions(run), pushed, script("undo/alone.sh", does="push", patience=PATIENCE))
+    return joined(functions(run), pushed, script("undo/alone.sh", does="commit", patience=PATIENCE))
 
 
 def confirm(run: Run, discards: Sequence[Displaced] = ()) -> Script:

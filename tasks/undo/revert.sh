@@ -13,6 +13,7 @@ was_kept() { cut -f 2,5 "$log/history" 2>/dev/null | grep -q "^$run${tab}kept"; 
 main() {
   enter -w "$patience" || return
   if is_there; then
+    rm -f pending/committing  # all machines are told to revert
     if revert "$why"; then echo "== done"; else echo "== broken"; fi
   elif [ "$pending_only" ]; then
     no_longer_pending

@@ -20,7 +20,9 @@ class Silent(Fleet):
         self.cluster = cluster(len(troubles))
         self._troubles = troubles
 
-    def ask(self, scripts: object, doing: str = "") -> dict[str, str | MachineError]:
+    def ask(
+        self, scripts: object, doing: str = "", timeout: int = 0
+    ) -> dict[str, str | MachineError]:
         return {name: MachineError(text) for name, text in self._troubles.items()}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from .conftest import Lab
 from .kit import on
 
+DEADLINE = ("--confirm-timeout", "5")
 FOREIGN = "10.200.77.0/24 via 10.240.0.98"
 
 # Whether an `ip` on a worker is the one that changes routes: alone, or before it shows them. Not
@@ -66,10 +67,11 @@ class Round:
     victim: str  # one of the workers
     runs: list["subprocess.Popen[str]"] = field(default_factory=list)
     rebooted: str = ""  # a machine that came up without any route of ours
+    flags: tuple[str, ...] = ()  # of the verb
 
     def start(self, *options: str) -> "subprocess.Popen[str]":
         """Start the operator's command."""
-        self.runs.append(self.lab.popen(*options, self.verb, "--confirm-timeout", "5"))
+        self.runs.append(self.lab.popen(*options, self.verb, *self.flags, *DEADLINE))
         return self.runs[-1]
 
     def pause(self, part: float = 1.0) -> None:

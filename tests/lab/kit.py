@@ -1,11 +1,16 @@
 """What the tests on a twin share: running on a machine, judging how a command line ended."""
 
+import os
+import re
 import select
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import IO
 
 from tasks.inventory.model import Cluster
 
@@ -50,6 +55,16 @@ def dual_stack(workers: int = 2) -> Cluster:
     )
 
 
+def routing(lab: Lab, way: str, bgp: str = "") -> None:
+    """Have hosts.toml say `routing = "static"` or `"bgp"`, with these lines in [bgp]."""
+    file = lab.dir / "hosts.toml"
+    kept = file.read_text().partition("\n[bgp]")[0].splitlines(keepends=True)
+    lines = [line for line in kept if not line.startswith("routing = ")]
+    at = lines.index("[cluster]\n") + 1
+    table = f"\n[bgp]\n{bgp}\n" if bgp and way == "bgp" else ""
+    file.write_text("".join([*lines[:at], f'routing = "{way}"\n', *lines[at:]]) + table)
+
+
 def on(lab: Lab, machine: str, command: str) -> str:
     """Run a command line on a machine as root; it has to succeed."""
     done = lab.twin.run(machine, ["sh", "-c", command])
@@ -62,6 +77,29 @@ def ok(done: "subprocess.CompletedProcess[str]", status: int = 0) -> str:
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout
+
+
+def says(page: Path, text: str, heading: str = "") -> bool:
+    """Whether a page says this under a heading, or before the first; if not, write it anew."""
+    parts = re.split("(?m)^(?=## )", page.read_text() if page.exists() else "")
+    places = [n for n, part in enumerate(parts) if part.startswith(f"## {heading}\n")]
+    place = (places or [len(parts)])[0] if heading else 0
+    wanted = [*parts[:place], text, *parts[place + 1 :]]
+    now = "\n".join(part.strip() + "\n" for part in wanted)
+    same = page.exists() and page.read_text() == now
+    if not same:
+        page.write_text(now)
+    return same
+
+
+@contextmanager
+def running(argv: Sequence[str], output: IO[str]) -> Iterator[None]:
+    """A program that is killed at the end of the block, with what it started."""
+    with subprocess.Popen(argv, stdout=output, start_new_session=True) as process:
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -79,13 +79,14 @@ class Bench:
         machines = [machine.name for machine in self._lab.cluster.machines]
         now = Round(self._lab, verb, chance, self._length[verb], chance.choice(machines))
         fault.strike(now)
-        said = [(*_ended(run), run.returncode) for run in now.runs]
+        said = [(*ended(run), run.returncode) for run in now.runs]
         fault.mend(now)
         for name in machines:
             done = self._lab.twin.run(name, ["timeout", str(PATIENCE), "sh", "-c", IDLE])
             if done.returncode:
                 return Result(fault.name, verb, "some", (f"{name} does not come to rest",))
-        return _Judge(now, fault, self._tables[other], self._tables[verb]).result(said)
+        before, wanted = self._tables[other], self._tables[verb]
+        return Judge(now, fault, before, wanted, self._lab.tables()).result(said)
 
     def _lead_to(self, verb: str) -> None:
         """The state before a round, in a new twin where need be; the histories start anew."""
@@ -99,7 +100,7 @@ class Bench:
             on(self._lab, machine.name, f"rm -f {HISTORY}")
 
 
-def _ended(run: "subprocess.Popen[str]") -> tuple[str, str]:
+def ended(run: "subprocess.Popen[str]") -> tuple[str, str]:
     """What a run has printed; one that does not end is ended, and says no last line."""
     try:
         return run.communicate(timeout=PATIENCE)
@@ -108,13 +109,14 @@ def _ended(run: "subprocess.Popen[str]") -> tuple[str, str]:
         return run.communicate()[0], ENDLESS
 
 
-class _Judge:
+class Judge:
     """What a round's end must be, by the kernels' tables, the histories and the last lines."""
 
-    def __init__(self, now: Round, fault: Fault, before: Tables, wanted: Tables) -> None:
+    def __init__(
+        self, now: Round, fault: Fault, before: Tables, wanted: Tables, tables: Tables
+    ) -> None:
         self._now = now
         self._fault = fault
-        tables = now.lab.tables()
         self._broken = {
             n: _difference(t, before[n])
             for n, t in tables.items()

@@ -7,7 +7,7 @@ import pytest
 from tasks.bgp.bird_conf import METRIC, RUN
 
 from .conftest import Lab, MakeLab, tutorial
-from .kit import dual_stack, ok, on
+from .kit import dual_stack, ok, on, routing
 
 BY_BGP = f"proto bird scope global metric {METRIC}"
 Tables = dict[str, list[str]]
@@ -18,16 +18,6 @@ CHANGE = ("apply-routes", "--yes")
 @pytest.fixture
 def lab(make_lab: MakeLab) -> Lab:
     return make_lab(tutorial())
-
-
-def routing(lab: Lab, way: str, bgp: str = "") -> None:
-    """Have hosts.toml say `routing = "static"` or `"bgp"`, with these lines in [bgp]."""
-    file = lab.dir / "hosts.toml"
-    kept = file.read_text().partition("\n[bgp]")[0].splitlines(keepends=True)
-    lines = [line for line in kept if not line.startswith("routing = ")]
-    at = lines.index("[cluster]\n") + 1
-    table = f"\n[bgp]\n{bgp}\n" if bgp else ""
-    file.write_text("".join([*lines[:at], f'routing = "{way}"\n', *lines[at:]]) + table)
 
 
 def by_bgp(static: Tables) -> Tables:

@@ -13,9 +13,9 @@ from tasks.bgp.bird_conf import METRIC, RUN, UNIT
 from tests.releases.machine import OWN, Booted, boot
 
 from .conftest import Lab, labs, tutorial
-from .kit import ok, on
+from .kit import ok, on, routing
 from .namespaces import wait_for
-from .test_bgp import CHANGE, routing
+from .test_bgp import CHANGE
 
 STAYS = (*CHANGE, "--persist", "auto")
 LEFT = """find /etc /run /var/lib -name '*pod-routes*' -not -path '/*/pod-routes' -printf '%p '

@@ -20,7 +20,7 @@ from tasks.iproute.route import own_route
 from tests.paths import PROJECT
 
 from .conftest import Lab, MakeDirectory, MakeLab, labs, tutorial
-from .kit import dual_stack, ok, on
+from .kit import dual_stack, ok, on, says
 
 DOC = PROJECT / "docs/diagnosis.md"
 AT_ONCE = 6
@@ -759,8 +759,4 @@ def test_the_table_of_faults_is_what_was_seen(sayings: Mapping[str, Said]) -> No
         shown = (line.strip() for line in words.splitlines() if fault.words in line)
         line = next(shown, "(nothing)")
         lines.append(f"| {fault.name} | {fault.where} | {line} | {remedy} |".replace("  ", " "))
-    text = HEAD + "\n".join(lines) + "\n"
-    before = DOC.read_text() if DOC.exists() else ""
-    if before != text:
-        DOC.write_text(text)
-    assert before == text
+    assert says(DOC, HEAD + "\n".join(lines))

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from tasks.bgp.bird_conf import RUN
+
 from . import networkd
 from .conftest import Lab, MakeLab, tutorial
-from .kit import ok, on
+from .kit import ok, on, routing
 
 FLUSH = "ip route flush proto 214"
 
@@ -96,6 +98,32 @@ def test_a_link_that_flaps_and_a_route_that_goes_on_being_lost(lab: Lab) -> None
         assert sum("worker-0 put back" in line for line in watching.said) >= 2
         on(lab, "worker-0", "kill $(cat /run/hand)")
         assert ours(lab, "worker-0") == 1
+
+
+def test_what_has_come_by_bgp_is_told_once_and_never_put_back(make_lab: MakeLab) -> None:
+    lab = make_lab(tutorial(2))
+    routing(lab, "bgp")
+    ok(lab.fab("apply-routes", "--no-ping", "--yes"))
+    whole = lab.tables()
+    birdc = f"birdc -s {RUN}/bird.ctl"
+    start = f"bird -R -c {RUN}/bird.conf -s {RUN}/bird.ctl -P {RUN}/bird.pid -u bird -g bird"
+    with watch(lab) as watching:
+        on(lab, "worker-1", f"kill -9 $(cat {RUN}/bird.pid)")
+        seen = [watching.until("left alone: BGP down:") for _ in range(2)]
+        assert [line.split(" ", 1)[1] for line in sorted(seen, key=lambda line: line[20:])] == [
+            "worker-0 left alone: BGP down: no session with worker-1\n",
+            "worker-1 left alone: BGP down: BIRD does not run\n",
+        ]
+        on(lab, "worker-1", start)
+        for _ in range(2):
+            watching.until("all is well again")
+        edit = f"sed -i s,{{}},{{}}, {RUN}/bird.conf && {birdc} configure"
+        on(lab, "worker-1", edit.format("10.200.1.0/24", "10.200.9.0/24"))
+        watching.until("worker-0 left alone: missing: 10.200.1.0/24", "has not come by BGP")
+        on(lab, "worker-1", edit.format("10.200.9.0/24", "10.200.1.0/24"))
+        watching.until("all is well again")
+        assert not any("put back" in line for line in watching.said)
+    assert lab.tables() == whole
 
 
 def ours(lab: Lab, machine: str) -> int:

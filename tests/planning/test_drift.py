@@ -1,7 +1,13 @@
 """Drift: what is told of routes that are not as they were left."""
 
+from dataclasses import replace
+
 import pytest
 
+from tasks.bgp.bird import Bird, SessionState
+from tasks.bgp.bird_conf import METRIC, bird_conf
+from tasks.common.values import address
+from tasks.inventory.model import Bgp
 from tasks.persistence.backends import files_to
 from tasks.persistence.managers import Manager
 from tasks.planning.drift import drift
@@ -67,3 +73,69 @@ def test_the_plan_tells_it_and_counts_where_it_is_much() -> None:
     report = plan_report(plan_routes(cluster(10), many, Allowed()))
     assert "worker-0: missing: 9 routes: " in report
     assert report.count("missing") == 1
+
+
+SPEAKING = replace(cluster(4), bgp=Bgp())
+
+
+def by_bgp(number: int) -> str:
+    return f"{pods(number)} via {node(number)} dev {DEV} proto bird metric {METRIC}"
+
+
+def bird(number: int, *down: int, **more: object) -> Bird:
+    """The BIRD of a worker of SPEAKING, whose sessions with some others are down."""
+    values: dict[str, object] = {
+        "version": "2.0.12",
+        "conf": bird_conf(SPEAKING, Bgp(), SPEAKING.machines[number]),
+        "running": True,
+        "sessions": tuple(
+            SessionState(address(node(n)), "Connect" if n in down else "Established", "10:00")
+            for n in range(4)
+            if n != number
+        ),
+    }
+    return Bird(**{**values, **more})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("lines", "first", "others", "told"),
+    [
+        ([by_bgp(1), by_bgp(2), by_bgp(3)], bird(0), [1, 2, 3], []),
+        ([by_bgp(1), by_bgp(2), by_bgp(3)], bird(0, 2), [1, 2, 3], ["BGP down: worker-2"]),
+        ([by_bgp(1), by_bgp(2), wanted(3)], bird(0, 3), [1, 2], []),
+        (
+            [by_bgp(1), by_bgp(3)],
+            bird(0, 2),
+            [1, 2, 3],
+            ["BGP down: worker-2", f"missing: {pods(2)}"],
+        ),
+        ([by_bgp(1), wanted(2), by_bgp(3)], bird(0), [1, 2, 3], []),
+        ([by_bgp(2)], bird(0, running=False), [1, 2, 3], ["BGP down: BIRD does not run"]),
+        ([wanted(1), wanted(2), wanted(3)], Bird("2.0.12"), [1, 2, 3], []),
+        ([by_bgp(1), by_bgp(2)], bird(0, 3), [1, 2], []),
+        ([], bird(0, 1, 2, 3, conf="older"), [1, 2, 3], ["BGP down: worker-1, worker-2, worker-3"]),
+    ],
+)
+def test_what_should_have_come_by_bgp(
+    lines: list[str], first: Bird, others: list[int], told: list[str]
+) -> None:
+    """`others`: the workers that speak BGP already. No change is planned for what has not come."""
+    asked = {"worker-0": facts(0, *lines, bird=first)}
+    asked.update(
+        (f"worker-{n}", facts(n, bird=bird(n) if n in others else Bird("2.0.12")))
+        for n in (1, 2, 3)
+    )
+    plan = plan_routes(SPEAKING, asked, Allowed()).machines[0]
+    assert [
+        f"{d.kind.text}: {d.prefix or d.what.removeprefix('no session with ')}" for d in plan.drift
+    ] == told
+    assert not plan.changes
+
+
+def test_nothing_is_told_of_bgp_while_a_change_waits_or_where_routes_are_static() -> None:
+    pending = Pending("run", "who", "since", "what", 5)
+    asked = {f"worker-{n}": facts(n, bird=bird(n, 0, 1, 2, 3), pending=pending) for n in range(4)}
+    assert not any(m.drift for m in plan_routes(SPEAKING, asked, Allowed()).machines)
+    static = {name: replace(f, pending=None) for name, f in asked.items()}
+    plan = plan_routes(cluster(4), static, Allowed(), limit="worker-0")
+    assert not any(m.drift for m in plan.machines)

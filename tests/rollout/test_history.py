@@ -14,7 +14,9 @@ class Remembering(Fleet):
         self.cluster = cluster(len(answers))
         self._answers = answers
 
-    def ask(self, scripts: object, doing: str = "") -> dict[str, str | MachineError]:
+    def ask(
+        self, scripts: object, doing: str = "", timeout: int = 0
+    ) -> dict[str, str | MachineError]:
         return {f"worker-{n}": answer for n, answer in enumerate(self._answers)}
 
 
