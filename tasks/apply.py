@@ -24,6 +24,8 @@ def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:
     from tasks.reports.bgp import staying
 
     yield from staying(plan)
+    if not any(machine.changes or machine.in_sync for machine in plan.machines):
+        return  # the provider's table alone leads to pods
     if persist == "none":
         yield "these routes do not survive a reboot; --persist auto makes them stay"
         return

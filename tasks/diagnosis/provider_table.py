@@ -71,8 +71,8 @@ def _causes(scene: Scene, routed: Routed, table: Table) -> Iterator[Cause]:
 
 
 def _source_checks(scene: Scene, routed: Routed, table: Table) -> Iterator[Cause]:
-    """Machines from which and to which the network passes only their own addresses."""
-    addresses = {name: scene.cluster.machine(name).internal_ip(4) for name in scene.facts}
+    """Workers from which and to which the network passes only their own addresses."""
+    addresses = {worker.name: worker.internal_ip(4) for worker in scene.cluster.workers}
     found = {
         name: member
         for name, own in addresses.items()
@@ -80,16 +80,16 @@ def _source_checks(scene: Scene, routed: Routed, table: Table) -> Iterator[Cause
     }
     if not found:
         return
-    words = f"the network {routed.name} drops packets of the pods of {listed(found)}: its source"
-    words += "/destination check is on"
+    words = f"the network {routed.name} drops packets of the pods of {listed(found)}"
     pairs = dict.fromkeys(pair for name in found for pair in scene.silent_through(name))
-    remedy: Remedy | str = "fab apply-routes"
-    if len(found) <= BY_HAND:
-        commands = (
-            c for member in found.values() for c in routed.provider.unchecked_by_hand(member)
-        )
-        remedy = Remedy(HERE, tuple(commands))
-    yield Cause(next(iter(found)) if len(found) == 1 else "", words, remedy, tuple(pairs))
+    if len(found) > BY_HAND:
+        words += ": their source/destination checks are on"
+        yield Cause("", words, "fab apply-routes", tuple(pairs))
+        return
+    ((name, member),) = found.items()
+    commands = routed.provider.unchecked_by_hand(member)
+    words += ": its source/destination check is on"
+    yield Cause(name, words, Remedy(HERE, commands), tuple(pairs))
 
 
 def _wrong(scene: Scene, table: Table, name: str) -> Iterator[_Wrong]:
@@ -123,6 +123,10 @@ def _cause(scene: Scene, routed: Routed, table: Table, words: str, found: list[_
     if len(found) > BY_HAND:
         return Cause(alone, words, "fab apply-routes", tuple(pairs))
     (wrong,) = found
+    if wrong.wanted.gateway not in table.by_address:
+        attach = f"attach {alone} to the network {routed.name}"
+        why = f"no machine there has its internal IP, {wrong.wanted.gateway}"
+        return Cause(alone, words, f"{attach}: {why}", tuple(pairs))
     take = table.in_the_way(wrong.wanted.destination)
     commands = routed.provider.by_hand(table, take, wrong.wanted)
     return Cause(alone, words, Remedy(HERE, commands), tuple(pairs))

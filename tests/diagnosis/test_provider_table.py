@@ -15,6 +15,7 @@ from tasks.diagnosis.model import Cause, Routed, Scene
 from tasks.diagnosis.provider_table import read_routed, table_causes
 from tasks.diagnosis.routing import part_causes, route_causes, unplanned_routes
 from tasks.inventory.model import ProviderNetwork
+from tasks.networks.aws import AWS, Aws
 from tasks.networks.calls import Calls
 from tasks.networks.hetzner import HCLOUD, Hetzner
 from tasks.networks.model import Member, Table, TableRoute
@@ -140,6 +141,45 @@ def test_a_route_that_leads_elsewhere(
 
 def test_what_answers_all_the_same_is_no_cause() -> None:
     assert table_causes(scene(routed(RIGHT[0], RIGHT[2]), [(0, 2), (2, 0)])) == []
+
+
+def test_a_server_that_is_not_in_the_network_has_to_be_attached_first() -> None:
+    network = routed(RIGHT[0], RIGHT[2])
+    assert network.table is not None
+    others = tuple(one for one in network.table.members if one.name != "worker-1")
+    away = replace(network, table=replace(network.table, members=others))
+    assert told(table_causes(scene(away, ONE))) == [
+        (
+            "the network kube net has no route to the pods of worker-1",
+            f"attach worker-1 to the network kube net: no machine there has its internal IP,"
+            f" {node(1)}",
+        )
+    ]
+
+
+def test_the_check_of_a_workers_addresses_is_a_cause() -> None:
+    """A network interface of AWS has one; machines need no route to pods there."""
+    members = tuple(Member(ip_address(node(n)), f"eni-{n}", f"i-{n}", n == 1) for n in range(3))
+    of = replace(table(*RIGHT), id="rtb-1", gateway=None, exclusive=False, members=members)
+    vpc = Routed("rtb-1", Aws(Calls(AWS, "rtb-1"), "rtb-1"), of)
+    bare = dict.fromkeys(range(3), "")
+    (cause,) = table_causes(scene(vpc, ONE, bare))
+    assert list(route_causes(scene(vpc, ONE, bare), ["worker-0"])) == []
+    command = "aws ec2 modify-network-interface-attribute --network-interface-id eni-1"
+    assert (cause.machine, cause.words, str(cause.remedy)) == (
+        "worker-1",
+        "the network rtb-1 drops packets of the pods of worker-1: its source/destination check is"
+        " on",
+        f"{HERE}{command} --no-source-dest-check",
+    )
+    every = replace(of, members=tuple(replace(one, source_check=True) for one in members))
+    assert told(table_causes(scene(replace(vpc, table=every), EVERY, bare))) == [
+        (
+            "the network rtb-1 drops packets of the pods of worker-0, worker-1, worker-2: their"
+            " source/destination checks are on",
+            "fab apply-routes",
+        )
+    ]
 
 
 def test_routes_of_machines_lead_to_the_gateway_of_the_network() -> None:
