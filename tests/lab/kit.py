@@ -73,16 +73,6 @@ def ok(done: "subprocess.CompletedProcess[str]", status: int = 0) -> str:
     return done.stdout
 
 
-def routing(lab: Lab, way: str, bgp: str = "") -> None:
-    """Have hosts.toml say `routing = "static"` or `"bgp"`, with these lines in [bgp]."""
-    file = lab.dir / "hosts.toml"
-    kept = file.read_text().partition("\n[bgp]")[0].splitlines(keepends=True)
-    lines = [line for line in kept if not line.startswith("routing = ")]
-    at = lines.index("[cluster]\n") + 1
-    table = f"\n[bgp]\n{bgp}\n" if bgp else ""
-    file.write_text("".join([*lines[:at], f'routing = "{way}"\n', *lines[at:]]) + table)
-
-
 def says(page: Path, text: str, heading: str = "") -> bool:
     """Whether a page says this under a heading, or before the first; if not, write it anew."""
     parts = re.split("(?m)^(?=## )", page.read_text() if page.exists() else "")
