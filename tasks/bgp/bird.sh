@@ -45,10 +45,19 @@ start_bird() {
     (umask 022 && printf '%s\n' "$1" >"/run/systemd/system/$bird_unit") && systemctl daemon-reload &&
       systemctl restart "$bird_unit" && started
   else
+    end_hung
     bird -R -c "$bird_run/bird.conf" -s "$bird_control" -P "$bird_run/bird.pid" \
       -u bird -g bird </dev/null >/dev/null 2>&1 9>&- 3>&-
   fi
 }
+
+# end_hung: end a BIRD of this tool that does not answer.
+end_hung() {
+  read -r pid <"$bird_run/bird.pid" || return 0
+  case "$(tr '\0' ' ' <"/proc/$pid/cmdline") " in
+    *" -P bird.pid "* | *" -P $bird_run/bird.pid "*) kill -9 "$pid" ;;
+  esac
+} 2>/dev/null
 
 # started: wait until BIRD answers. Prints what it says if it does not.
 started() {
@@ -97,6 +106,7 @@ bird_off() {
     sleep 0.1
   done
   if has_systemd; then systemctl stop "$bird_unit" 2>/dev/null; fi
+  end_hung
   bird_runs && { echo "BIRD does not end"; return 1; }
   for family in 4 6; do
     bird_routes $family | sed "s/^/route del /; s/\$/ table $main_table/" | ip "-$family" -force -batch -

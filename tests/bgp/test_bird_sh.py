@@ -57,6 +57,16 @@ def test_it_comes_and_goes_with_all_that_it_brought(shell: str, tmp_path: Path) 
     assert "bird.conf" not in left
 
 
+def test_one_that_hangs_is_ended_all_the_same(tmp_path: Path) -> None:
+    shown = said(
+        tmp_path,
+        f"""bird_on "$conf" "$password" "" && kill -STOP "$(pgrep -x bird)"
+bird_off
+{LOOK}""",
+    )
+    assert "runs" not in shown.partition("== left\n")[2]
+
+
 def test_it_goes_back_to_what_it_was(tmp_path: Path) -> None:
     """To an earlier configuration, or to nothing."""
     shown = said(
