@@ -21,6 +21,8 @@ def hints(plan: "Plan", persist: "Persist", always: "Persist") -> Iterator[str]:
 
     `persist` is what this run did; `always` is what hosts.toml says, which the next run will do.
     """
+    if not any(machine.changes or machine.in_sync for machine in plan.machines):
+        return  # the provider's table alone leads to pods
     if persist == "none":
         yield "these routes do not survive a reboot; --persist auto makes them stay"
         return

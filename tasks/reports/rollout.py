@@ -74,9 +74,15 @@ def _last_line(plan: Plan, rollout: Rollout) -> str:
     did = ", ".join([*_past(plan), *restores, *files]) or "records removed"
     places = [f"{did} on {counted(machines, 'machine')}"] if machines else []
     if plan.network and not plan.network.empty:
-        changed = ", ".join(_past(plan.network)) or "records changed"
+        changed = ", ".join([*_past(plan.network), *_checks(plan.network)]) or "records changed"
         places.insert(0, f"{changed} in network {plan.network.name}")
     return f"done: {'; '.join(places)}{skipped}"
+
+
+def _checks(table: TablePlan) -> list[str]:
+    """What was done to source checks, in words; no zeros."""
+    counts = [(len(table.unchecked), "off"), (len(table.checked), "on")]
+    return [f"{counted(n, 'source check')} switched {how}" for n, how in counts if n]
 
 
 def _past(part: Plan | TablePlan) -> list[str]:

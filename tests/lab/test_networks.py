@@ -1,10 +1,13 @@
 """A network that routes: its table and the machines change together, or not at all."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from .conftest import MakeDirectory, labs
+from tasks.inventory.model import ProviderNetwork
+
+from .conftest import MakeDirectory, MakeLab, labs, tutorial
 from .kit import ok, on
 from .network_kills import Stage, complaints, hcloud, stage
 
@@ -65,3 +68,16 @@ def test_a_route_to_another_server_is_exchanged_if_it_is_allowed(made: Stage) ->
     ok(made.lab.fab("rollback"))
     hcloud(made.lab, f"network remove-route kubernetes {wrong}")
     assert made.provided() == made.routes
+
+
+def test_a_route_table_of_aws_needs_nothing_on_the_machines(make_lab: MakeLab) -> None:
+    lab = make_lab(replace(tutorial(2), network=ProviderNetwork("aws", "rtb-0123")))
+    for worker in lab.cluster.workers:  # pods keep their addresses: no masquerading hides them
+        on(lab, worker.name, "iptables -t nat -F")
+    before = lab.tables()
+    done = ok(lab.fab("apply-routes"))
+    assert "done: 2 added, 2 source checks switched off in network rtb-0123 (aws)" in done
+    ok(lab.fab("verify"))
+    assert lab.tables() == before
+    assert "2 deleted, 2 source checks switched on" in ok(lab.fab("rollback"))
+    ok(lab.fab("verify"), 5)
