@@ -12,13 +12,14 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.common import values
 
-from .design import Spec
-from .stand_in import Leading, Refused, Table, run
-from .wiring import ROUTER, port
+from .stand_in import ROUTER, Leading, Refused, Table, run
+
+if TYPE_CHECKING:
+    from .design import Spec
 
 PROGRAM = "aws"
 LIMIT = 50  # routes of a table, by default
@@ -66,8 +67,10 @@ class _ApiError(Exception):
         self.code = code
 
 
-def table_of(spec: Spec) -> Table:
+def table_of(spec: "Spec") -> Table:
     """The VPC, its route table and its instances as the API shows them, before there is a route."""
+    from .wiring import port
+
     router = spec.router
     assert router is not None
     subnets = {

@@ -12,13 +12,16 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.common import values
 from tasks.common.values import Address, Network
+from tasks.networks.model import overlap
 
-from .design import Spec
 from .stand_in import Leading, Refused, Table, run
-from .wiring import overlaps
+
+if TYPE_CHECKING:
+    from .design import Spec
 
 PROGRAM = "hcloud"
 LIMIT = 100  # routes of a network
@@ -31,7 +34,7 @@ OVERLAPS = (
 BOTH = ("destination", "gateway")  # the flags of the commands that change the table
 
 
-def table_of(spec: Spec) -> Table:
+def table_of(spec: "Spec") -> Table:
     """The network and the servers of a twin as the API shows them, before there is any route."""
     router = spec.router
     assert router is not None
@@ -167,7 +170,8 @@ def _check(route: Mapping[str, str], network: Table, servers: Sequence[Table]) -
     if gateway in (first, METADATA) or gateway not in _attached(servers):
         raise Refused("invalid gateway (invalid_input)")
     specific = [values.host(METADATA), *subnets, *(r for r in routes if r != EVERYWHERE)]
-    if destination in routes or (destination != EVERYWHERE and overlaps(destination, specific)):
+    taken = destination != EVERYWHERE and any(overlap(destination, one) for one in specific)
+    if taken or destination in routes:
         raise Refused(OVERLAPS)
     if len(network["routes"]) >= LIMIT:
         raise Refused("network route limit reached (resource_limit_exceeded)")

@@ -22,7 +22,8 @@ from .namespaces import (
     mount,
     unshare,
 )
-from .wiring import ROUTER, Nic, port
+from .stand_in import ROUTER
+from .wiring import Nic, port
 
 HOME = Path("/run/twin")  # on a tmpfs inside the twin
 PLUGINS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))

@@ -23,8 +23,8 @@ from . import aws, hcloud
 from .design import Spec
 from .machine import HOME, forward, ip, run, set_sysctl
 from .namespaces import BIND, NEWNET, coming_back, mount, unshare
-from .stand_in import make_lead
-from .wiring import ROUTER, Nic, Router, first
+from .stand_in import ROUTER, make_lead
+from .wiring import Nic, Router, first
 
 NAMESPACES = Path("/run/netns")  # where ip-netns(8) keeps them, and finds them by name
 PROGRAMS = HOME / "bin"  # the stand-ins

@@ -1,7 +1,7 @@
 """What the stand-ins for providers' programs share: the twin's table, and the kernel of its router.
 
 A stand-in answers one command from the table. If that changes the table, the router leads packets
-by the new one before the command ends.
+by the new one before the command ends. Each command starts Python anew: nothing slow is imported.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .wiring import ROUTER
+ROUTER = "router"  # its network namespace, by the name that ip-netns(8) finds it by
 
 Table = dict[str, Any]  # what the provider's API shows, in its own form
 

@@ -9,9 +9,10 @@ from tasks.common.errors import Stop
 from tasks.common.values import Address, Network
 from tasks.inventory.model import Machine, ProviderNetwork
 
+from .stand_in import ROUTER
+
 # Prefix lengths of a node's network that the file does not name, and of an invented pod CIDR.
 PREFIX = {4: 24, 6: 64}
-ROUTER = "router"  # where a link leads that is no port of a bridge
 
 Addresses = dict[str, tuple[Address, ...]]
 
@@ -20,7 +21,7 @@ Addresses = dict[str, tuple[Address, ...]]
 class Nic:
     """A link of a machine, the bridge it is a port of, and its addresses with prefix lengths.
 
-    A link to ROUTER leads there: the machine is alone on it, or with the others of its subnet.
+    A link to ROUTER leads there. The machine is alone on it, or with the others of its subnet.
     """
 
     name: str
