@@ -302,6 +302,24 @@ def test_a_file_that_cannot_be_read(where: ProviderNetwork, text: str) -> None:
         remembered(where, "7")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ours": [["10.200.0.0/24 via x", "10.240.0.6"]]},
+        {"run": "\x1b]0;x\x07"},
+        {"unchecked": ["eni 1"]},
+        {"table": "7\n8"},
+    ],
+)
+def test_a_file_with_values_that_are_none(
+    where: ProviderNetwork, change: dict[str, object]
+) -> None:
+    remember(where, Memory("7", frozenset(map(key, (ZERO,)))))
+    where.memory.write_text(json.dumps({**json.loads(where.memory.read_text()), **change}))
+    with pytest.raises(Stop, match="cannot be read"):
+        remembered(where, "7")
+
+
 def test_a_file_of_a_later_version(where: ProviderNetwork) -> None:
     remember(where, Memory("7", frozenset(map(key, (ZERO,)))))
     where.memory.write_text(json.dumps({**json.loads(where.memory.read_text()), "version": 2}))
