@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tasks.inventory.model import ProviderNetwork
@@ -61,7 +62,7 @@ def operate(where: ProviderNetwork, verb: str) -> int:
     plan = planned(where, verb)
     if plan.conflicts or plan.refusals:
         return 1
-    run = TableRun(where, provider_of(where, PATIENCE), plan, RUN)
+    run = TableRun(where, partial(provider_of, where, PATIENCE), plan, RUN)
     ended = around(run, lambda: Rollout((), True), lambda: False, hold=False)
     for result in ended.results:
         if result.why:
