@@ -26,7 +26,8 @@ from tasks.networks.memory import remembered
 from tasks.networks.provider import provider_of
 from tasks.networks.state import read_state
 from tasks.planning.model import Allowed, TablePlan
-from tasks.planning.provider_table import plan_table, plan_table_rollback
+from tasks.planning.provider_table import plan_table
+from tasks.planning.table_rollback import plan_table_rollback
 from tasks.rollout.provider_table import TableRun, around
 from tasks.rollout.result import Rollout
 from tests.builders import cluster

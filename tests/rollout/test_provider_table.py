@@ -17,7 +17,8 @@ from tasks.networks.memory import Memory, alone, confirm_unfinished, remember, r
 from tasks.networks.model import Table, TableRoute
 from tasks.networks.state import NetworkState
 from tasks.planning.model import Allowed
-from tasks.planning.provider_table import plan_table, plan_table_rollback
+from tasks.planning.provider_table import plan_table
+from tasks.planning.table_rollback import plan_table_rollback
 from tasks.rollout.provider_table import TableRun, around
 from tasks.rollout.result import MachineResult, MachineState, Rollout
 from tests.builders import cluster
