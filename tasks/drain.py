@@ -34,7 +34,7 @@ def drain(
     from tasks.cli.change import ChangeOptions, carry_out, check_name, network_of
     from tasks.facts.survey import survey
     from tasks.planning.drain import plan_drain
-    from tasks.planning.provider_table import plan_table_drain
+    from tasks.planning.table_rollback import plan_table_drain
 
     machines = session.fleet(c, inventory, parallel)
     check_name(machines, "", name)

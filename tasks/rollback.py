@@ -30,8 +30,8 @@ def rollback(
     from tasks.facts.run_order import last_run
     from tasks.facts.survey import Survey, ask
     from tasks.planning.model import Plan
-    from tasks.planning.provider_table import plan_table_rollback
     from tasks.planning.rollback import describe_last_run, plan_last, plan_rollback
+    from tasks.planning.table_rollback import plan_table_rollback
     from tasks.reports.status import status_report
     from tasks.rollout.pending import drop
 
@@ -71,6 +71,6 @@ def rollback(
         plan,
         Survey(cluster, facts, skipped, network),
         ChangeOptions(dry_run, yes, confirm_timeout, no_ping, parallel),
-        show=not plan.empty,
+        show=not plan.empty or bool(plan.network and plan.network.notes),
         hints=["BIRD stays installed: this tool removes no package"] * ended,
     )

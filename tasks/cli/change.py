@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from typing import get_args
 
 from tasks.cli.bgp import install_bird, keep_password, with_password
@@ -171,7 +172,7 @@ def _table_run(fleet: Fleet, plan: Plan, run: Run) -> TableRun | None:
     where = fleet.cluster.network
     if where is None or plan.network is None:
         return None
-    return TableRun(where, provider_of(where, fleet.patience), plan.network, run.id)
+    return TableRun(where, partial(provider_of, where, fleet.patience), plan.network, run.id)
 
 
 def check_name(fleet: Fleet, flag: str, name: str) -> None:

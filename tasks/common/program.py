@@ -79,8 +79,9 @@ def _heard(
         while selector.get_map():
             if time.monotonic() > deadline:
                 raise TimedOut
+            ended = process.poll() is not None  # asked first: it may print once more, and end
             ready = selector.select(LOOK)
-            if not ready and process.poll() is not None:
+            if not ready and ended:
                 break
             for key, _ in ready:
                 part = os.read(key.fd, PART)

@@ -12,7 +12,7 @@ from pydantic import RootModel
 
 from tasks.common.errors import Stop
 from tasks.common.provider_cli import Answer
-from tasks.common.values import address, network
+from tasks.common.values import address, network, shown
 
 from .calls import Calls, Program
 from .model import Member, Table, TableRoute
@@ -182,4 +182,4 @@ def _members(id_: int, servers: _Servers) -> Iterator[Member]:
         for private in server.private_net or ():
             if private.network == id_:
                 for text in (private.ip, *(private.alias_ips or ())):
-                    yield Member(address(text), str(server.id), server.name)
+                    yield Member(address(text), str(server.id), shown(server.name))

@@ -20,7 +20,7 @@ from tasks.common.atomic import replacing
 from tasks.common.errors import Stop
 from tasks.common.files import content
 from tasks.common.provider_cli import Answer
-from tasks.common.values import address, network
+from tasks.common.values import address, network, word
 from tasks.inventory.model import ProviderNetwork
 
 from .model import Key
@@ -78,12 +78,12 @@ def _read(path: Path) -> Memory:
         if file.version != 1:
             raise Stop(f"{path}: written by a later version of this tool; use that one")
         return Memory(
-            file.table,
+            word(file.table),
             _keys(file.ours),
             _keys(file.unfinished),
             _keys(file.displaced),
-            frozenset(file.unchecked),
-            file.run,
+            frozenset(map(word, file.unchecked)),
+            word(file.run) if file.run else "",
         )
     except FileNotFoundError:
         return Memory()

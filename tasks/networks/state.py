@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from tasks.common.errors import Stop
 from tasks.inventory.model import ProviderNetwork
 
 from .memory import Memory, remembered
 from .model import Key, Table, TableRoute
 from .provider import provider_of
+
+MOST_ROUTES = 5000  # the highest quota of any provider is a fifth
 
 
 @dataclass(frozen=True)
@@ -35,4 +38,6 @@ def read_state(where: ProviderNetwork, seconds: float | None) -> NetworkState:
     """
     provider = provider_of(where, seconds)
     table = provider.read()
+    if len(table.routes) > MOST_ROUTES:
+        raise Stop(f"network {where.name}: it has more than {MOST_ROUTES:,} routes: no table has")
     return NetworkState(str(where), table, remembered(where, table.id), provider.atomic)

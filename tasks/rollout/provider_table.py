@@ -4,7 +4,7 @@ Every stop between two calls leaves a network that works: what is added early ha
 remembered is written before the first call. It always covers the routes that this tool has added.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,12 +22,16 @@ from .result import COMMITTED, MachineResult, MachineState, Rollout
 
 @dataclass
 class TableRun:
-    """The changes of one run to a provider's table. `run`: its ID."""
+    """The changes of one run to a provider's table. `run`: its ID.
+
+    `connect` gives the provider. It is told what says whether to give up waiting for a busy API.
+    """
 
     where: ProviderNetwork
-    provider: Provider
+    connect: Callable[[Callable[[], bool]], Provider]
     plan: TablePlan
     run: str
+    noted: bool = False  # whether what is remembered is this run's
     begun: list[TableChange] = field(default_factory=list)  # that calls were made for
     unchecked: list[Member] = field(default_factory=list)  # the same
 
@@ -36,24 +40,26 @@ class TableRun:
         plan = self.plan
         if plan.idle:
             return ""
+        provider = self.connect(stopped)
         try:
-            table = self.provider.read()
+            table = provider.read()
             known = remembered(self.where, table.id)
             if _differ(table, plan.table) or known != plan.before:
                 return "the network's routes have changed since the plan: run it again"
             remember(self.where, self._during)
+            self.noted = True
             with progress("adding routes to the network", len(plan.first), "changes") as step:
                 for change in plan.first:
                     if stopped():
                         return "interrupted"
                     self.begun.append(change)
-                    self._make(change)
+                    self._make(provider, change)
                     step()
             for member in plan.unchecked:
                 if stopped():
                     return "interrupted"
                 self.unchecked.append(member)
-                self.provider.check_sources(member, on=False)
+                provider.check_sources(member, on=False)
         except Stop as stop:
             return str(stop)
         return ""
@@ -72,65 +78,49 @@ class TableRun:
             run=self.run,
         )
 
-    def _make(self, change: TableChange) -> None:
+    def _make(self, provider: Provider, change: TableChange) -> None:
         """Make one change. Raises Stop if it was not made; a call that failed may have made it."""
         try:
-            for call in _calls(self.provider, self.plan.table, change):
+            for call in _calls(provider, self.plan.table, change):
                 call()
         except Stop:
-            if not _made(change, self.provider.read()):
+            if not _made(change, provider.read()):
                 raise
 
     def back(self, why: str) -> MachineResult:
         """Take this run's own changes back; how the table ended. `why`: the reason of the run."""
         name = self.plan.name
-        if not (self.begun or self.unchecked):
-            self._forget()
-            return MachineResult(name, MachineState.UNTOUCHED, why)
-        failures = list(self._undone())
+        failures = self._undone()
+        if self.noted and not failures:
+            failures = _failures([partial(remember, self.where, self.plan.before)])
         if not failures:
-            return MachineResult(name, MachineState.AS_BEFORE, why)
+            untouched = not (self.begun or self.unchecked)
+            state = MachineState.UNTOUCHED if untouched else MachineState.AS_BEFORE
+            return MachineResult(name, state, why)
         left = f"{why}; what it added may still be there, and harms nobody: {failures[0]}"
         return MachineResult(name, MachineState.NOT_AS_BEFORE, f"{left}; run `fab rollback`")
 
-    def _undone(self) -> Iterator[Stop]:
-        """Undo each change that was begun; the calls that failed do not keep from the others."""
+    def _undone(self) -> list[Stop]:
+        """Undo each change that was begun, and say which calls failed."""
+        if not (self.begun or self.unchecked):
+            return []
+        provider = self.connect(_never)
         try:
-            there = self.provider.read()
+            there = provider.read()
         except Stop as stop:
-            yield stop
-            return
+            return [stop]
         calls = [
             call
             for change in reversed(self.begun)
-            for call in _undoing(self.provider, self.plan.table, there, change)
+            for call in _undoing(provider, self.plan.table, there, change)
         ]
-        calls += [partial(self.provider.check_sources, member, True) for member in self.unchecked]
-        failed = False
-        for call in calls:
-            try:
-                call()
-            except Stop as stop:
-                failed = True
-                yield stop
-        if not failed:
-            yield from self._forgotten()
-
-    def _forgotten(self) -> Iterator[Stop]:
-        try:
-            remember(self.where, self.plan.before)
-        except Stop as stop:
-            yield stop
-
-    def _forget(self) -> None:
-        if not self.plan.idle:
-            remember(self.where, self.plan.before)
+        calls += [partial(provider.check_sources, member, True) for member in self.unchecked]
+        return _failures(calls)
 
     def leave(self, why: str) -> MachineResult:
         """Leave what was added, as some machines may still need it; the next run names it."""
         if not (self.begun or self.unchecked):
-            self._forget()
-            return MachineResult(self.plan.name, MachineState.UNTOUCHED, why)
+            return self.back(why)
         stays = f"{why}; the routes that it added stay for now: `fab rollback` deletes them"
         return MachineResult(self.plan.name, MachineState.NOT_AS_BEFORE, stays)
 
@@ -141,13 +131,14 @@ class TableRun:
     def finish(self) -> MachineResult:
         """Make the removals, and remember the result."""
         plan = self.plan
+        provider = self.connect(_never)
         try:
             with progress("deleting routes from the network", len(plan.last), "changes") as step:
                 for change in plan.last:
-                    self._make(change)
+                    self._make(provider, change)
                     step()
             for member in plan.checked:
-                self.provider.check_sources(member, on=True)
+                provider.check_sources(member, on=True)
             remember(self.where, plan.memory)
         except Stop as stop:
             with suppress(Stop):  # then more is remembered than there is
@@ -201,6 +192,21 @@ def _ended(table: TableRun, rollout: Rollout, hold: bool) -> MachineResult:
     if states <= {MachineState.AS_BEFORE, MachineState.UNTOUCHED}:
         return table.back(why)
     return table.leave(why)
+
+
+def _never() -> bool:
+    return False
+
+
+def _failures(calls: Iterable[Callable[[], None]]) -> list[Stop]:
+    """Make all calls. Those that fail do not keep from the others."""
+    failures = []
+    for call in calls:
+        try:
+            call()
+        except Stop as stop:
+            failures.append(stop)
+    return failures
 
 
 def _differ(now: Table, then: Table) -> bool:

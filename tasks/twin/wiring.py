@@ -6,6 +6,7 @@ from itertools import chain
 
 from tasks.common import values
 from tasks.common.errors import Stop
+from tasks.common.text import listed
 from tasks.common.values import Address, Network
 from tasks.inventory.model import Machine, ProviderNetwork
 
@@ -13,6 +14,7 @@ from .stand_in import ROUTER
 
 # Prefix lengths of a node's network that the file does not name, and of an invented pod CIDR.
 PREFIX = {4: 24, 6: 64}
+WIDEST = 8  # the shortest prefix of a provider's network: that of 10.0.0.0/8
 
 Addresses = dict[str, tuple[Address, ...]]
 
@@ -89,7 +91,8 @@ def unused(
 def router_of(network: ProviderNetwork, nodes: Collection[Network], internal: Addresses) -> Router:
     """The router of a provider's network. Its range is the smallest around all internal IPs.
 
-    Only IPv4 is routed. Raises Stop where a machine has an address of the router, or none.
+    Only IPv4 is routed. Raises Stop where a machine has an address of the router, or none, and
+    where no network can hold all machines.
     """
     taken = {ip for ip in chain.from_iterable(internal.values()) if ip.version == 4}
     if len(taken) < len(internal):
@@ -101,6 +104,11 @@ def router_of(network: ProviderNetwork, nodes: Collection[Network], internal: Ad
         or whole.network_address + 1 in taken
     ):
         whole = whole.supernet()
+    if whole.prefixlen < WIDEST:
+        raise Stop(
+            f"network {network.name}: no network holds {listed(map(str, subnets))}: correct"
+            " internal_ip or node_networks"
+        )
     router = Router(network.provider, network.name, str(whole), tuple(map(str, subnets)))
     for subnet in subnets if router.linked else ():
         if values.address(first(subnet)) in taken:

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tasks.inventory.model import ProviderNetwork
@@ -25,7 +26,8 @@ from tasks.networks.memory import remembered
 from tasks.networks.provider import provider_of
 from tasks.networks.state import read_state
 from tasks.planning.model import Allowed, TablePlan
-from tasks.planning.provider_table import plan_table, plan_table_rollback
+from tasks.planning.provider_table import plan_table
+from tasks.planning.table_rollback import plan_table_rollback
 from tasks.rollout.provider_table import TableRun, around
 from tasks.rollout.result import Rollout
 from tests.builders import cluster
@@ -61,7 +63,7 @@ def operate(where: ProviderNetwork, verb: str) -> int:
     plan = planned(where, verb)
     if plan.conflicts or plan.refusals:
         return 1
-    run = TableRun(where, provider_of(where, PATIENCE), plan, RUN)
+    run = TableRun(where, partial(provider_of, where, PATIENCE), plan, RUN)
     ended = around(run, lambda: Rollout((), True), lambda: False, hold=False)
     for result in ended.results:
         if result.why:

@@ -12,6 +12,7 @@ from tasks.inventory.model import ProviderNetwork
 from tasks.networks import calls
 from tasks.networks.model import Member, Table, TableRoute
 from tasks.networks.provider import Provider, provider_of
+from tasks.networks.state import read_state
 from tests import api as programs
 
 from .hetzner_api import HetznerApi, Reply, error, serving
@@ -241,6 +242,17 @@ def test_an_answer_that_is_no_json(api: HetznerApi, status: int) -> None:
 def test_an_answer_of_another_form(api: HetznerApi, document: dict[str, object]) -> None:
     api.fault = always((200, document))
     stopped(network().read)
+
+
+def test_a_name_cannot_control_a_terminal(api: HetznerApi) -> None:
+    api.servers = {"worker-0\x1b]0;x\x07": "10.240.0.6"}
+    assert network().read().members[0].name == "worker-0?]0;x?"
+
+
+def test_a_table_without_end(api: HetznerApi) -> None:
+    api.routes = {f"10.{n // 250}.{n % 250}.0/24": "10.240.0.6" for n in range(6000)}
+    where = ProviderNetwork("hetzner", "kubernetes")
+    assert "more than 5,000 routes" in stopped(lambda: read_state(where, 30))
 
 
 def test_an_api_that_is_not_reached(api: HetznerApi, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from tasks.inventory.model import ProviderNetwork
 from tasks.planning.model import Allowed, TablePlan, Verb
-from tasks.planning.provider_table import plan_table, plan_table_drain, plan_table_rollback
+from tasks.planning.provider_table import plan_table
 from tasks.planning.reconcile import plan_routes
+from tasks.planning.table_rollback import plan_table_drain, plan_table_rollback
 from tests.builders import cluster, facts, pods
 from tests.networks.builders import key, state, table, table_route
 

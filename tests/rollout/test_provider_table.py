@@ -17,7 +17,8 @@ from tasks.networks.memory import Memory, alone, confirm_unfinished, remember, r
 from tasks.networks.model import Table, TableRoute
 from tasks.networks.state import NetworkState
 from tasks.planning.model import Allowed
-from tasks.planning.provider_table import plan_table, plan_table_rollback
+from tasks.planning.provider_table import plan_table
+from tasks.planning.table_rollback import plan_table_rollback
 from tasks.rollout.provider_table import TableRun, around
 from tasks.rollout.result import MachineResult, MachineState, Rollout
 from tests.builders import cluster
@@ -44,7 +45,9 @@ def of(
     """A run of what apply-routes plans for the table as it is."""
     memory = remembered(where, provider.now.id)
     now = NetworkState(NAME, provider.now, memory, provider.atomic)
-    return TableRun(where, provider, plan_table(cluster(workers), now, allowed), RUN)
+    return TableRun(
+        where, lambda _stopped: provider, plan_table(cluster(workers), now, allowed), RUN
+    )
 
 
 def machines(*states: MachineState, whole: bool = False) -> Callable[[], Rollout]:
@@ -138,9 +141,11 @@ def test_a_table_that_has_changed_since_the_plan(where: ProviderNetwork) -> None
 def test_a_memory_that_has_changed_since_the_plan(where: ProviderNetwork) -> None:
     provider = InMemory(table())
     run = of(where, provider)
-    remember(where, Memory("7", frozenset(map(key, (ZERO,)))))
+    others = Memory("7", frozenset(map(key, (ZERO,))))
+    remember(where, others)
     assert around(run, DONE, never, hold=False).status == Status.ERROR
     assert provider.log == []
+    assert remembered(where, "7") == others
 
 
 def test_an_interrupt_between_two_calls(where: ProviderNetwork) -> None:
@@ -242,7 +247,10 @@ def test_a_failure_at_any_call_leaves_the_table_as_before(
     if ended.results[0].state == MachineState.NOT_AS_BEFORE:  # the calls back failed
         now = NetworkState(NAME, provider.now, remembered(where, "7"), provider.atomic)
         plan = plan_table_rollback(cluster(3), now)
-        assert TableRun(where, provider, plan, RUN).finish().state == MachineState.DONE
+        assert (
+            TableRun(where, lambda _stopped: provider, plan, RUN).finish().state
+            == MachineState.DONE
+        )
         assert foreign(before) <= lines(provider.now) <= lines(before.table)
         return
     working = {str(r) for r in before.table.routes if before.table.works(r)}
@@ -273,8 +281,8 @@ def test_an_operator_killed_at_any_call_is_cleared_up_by_a_rollback(
     assert added <= known | foreign(before)
     now = NetworkState(NAME, provider.now, memory, provider.atomic)
     plan = plan_table_rollback(cluster(3), now)
-    assert TableRun(where, provider, plan, RUN).forward(never) == ""
-    ended = TableRun(where, provider, plan, RUN).finish()
+    assert TableRun(where, lambda _stopped: provider, plan, RUN).forward(never) == ""
+    ended = TableRun(where, lambda _stopped: provider, plan, RUN).finish()
     assert ended.state == MachineState.DONE
     assert foreign(before) <= lines(provider.now)
     assert lines(provider.now) <= lines(before.table)
@@ -298,6 +306,24 @@ def test_a_file_of_another_network(where: ProviderNetwork) -> None:
 )
 def test_a_file_that_cannot_be_read(where: ProviderNetwork, text: str) -> None:
     where.memory.write_text(text)
+    with pytest.raises(Stop, match="cannot be read"):
+        remembered(where, "7")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ours": [["10.200.0.0/24 via x", "10.240.0.6"]]},
+        {"run": "\x1b]0;x\x07"},
+        {"unchecked": ["eni 1"]},
+        {"table": "7\n8"},
+    ],
+)
+def test_a_file_with_values_that_are_none(
+    where: ProviderNetwork, change: dict[str, object]
+) -> None:
+    remember(where, Memory("7", frozenset(map(key, (ZERO,)))))
+    where.memory.write_text(json.dumps({**json.loads(where.memory.read_text()), **change}))
     with pytest.raises(Stop, match="cannot be read"):
         remembered(where, "7")
 

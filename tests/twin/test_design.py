@@ -131,6 +131,15 @@ def test_where_subnets_are_links_the_default_route_leads_to_the_router() -> None
         design(replace(of, machines=(taken, worker(1))))
 
 
+def test_machines_that_no_network_can_hold_are_refused() -> None:
+    subnets: tuple[Network, ...] = (ip_network("10.240.0.0/24"), ip_network("192.168.3.0/24"))
+    far = replace(worker(1), internal_ips=(ip_address("192.168.3.9"),))
+    with pytest.raises(
+        Stop, match=r"no network holds 10\.240\.0\.0/24, 192\.168\.3\.0/24: correct"
+    ):
+        design(routed(worker(0), far, subnets=subnets))
+
+
 def test_only_ipv4_is_routed() -> None:
     both = replace(worker(0), internal_ips=(ip_address("10.240.0.6"), ip_address("fd00::6")))
     router = design(routed(both)).router
