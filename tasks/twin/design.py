@@ -1,14 +1,15 @@
 """The plan of a twin, from hosts.toml. Values that the file leaves out are invented."""
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
+from zlib import crc32
 
 from tasks.common import values
 from tasks.common.errors import Stop
 from tasks.common.values import Address, Network
 from tasks.inventory.model import Cluster, Machine
+from tasks.snapshots.model import State
 
 # Prefix lengths of a node's network that the file does not name, and of an invented pod CIDR.
 PREFIX = {4: 24, 6: 64}
@@ -22,17 +23,30 @@ FOR_NODES = {
 
 @dataclass(frozen=True)
 class Nic:
-    """A link of a machine, the bridge it is a port of, and its addresses with prefix lengths."""
+    """A link of a machine, the bridge it is a port of, and its addresses with prefix lengths.
+
+    `bridge`: empty where nobody else is on its network. `neighbours`: the others there, in a copy.
+    """
 
     name: str
     bridge: str
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
     gateway: str | None = None
+    neighbours: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the operator reaches a machine of a copy: by which bridge, and from which address."""
+
+    to: str
+    bridge: str
+    source: str
 
 
 @dataclass(frozen=True)
 class Host:
-    """One machine of the twin. `pod`: whether a pod runs on it."""
+    """One machine of the twin. `pod`: whether a pod runs on it. `state`: what it is a copy of."""
 
     name: str
     role: str
@@ -41,6 +55,7 @@ class Host:
     pod_cidrs: tuple[str, ...]
     nics: tuple[Nic, ...]
     pod: bool
+    state: State | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,7 @@ class Spec:
     user: str
     port: int
     invented: tuple[str, ...]  # a line for each thing that hosts.toml left out
+    ways: tuple[Way, ...] = ()  # to machines of a copy
 
     def host(self, name: str) -> Host:
         """The machine of that name; KeyError if there is none."""
@@ -62,7 +78,9 @@ class Spec:
 
     def to_text(self) -> str:
         """One line that `from_text` reads back."""
-        return json.dumps(asdict(self))
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(Spec).dump_json(self, exclude_defaults=True).decode()
 
     @staticmethod
     def from_text(text: str) -> "Spec":
@@ -80,7 +98,18 @@ class Spec:
                 _as_written(nic.name, values.device)
                 for address in nic.addresses:
                     _as_written(address, values.interface)
+                for address in nic.neighbours:
+                    _as_written(address, values.address)
+        for way in spec.ways:
+            for address in (way.to, way.source):
+                _as_written(address, values.address)
         return replace(spec, invented=tuple(map(values.shown, spec.invented)))
+
+
+def port(index: int, nic: Nic) -> str:
+    """The name of the operator's end of a link of a machine, given the machine's number."""
+    name = f"{index}-{nic.name}"
+    return name if len(name) < 16 else f"{index}-{crc32(nic.name.encode()):x}"
 
 
 def _as_written(text: str, parse: Callable[[str], object]) -> None:
@@ -170,6 +199,12 @@ def _unused(
         address = network.network_address + number
         if address not in taken and not _overlaps(values.host(address), without):
             yield address
+
+
+def free_address(network: Network, taken: Collection[Address]) -> Address:
+    """An address of a network that nobody has; outside of it where it is full."""
+    spare = _unused(FOR_NAMES if network.version == 4 else FOR_NODES[6][0], taken)
+    return next(chain(_unused(network, taken), spare))
 
 
 def _free_network(cluster: Cluster, within: Iterable[Network], taken: Iterable[Network]) -> Network:
