@@ -41,6 +41,12 @@ firewalls() {
   fi
 }
 
+# neighbours: print the permanent entries, and those that the machine answers for others.
+neighbours() {
+  ip -N -oneline neigh show nud permanent | grep " PERMANENT"
+  ip -N -oneline neigh show proxy
+}
+
 # sysctls: print the settings, each with its path.
 sysctls() {
   cd /proc/sys/net || return
@@ -89,7 +95,7 @@ main() {
     listing ip -N -details -oneline "-$family" rule show
   done
   printf '\n== neighbour\n'
-  listing ip -N -oneline neigh show nud permanent
+  listing neighbours
   printf '\n== sysctl\n'
   listing sysctls
   firewalls

@@ -109,7 +109,7 @@ def read_state(answer: str) -> State:
     if ("armed", "") in found:
         missing.append("a change of this tool that waits to be confirmed")
     return State(
-        links=tuple(_links("\n".join(links))),
+        links=tuple(read_links("\n".join(links))),
         ipv4=tables[4],
         ipv6=tables[6],
         sysctls=dict(_sysctls(listed("sysctl", "", "settings"))),
@@ -142,8 +142,8 @@ def _connection(lines: Sequence[str]) -> tuple[str, str, int]:
     return "", "", 22
 
 
-def _links(text: str) -> Iterator[Link]:
-    """The links of `ip -json -details address show`."""
+def read_links(text: str) -> Iterator[Link]:
+    """The links of `ip -json -details address show`. Raises ValueError where it is no such text."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

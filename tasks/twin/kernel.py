@@ -47,8 +47,13 @@ def ip(*lines: str) -> None:
 
 def ip_best(*lines: str, family: int = 0) -> None:
     """The same, without those that fail. `family`: IP version 4 or 6; 0: as each line says."""
-    argv = ["ip", *([f"-{family}"] if family else []), "-force", "-batch", "-"]
+    options = [f"-{family}"] if family else []
     text = "".join(f"{line}\n" for line in lines)
+    run_best(["ip", *options, "-force", "-batch", "-"], text)
+
+
+def run_best(argv: Sequence[str], text: str = "") -> None:
+    """Run a program that may fail."""
     subprocess.run(argv, input=text, text=True, env=ENVIRONMENT, capture_output=True, check=False)
 
 

@@ -15,10 +15,11 @@ from tasks.common import values
 from tasks.common.text import first
 from tasks.iproute.printed import neighbour_words, route_words, rule_words, same_route
 from tasks.snapshots.model import FAMILIES, Link, LinkAddress, State
+from tasks.snapshots.read import read_links
 
 from .design import Host, port
 from .firewalls import load
-from .kernel import ip_best, network_of, no_dad, run, set_value, start_network
+from .kernel import ip_best, network_of, no_dad, run, run_best, set_value, start_network
 
 OPERATOR = 1  # the process in whose network the other ends of links are
 PATIENCE = 3.0  # seconds for links to see that their other ends are up
@@ -48,10 +49,11 @@ def restore(index: int, host: Host, state: State) -> Copy:
     _far_ends(index, host, state, far)
     _wait_for(state.links)
     differs = [
+        *_unlike(state),
         *(line for family in FAMILIES for line in _routes(state, family)),
         *(line for family in FAMILIES for line in _rules(state, family)),
     ]
-    ip_best(*(f"neigh replace {neighbour_words(line)}" for line in state.neighbours))
+    differs += _neighbours(state)
     for nic in host.nics:
         # Such entries do not count against the limit that all machines here share: see _network.
         ip_best(*(f"neigh add {a} dev {nic.name} nud none extern_learn" for a in nic.neighbours))
@@ -264,6 +266,35 @@ def _rules(state: State, family: int) -> list[str]:
     )
     lacking, extra = _difference(wanted, map(rule_words, _shown(family, ("rule", "show"))))
     return [*(f"without the rule {r}" for r in lacking), *(f"has the rule {r}" for r in extra)]
+
+
+def _neighbours(state: State) -> list[str]:
+    """Make the permanent and the proxy entries. Returns those that differ."""
+    wanted = Counter(map(neighbour_words, state.neighbours))
+    for words in wanted:
+        run_best(["ip", "neigh", "replace", *words.split()])  # a batch ends at one that fails
+    now = run(["ip", "neigh", "show", "nud", "permanent"]) + run(["ip", "neigh", "show", "proxy"])
+    lines = [line for line in now.splitlines() if "PERMANENT" in line or line.endswith("proxy ")]
+    lacking, _ = _difference(wanted, map(neighbour_words, lines))
+    return [f"without the neighbour {words}" for words in lacking]
+
+
+def _unlike(state: State) -> Iterator[str]:
+    """What differs of links and addresses. A link that stands in for another kind may."""
+    now = {link.name: link for link in read_links(run(["ip", "-json", "-d", "address", "show"]))}
+    for link in state.links:
+        made = now.get(link.name)
+        if made is None:
+            yield f"without the link {link.name}"
+            continue
+        for what in ("mtu", "up", "master"):
+            was, is_now = getattr(link, what), getattr(made, what)
+            if was != is_now:
+                yield f"{link.name} has {what} {is_now or 'none'}, not {was or 'none'}"
+        addresses = {address.local for address in made.addresses}
+        for address in link.addresses:
+            if address.local not in addresses:
+                yield f"without the address {address.local} of {link.name}"
 
 
 def _shown(family: int, listing: Sequence[str]) -> list[str]:
