@@ -59,6 +59,7 @@ def _copy(c: Context, inventory: str, file: str) -> "tuple[Twin, Cluster]":
         cluster, taken = fleet.cluster, take(fleet)
         session.forget(cluster.path)
     up = lifecycle.copy(taken, cluster.path, cluster.ssh.user)
+    print("not copied: the network between the machines; a switch is in its place", file=sys.stderr)
     for name, lines in lifecycle.not_copied(taken, up).items():
         for line in lines:
             print(f"not copied of {name}: {line}", file=sys.stderr)

@@ -6,7 +6,7 @@
 # kubelet: files     cni: a directory     records: patterns of files of this tool
 
 # listing COMMAND...: print what the command prints, up to the limit.
-listing() { { "$@" && echo "complete"; } 2>/dev/null | head -c "$most"; }
+listing() { { "$@" && printf '\ncomplete\n'; } 2>/dev/null | head -c "$most"; }
 
 # barred COMMAND...: the same, each line after a "|".
 barred() { listing "$@" | sed 's/^/|/'; }

@@ -67,7 +67,7 @@ def read_state(answer: str) -> State:
         """The lines of a section. It is missing where its last line is."""
         lines = [line.removeprefix("|") for line in found.get((name, detail), [])]
         if lines[-1:] == [COMPLETE]:
-            return lines[:-1]
+            return lines[:-2] if lines[-2:-1] == [""] else lines[:-1]
         missing.append(f"{called}: not read in full")
         return lines[:-1]
 

@@ -8,7 +8,7 @@ snapshot is told.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.common import values
@@ -50,6 +50,7 @@ def restore(index: int, host: Host, state: State) -> Copy:
     _wait_for(state.links)
     differs = [
         *_unlike(state),
+        *load(state.firewalls),
         *(line for family in FAMILIES for line in _routes(state, family)),
         *(line for family in FAMILIES for line in _rules(state, family)),
     ]
@@ -58,7 +59,6 @@ def restore(index: int, host: Host, state: State) -> Copy:
         # Such entries do not count against the limit that all machines here share: see _network.
         ip_best(*(f"neigh add {a} dev {nic.name} nud none extern_learn" for a in nic.neighbours))
     differs += _settings(state.sysctls, lambda device: device not in ("all", "default"))
-    differs += load(state.firewalls)
     _files(state)
     return Copy(far, tuple(first(differs, MOST_TOLD)))
 
@@ -106,9 +106,10 @@ def _links(index: int, host: Host, state: State, far: int) -> None:
     lines = []
     for number, link in enumerate(state.links):
         if link.name == LOCAL:
-            lines.append(f"link set dev lo mtu {link.mtu}")
             continue
-        new = f"link add {_new(link)}"
+        # A bridge that is given its hardware address has no carrier before it has a port.
+        portless = link.kind == "bridge" and not any(x.master == link.name for x in state.links)
+        new = f"link add {_new(replace(link, mac='') if portless and link.carrier else link)}"
         peer = links.get(link.peer)
         if link.kind == "bridge":
             lines.append(f"{new} type bridge")
@@ -121,6 +122,8 @@ def _links(index: int, host: Host, state: State, far: int) -> None:
             lines.append(f"{new} type veth peer name far{number} mtu {link.mtu} netns {far}")
         lines.append(f"link set dev {link.name} addrgenmode none")
     lines += [f"link set dev {x.name} master {x.master}" for x in state.links if x.master in links]
+    # A bridge follows the MTU of its ports until its own is set.
+    lines += [f"link set dev {x.name} mtu {x.mtu}" for x in state.links if x.name not in nics]
     ip_best(*lines)
 
 
