@@ -66,7 +66,8 @@ def route_words(line: str) -> str:
     if words[at] != "default":
         prefix(words[at])
     _check(words[at + 1 :], _ROUTE_PAIRS, _ROUTE_FLAGS, line)
-    return " ".join(words)
+    # `ip` always locks this one, and takes no word for that.
+    return " ".join(words).replace(" rto_min lock ", " rto_min ")
 
 
 def rule_words(line: str) -> str:
@@ -74,6 +75,8 @@ def rule_words(line: str) -> str:
     preference, _, rest = line.partition(":")
     number(preference, most=(1 << 32) - 1)
     words = [word for word in rest.split() if word not in _RULE_STATES]
+    # `ip` shows the number of a protocol as "ipproto-6", and takes "6".
+    words = [word.removeprefix("ipproto-") if "-" in word else word for word in words]
     words = [
         _RULE_TYPES.get(word, word) if before not in _RULE_PAIRS else word
         for before, word in zip(["", *words], words, strict=False)

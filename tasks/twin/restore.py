@@ -24,6 +24,7 @@ from .kernel import ip_best, network_of, no_dad, run, run_best, set_value, start
 OPERATOR = 1  # the process in whose network the other ends of links are
 PATIENCE = 3.0  # seconds for links to see that their other ends are up
 EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
+MOST_ALONE = 50  # commands that are run by themselves
 MOST_TOLD = 20  # differences of a machine
 LOCAL = "lo"
 SPARE_METRIC = 4294967214
@@ -231,11 +232,19 @@ def _routes(state: State, family: int) -> list[str]:
             *(f"route del {route_words(line)}" for line in extra),
             *(f"route add {way}" for way in ways),
             *(f"route {add} {route_words(line)}" for line in sorted(lacking, key=_has_gateway)),
-            *(f"route del {way}" for way in ways),
             family=family,
         )
+        ip_best(*(f"route del {way}" for way in ways), family=family)
+    lacking, _ = _difference(wanted, _routes_now(family))
+    _one_by_one(family, [f"route {add} {route_words(line)}" for line in lacking])
     lacking, extra = _difference(wanted, _routes_now(family))
     return [*(f"without the route {r}" for r in lacking), *(f"has the route {r}" for r in extra)]
+
+
+def _one_by_one(family: int, lines: Sequence[str]) -> None:
+    """Run a few commands of ip(8) by themselves: one with a mistake has ended the batch of all."""
+    for line in lines[:MOST_ALONE]:
+        run_best(["ip", f"-{family}", *line.split()])
 
 
 def _ways(lines: Iterable[str]) -> list[str]:
@@ -267,6 +276,8 @@ def _rules(state: State, family: int) -> list[str]:
         *(f"rule del {words}" for words in extra),
         family=family,
     )
+    lacking, _ = _difference(wanted, map(rule_words, _shown(family, ("rule", "show"))))
+    _one_by_one(family, [f"rule add {words}" for words in lacking])
     lacking, extra = _difference(wanted, map(rule_words, _shown(family, ("rule", "show"))))
     return [*(f"without the rule {r}" for r in lacking), *(f"has the rule {r}" for r in extra)]
 
