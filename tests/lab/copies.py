@@ -1,29 +1,18 @@
-"""Every fault of the diagnosis table on a twin, and on the copy of that twin from its snapshot.
+"""Copies of twins from their snapshots, compared with the twins."""
 
-`python -m tests.lab.copies --write docs/rehearse.md` writes what was seen into its table.
-"""
-
-import argparse
 import shutil
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from tasks.common.errors import Stop
 from tasks.iproute.printed import same_route
 from tasks.snapshots.file import read_snapshot
 from tasks.twin import lifecycle
 
-from .conftest import KEY, Directories, Lab, MakeDirectory, MakeLab, labs
+from .conftest import KEY, Lab, MakeDirectory, MakeLab
 from .kit import ok, on
-from .test_diagnosis import FAULTS, Fault, Said, make, put_routes, said
-
-AT_ONCE = 6
-NETWORK = "network"  # where a fault is on the switch, which no machine has
+from .test_diagnosis import Fault, Said, make, put_routes, said
 
 
 @dataclass(frozen=True)
@@ -110,26 +99,3 @@ def row(fault: Fault, make_lab: MakeLab, make_directory: MakeDirectory) -> Row:
 def _bring_ufw(lab: Lab, copy: Lab, machine: str) -> None:
     packed = lab.twin.run(machine, ["tar", "-c", "etc/ufw", "etc/default/ufw"], cwd="/", text=False)
     copy.twin.run(machine, ["tar", "-x"], cwd="/", input=packed.stdout, text=False, check=True)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.lab.copies", description=__doc__)
-    parser.add_argument("--only", default="")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        directories = Directories(Path(place))
-        with labs(directories) as make_lab, ThreadPoolExecutor(AT_ONCE) as pool:
-            chosen = [f for f in FAULTS if given.only in f.name]
-            rows = list(pool.map(lambda f: row(f, make_lab, directories), chosen))
-    for r in rows:
-        print(r.same, r.fault.where, r.fault.name)
-        if not r.same:
-            print("   ", r.original)
-            print("   ", r.copy)
-        if r.told:
-            print("   told", r.told)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

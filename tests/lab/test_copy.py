@@ -12,9 +12,10 @@ import pytest
 
 from tasks.common.errors import Stop
 
-from .conftest import Lab, MakeDirectory, labs
+from .conftest import Lab, MakeDirectory, MakeLab, labs
 from .copies import copied, held
 from .kit import dual_stack, ok, on
+from .random_machines import compare
 from .test_diagnosis import put_routes
 
 # What a machine may have that a clean one has not. A line each.
@@ -99,6 +100,15 @@ def test_what_is_no_copy_is_told_and_nothing_else(pair: Pair) -> None:
     assert pair.told == [
         "worker-1: vx is of the kind vxlan: one that leads nowhere stands in for it"
     ]
+
+
+def test_random_machines_and_their_copies_hold_the_same(
+    make_lab: MakeLab, tmp_path_factory: MakeDirectory
+) -> None:
+    """The short form of `make copies`."""
+    result = compare(make_lab, tmp_path_factory, rounds=2, at_once=3, first=7)
+    assert result.machines == 6
+    assert result.differs == []
 
 
 def test_a_rehearsal_of_a_file_needs_nothing_else(pair: Pair) -> None:
