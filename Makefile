@@ -24,7 +24,7 @@ SECONDS = 30
 AT_ONCE = 5
 
 .NOTPARALLEL:  # a virtual environment can only be made once its system packages are there
-.PHONY: python help demo check test bench bgp soak fuzz canary releases lock setup setup-test system clean
+.PHONY: python help demo check test bench bgp copies soak fuzz canary releases lock setup setup-test system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | while IFS='	' read -r target what; do \
@@ -56,6 +56,10 @@ soak: setup-test  ## ROUNDS=220 faults during runs, counted in docs/reliability.
 bgp: setup-test  ## MOVES, KILLS and RESTARTS under traffic, JOIN workers: docs/bgp.md, takes hours
 	$(AS_ROOT) $(BIN)/python -m tests.lab.bgp --workers $(WORKERS) --moves $(MOVES) \
 		--kills $(KILLS) --restarts $(RESTARTS) --join $(JOIN) --seed $(SEED) --write docs/bgp.md
+
+copies: setup-test  ## faults and random machines on twins and on their copies: docs/rehearse.md
+	$(AS_ROOT) $(BIN)/python -m tests.lab.prove_copies --faults --random 200 --cost 50 200 \
+		--write docs/rehearse.md
 
 bench: setup-test .venv-bench/made  ## time and memory next to other tools: docs/benchmarks.md
 	$(BIN)/python -m compileall -q fabfile.py tasks  # as every run but the first finds them

@@ -11,6 +11,7 @@ from tasks import (
     plan,
     rehearse,
     rollback,
+    snapshot,
     status,
     verify,
     version,
@@ -31,6 +32,7 @@ namespace = Collection(
     status.status,
     status.history,
     rehearse.rehearse,
+    snapshot.snapshot,
     version.version,
     Collection("lab", lab.up, lab.status, lab.shell, lab.down),
 )

@@ -12,34 +12,33 @@ from tasks.cli.startup import silence_stdout
 from tasks.common.errors import Stop
 
 if TYPE_CHECKING:
+    from tasks.inventory.model import Cluster
     from tasks.ssh.fleet import Fleet
     from tasks.twin.lifecycle import Twin
 
 
 class Session:
-    """The open connections of a command line, and the twin that it rehearses on, if any."""
+    """The open connections of a command line, and the cluster that it rehearses on."""
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
         """Begin a command line. A process may run several, each with connections of its own."""
-        self._twin: Twin | None = None
-        self._rehearsed = Path()
+        self._rehearsed: Cluster | None = None
         self._reported = False
         self._fleets: dict[Path, Fleet] = {}
 
-    def rehearse(self, twin: "Twin", inventory: Path) -> None:
-        """From now on, use the machines of this twin of a hosts.toml; there is no way back."""
+    def rehearse(self, twin: "Twin", cluster: "Cluster") -> None:
+        """From now on, use the machines of this twin of a cluster; there is no way back."""
         twin.enter()
         os.environ["PATH"] = twin.path(os.environ.get("PATH", os.defpath))
-        self._twin = twin
-        self._rehearsed = inventory
+        self._rehearsed = twin.cluster(cluster)
 
     @property
     def rehearsing(self) -> bool:
         """Whether the machines are those of a twin."""
-        return self._twin is not None
+        return self._rehearsed is not None
 
     def fleet(self, c: Context, inventory: str, parallel: int = 0) -> "Fleet":
         """The machines of a hosts.toml, connected once for all tasks of the command line.
@@ -54,17 +53,15 @@ class Session:
         from tasks.ssh.fleet import Fleet
 
         path = Path(inventory or c.config.inventory)
-        if self._twin is not None:
-            if inventory and path.resolve() != self._rehearsed.resolve():
-                raise Stop(f"this is a rehearsal of {self._rehearsed}, not of {inventory}")
-            path = self._rehearsed
+        rehearsed = self._rehearsed
+        if rehearsed is not None:
+            if inventory and path.resolve() != rehearsed.path.resolve():
+                raise Stop(f"this is a rehearsal of {rehearsed.path}, not of {inventory}")
+            path = rehearsed.path
         if path not in self._fleets:
-            config: Any = c.config
-            cluster = read(path, with_key=self._twin is None)
-            if self._twin is not None:
-                cluster = self._twin.cluster(cluster)
-                config = Config(ssh_config=SSHConfig())  # the operator's own does not apply
-            self._fleets[path] = Fleet(cluster, config)
+            # The operator's own configuration does not apply in a rehearsal.
+            config: Any = Config(ssh_config=SSHConfig()) if rehearsed else c.config
+            self._fleets[path] = Fleet(rehearsed or read(path, with_key=True), config)
         self._fleets[path].parallel = parallel or _configured(c.config.parallel)
         return self._fleets[path]
 

@@ -1,14 +1,15 @@
 """The plan of a twin, from hosts.toml. Values that the file leaves out are invented."""
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
+from zlib import crc32
 
 from tasks.common import values
 from tasks.common.errors import Stop
 from tasks.common.values import Address, Network
 from tasks.inventory.model import Cluster, Machine
+from tasks.snapshots.model import State
 
 from .wiring import PREFIX, Addresses, Nic, Router, around, overlaps, router_of, unused, wire
 
@@ -21,8 +22,17 @@ FOR_NODES = {
 
 
 @dataclass(frozen=True)
+class Way:
+    """How the operator reaches a machine of a copy: by which bridge, and from which address."""
+
+    to: str
+    bridge: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Host:
-    """One machine of the twin. `pod`: whether a pod runs on it."""
+    """One machine of the twin. `pod`: whether a pod runs on it. `state`: what it is a copy of."""
 
     name: str
     role: str
@@ -31,6 +41,7 @@ class Host:
     pod_cidrs: tuple[str, ...]
     nics: tuple[Nic, ...]
     pod: bool
+    state: State | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,7 @@ class Spec:
     port: int
     invented: tuple[str, ...]  # a line for each thing that hosts.toml left out
     router: Router | None = None  # of the provider's network, if hosts.toml names one
+    ways: tuple[Way, ...] = ()  # to machines of a copy
 
     def host(self, name: str) -> Host:
         """The machine of that name; KeyError if there is none."""
@@ -53,7 +65,9 @@ class Spec:
 
     def to_text(self) -> str:
         """One line that `from_text` reads back."""
-        return json.dumps(asdict(self))
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(Spec).dump_json(self, exclude_defaults=True).decode()
 
     @staticmethod
     def from_text(text: str) -> "Spec":
@@ -74,7 +88,18 @@ class Spec:
         if spec.router is not None:
             for network in (spec.router.range, *spec.router.subnets):
                 _as_written(network, values.network)
+                for address in nic.neighbours:
+                    _as_written(address, values.address)
+        for way in spec.ways:
+            for address in (way.to, way.source):
+                _as_written(address, values.address)
         return replace(spec, invented=tuple(map(values.shown, spec.invented)))
+
+
+def port(index: int, nic: Nic) -> str:
+    """The name of the operator's end of a link of a machine, given the machine's number."""
+    name = f"{index}-{nic.name}"
+    return name if len(name) < 16 else f"{index}-{crc32(nic.name.encode()):x}"
 
 
 def _as_written(text: str, parse: Callable[[str], object]) -> None:
@@ -147,6 +172,12 @@ def _stated(cluster: Cluster) -> list[Address]:
     public = (_address(machine.public_ip) for machine in cluster.machines)
     internal = chain.from_iterable(machine.internal_ips for machine in cluster.machines)
     return [address for address in chain(public, internal) if address is not None]
+
+
+def free_address(network: Network, taken: Collection[Address]) -> Address:
+    """An address of a network that nobody has; outside of it where it is full."""
+    spare = unused(FOR_NAMES if network.version == 4 else FOR_NODES[6][0], taken)
+    return next(chain(unused(network, taken), spare))
 
 
 def _free_network(cluster: Cluster, within: Iterable[Network], taken: Iterable[Network]) -> Network:

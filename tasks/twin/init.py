@@ -16,23 +16,15 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
+
+from tasks.common import values
 
 from . import root_files, router
 from .design import Spec
-from .machine import (
-    HOME,
-    KEEP,
-    PLUGINS,
-    BrokenError,
-    address_line,
-    forward,
-    ip,
-    machine_home,
-    make,
-    no_dad,
-    run,
-)
+from .kernel import BrokenError, address_line, forward, ip, no_dad, run
+from .machine import HOME, KEEP, PLUGINS, Made, machine_home, make
 from .namespaces import BIND, NOSUID_NODEV, mount
 from .stand_in import ROUTER
 from .wiring import port
@@ -78,13 +70,23 @@ def build(spec: Spec) -> None:
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "twin", "-f", str(HOME / "key")])
     _common_layer(spec)
     _devices()
-    processes = _all_machines(spec, plugins)
-    ports = [(port(i, nic), nic) for i, host in enumerate(spec.hosts) for nic in host.nics]
+    made = _all_machines(spec, plugins)
+    new = [(i, host) for i, host in enumerate(spec.hosts) if host.state is None]
+    ports = [(port(i, nic), nic) for i, host in new for nic in host.nics]
     ip(*(f"link set {name} master {nic.bridge} up" for name, nic in ports if nic.bridge != ROUTER))
     router.connect(spec, [(name, nic) for name, nic in ports if nic.bridge == ROUTER])
+    ip(
+        *(
+            f"route replace {values.host(values.address(way.to))} dev {way.bridge} src {way.source}"
+            for way in spec.ways
+            if way.bridge
+        )
+    )
     (HOME / "known_hosts").write_text("".join(_known_hosts(spec)))
-    (HOME / "processes").write_text(json.dumps(processes))
-    (HOME / "spec").write_text(spec.to_text())
+    (HOME / "processes").write_text(json.dumps([(pid, machine.pod) for pid, machine in made]))
+    (HOME / "differs").write_text(json.dumps([machine.differs for _, machine in made]))
+    hosts = tuple(replace(host, state=None) for host in spec.hosts)
+    (HOME / "spec").write_text(replace(spec, hosts=hosts).to_text())
 
 
 def _read_line() -> str:
@@ -101,11 +103,11 @@ def _operator_network(spec: Spec) -> None:
     """Set up this namespace: the bridges and the gateways. No link leads out of it."""
     no_dad()
     forward()
-    bridges = sorted({nic.bridge for host in spec.hosts for nic in host.nics} - {ROUTER})
+    bridges = sorted({nic.bridge for host in spec.hosts for nic in host.nics} - {ROUTER, ""})
     ip(
         "link set lo up",
-        *(f"link add {bridge} type bridge" for bridge in bridges),
-        *(f"link set {bridge} up" for bridge in bridges),
+        *(f"link add name {bridge} type bridge" for bridge in bridges),
+        *(f"link set dev {bridge} up" for bridge in bridges),
         *(address_line(address, bridge) for bridge, address in spec.gateways),
     )
 
@@ -168,11 +170,11 @@ def _devices() -> None:
         (dev / name).symlink_to(target)
 
 
-def _all_machines(spec: Spec, plugins: Path) -> list[tuple[int, int | None]]:
-    """Make the machines in parallel. Returns the pids of each one's first process and pod."""
+def _all_machines(spec: Spec, plugins: Path) -> list[tuple[int, Made]]:
+    """Make the machines in parallel. Returns the pid of the first process of each."""
     waiting = list(range(len(spec.hosts)))
     making: dict[int, tuple[int, int]] = {}
-    processes: dict[int, tuple[int, int | None]] = {}
+    processes: dict[int, tuple[int, Made]] = {}
     poll = select.poll()
     poll.register(0, select.POLLIN)
     while waiting or making:
@@ -191,22 +193,22 @@ def _all_machines(spec: Spec, plugins: Path) -> list[tuple[int, int | None]]:
             poll.unregister(descriptor)
             index, pid = making.pop(descriptor)
             with os.fdopen(descriptor) as pipe:
-                made, _, answer = pipe.read().partition(" ")
-            if made != "made":
-                raise BrokenError(f"{spec.hosts[index].name}: {answer or 'its builder died'}")
-            processes[index] = pid, int(answer) or None
+                answer = json.loads(pipe.read() or '{"failed": "its builder died"}')
+            if "failed" in answer:
+                raise BrokenError(f"{spec.hosts[index].name}: {answer['failed']}")
+            processes[index] = pid, Made(answer["pod"], tuple(answer["differs"]))
     return [processes[index] for index in range(len(spec.hosts))]
 
 
 def _one_machine(index: int, spec: Spec, plugins: Path, answer: int) -> None:
     """Make one machine in this process, which then holds its namespaces."""
     try:
-        pod = make(index, spec, plugins)
-        os.write(answer, f"made {pod or 0}".encode())
+        made = make(index, spec, plugins)
+        os.write(answer, json.dumps(asdict(made)).encode())
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # lets the kernel reap its children
         os.execvp("sleep", ["sleep", "infinity"])  # noqa: S606
     except Exception as error:  # the caller reports it, in one line
-        os.write(answer, f"failed {error or type(error).__name__}".encode())
+        os.write(answer, json.dumps({"failed": str(error) or type(error).__name__}).encode())
     os._exit(1)
 
 

@@ -17,10 +17,13 @@ from tasks.common import files, values
 from tasks.common.errors import Stop
 from tasks.common.terminal import is_interactive
 from tasks.inventory.model import Cluster
+from tasks.snapshots.model import Snapshot
 
 from . import registry
+from .copy import design_copy, kinds_not_copied
 from .design import Spec, design
-from .machine import ENVIRONMENT, HOME, KEEP, PLUGINS, POD, machine_home
+from .kernel import ENVIRONMENT
+from .machine import HOME, KEEP, PLUGINS, POD, machine_home
 from .namespaces import NEWNET, enter
 from .registry import Process
 from .router import PROGRAMS
@@ -42,6 +45,7 @@ class Twin:
     init: Process
     spec: Spec
     processes: tuple[tuple[int, int | None], ...]  # pids: a machine's first process, its pod
+    differs: tuple[tuple[str, ...], ...] = ()  # by machine: in what it is no copy, a line each
     # A twin that dies with this process ends when `lifeline` is closed. A plain descriptor and
     # no file object: the twin must not end because a Twin is garbage-collected.
     lifeline: int | None = field(default=None, repr=False)
@@ -182,13 +186,35 @@ def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) 
     Raises Stop where this machine cannot run a twin.
     """
     check_machine()
-    spec = design(cluster, pods)
+    return _start(design(cluster, pods), cluster.path, keep=keep)
+
+
+def copy(snapshot: Snapshot, path: Path, user: str | None = None) -> Twin:
+    """Start the copy of the machines of a snapshot. It ends with this process.
+
+    `path`: of hosts.toml or of the snapshot. `user`: who logs in, None for root. Raises Stop where
+    this machine cannot run a twin.
+    """
+    check_machine()
+    return _start(design_copy(snapshot, user), path, keep=False)
+
+
+def not_copied(snapshot: Snapshot, twin: Twin) -> dict[str, list[str]]:
+    """What the copy of each machine lacks, a line each; only of machines of which something is."""
+    lines = {
+        member.name: [*kinds_not_copied(member.state), *differs]
+        for member, differs in zip(snapshot.machines, twin.differs, strict=True)
+    }
+    return {name: found for name, found in lines.items() if found}
+
+
+def _start(spec: Spec, path: Path, *, keep: bool) -> Twin:
     flags = ["-B"] if sys.dont_write_bytecode else []
     reading, lifeline = os.pipe()
     process = subprocess.Popen(
         [
             *("unshare", "--pid", "--mount", "--net", "--uts", "--ipc", "--fork", "--kill-child"),
-            *(sys.executable, *flags, "-m", "tasks.twin.init", str(cluster.path.resolve())),
+            *(sys.executable, *flags, "-m", "tasks.twin.init", str(path.resolve())),
         ],
         stdin=reading,
         stdout=subprocess.PIPE,
@@ -202,7 +228,7 @@ def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) 
         init = registry.hold(_ask(process, lifeline, spec))
         twin = _read(init)
         if keep:
-            registry.record(cluster.path, init)
+            registry.record(path, init)
             os.write(lifeline, KEEP)
     except BaseException:
         os.close(lifeline)  # ends the twin
@@ -260,9 +286,12 @@ def _read(init: Process) -> Twin:
     spec = Spec.from_text(files.content(home / "spec").decode())
     pids = TypeAdapter(tuple[tuple[int, int | None], ...])
     processes = pids.validate_json(files.content(home / "processes"))
-    if len(processes) != len(spec.hosts):
+    differs = TypeAdapter(tuple[tuple[str, ...], ...]).validate_json(
+        files.content(home / "differs")
+    )
+    if not len(processes) == len(differs) == len(spec.hosts):
         raise ValueError("other machines than the twin has")
-    return Twin(init, spec, processes)
+    return Twin(init, spec, processes, differs)
 
 
 def _seen(init: Process, path: Path) -> Path:

@@ -3,13 +3,14 @@
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.common import values
 
 from . import root_files
 from .design import Host, Spec
+from .kernel import BrokenError, address_line, forward, ip, no_dad, run, start, start_network
 from .namespaces import (
     BIND,
     BIND_ALL,
@@ -18,10 +19,10 @@ from .namespaces import (
     NEWUTS,
     NOSUID_NODEV,
     change_root,
-    coming_back,
     mount,
     unshare,
 )
+from .restore import restore
 from .stand_in import ROUTER
 from .wiring import Nic, port
 
@@ -30,15 +31,14 @@ PLUGINS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 POD = "twin-pod"  # its container id in the store of the host-local plugin
 KEEP = b"keep\n"  # tells PID 1 of a twin to outlive the process that built it
 PATIENCE = 10.0  # seconds for an sshd to listen
-ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
-    "LC_ALL": "C.UTF-8",
-}
 
 
-class BrokenError(Exception):
-    """The twin cannot be built; the text says why, in one line."""
+@dataclass(frozen=True)
+class Made:
+    """A machine that is made. `pod`: the pid of its pod. `differs`: where it is no copy."""
+
+    pod: int | None
+    differs: tuple[str, ...] = ()
 
 
 def machine_home(index: int) -> Path:
@@ -46,8 +46,8 @@ def machine_home(index: int) -> Path:
     return HOME / "machines" / str(index)
 
 
-def make(index: int, spec: Spec, plugins: Path) -> int | None:
-    """Make one machine and move this process into it. Returns the pid of its pod, None without."""
+def make(index: int, spec: Spec, plugins: Path) -> Made:
+    """Make one machine and move this process into it."""
     host = spec.hosts[index]
     home = machine_home(index)
     for name in ("upper", "work", "root"):
@@ -56,64 +56,17 @@ def make(index: int, spec: Spec, plugins: Path) -> int | None:
     _host_key(home / "upper")
     unshare(NEWNET | NEWUTS)
     socket.sethostname(host.name[:64])  # the most that Linux accepts
-    _network(index, spec)
+    if host.state is None:
+        _network(index, spec)
     unshare(NEWNS)
     _file_system(home, plugins)
     _ifupdown(home / "root/run/network/ifstate", host)
     change_root(home / "root")
-    sshd = _start("/usr/sbin/sshd", "-D", "-E", "/var/log/sshd.log")
+    copy = None if host.state is None else restore(index, host, host.state)
+    sshd = start("/usr/sbin/sshd", "-D", "-E", "/var/log/sshd.log")
     pod = _start_pod(host, plugins) if host.pod else None
     _wait_for(sshd)
-    return pod
-
-
-def run(
-    argv: Sequence[str], text: str | None = None, environment: Mapping[str, str] | None = None
-) -> str:
-    """What a program prints. Raises BrokenError with the last line of its error where it fails."""
-    done = subprocess.run(
-        argv,
-        input=text,
-        stdin=subprocess.DEVNULL if text is None else None,
-        env={**ENVIRONMENT, **(environment or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        words = (done.stderr or done.stdout).strip().splitlines()
-        raise BrokenError(f"{argv[0]}: {words[-1] if words else f'status {done.returncode}'}")
-    return done.stdout
-
-
-def ip(*lines: str) -> None:
-    """Run commands of ip(8), each given without the word ip."""
-    run(["ip", "-batch", "-"], "".join(f"{line}\n" for line in lines))
-
-
-def address_line(address: str, device: str) -> str:
-    """The command of ip(8) that gives a link an address."""
-    nodad = " nodad" if values.interface(address).version == 6 else ""
-    return f"addr add {address} dev {device}{nodad}"
-
-
-def forward() -> None:
-    """Forward packets in this process's network namespace, as Kubernetes nodes do."""
-    set_sysctl("ipv4/ip_forward", "1")
-    set_sysctl("ipv6/conf/all/forwarding", "1")
-
-
-def no_dad() -> None:
-    """Switch duplicate address detection off, so that IPv6 addresses are usable at once."""
-    set_sysctl("ipv6/conf/all/accept_dad", "0")
-    set_sysctl("ipv6/conf/default/accept_dad", "0")
-
-
-def set_sysctl(name: str, value: str) -> None:
-    """Set a setting in /proc/sys/net of this process's network namespace."""
-    path = Path("/proc/sys/net", name)
-    if path.exists():  # not in a kernel without IPv6
-        path.write_text(value)
+    return Made(pod) if copy is None else Made(copy.pod, copy.differs)
 
 
 def _host_key(root: Path) -> None:
@@ -208,19 +161,6 @@ def _separate_mounts() -> list[str]:
     return sorted(p for p in points if f"{p}/".startswith("/usr/") and Path(p).is_dir())
 
 
-def _start(*argv: str) -> subprocess.Popen[bytes]:
-    """Start a program that outlives this process."""
-    nothing = subprocess.DEVNULL
-    return subprocess.Popen(
-        argv,
-        stdin=nothing,
-        stdout=nothing,
-        stderr=nothing,
-        env=ENVIRONMENT,
-        start_new_session=True,
-    )
-
-
 def _wait_for(sshd: subprocess.Popen[bytes]) -> None:
     """Wait until sshd listens and writes its pid file. Raises BrokenError if it does not."""
     deadline = time.monotonic() + PATIENCE
@@ -234,11 +174,7 @@ def _wait_for(sshd: subprocess.Popen[bytes]) -> None:
 
 def _start_pod(host: Host, plugins: Path) -> int:
     """Start a process in a network namespace that the CNI plugins connect. Returns its pid."""
-    with coming_back():
-        unshare(NEWNET)
-        no_dad()
-        ip("link set lo up")
-        pod = _start("sleep", "infinity").pid
+    pod = start_network()
     config = Path("/etc/cni/net.d/10-bridge.conf").read_text()
     environment = {
         "CNI_COMMAND": "ADD",

@@ -116,7 +116,7 @@ def own(host: Host) -> dict[str, File]:
             _lines(hashlib.sha256(f"{host.name} {host.address}".encode()).hexdigest()[:32])
         ),
     }
-    if host.pod_cidrs:
+    if host.state is None and host.pod_cidrs:
         files |= {
             "var/lib/kubelet/kubelet-config.yaml": File(_kubelet(host.pod_cidrs[0])),
             "etc/cni/net.d/10-bridge.conf": File(_cni_bridge(host.pod_cidrs)),

@@ -21,7 +21,8 @@ from tasks.common.script import script
 
 from . import aws, hcloud
 from .design import Spec
-from .machine import HOME, forward, ip, run, set_sysctl
+from .kernel import forward, ip, run, set_value
+from .machine import HOME
 from .namespaces import BIND, NEWNET, coming_back, mount, unshare
 from .stand_in import ROUTER, make_lead
 from .wiring import Nic, Router, first
@@ -47,8 +48,8 @@ def make(spec: Spec) -> None:
         mount("/proc/self/ns/net", namespace, flags=BIND)
         forward()
         for which in ("all", "default"):
-            set_sysctl(f"ipv4/conf/{which}/rp_filter", "0" if spec.router.linked else "1")
-            set_sysctl(f"ipv4/conf/{which}/send_redirects", "0")
+            set_value(f"ipv4/conf/{which}/rp_filter", "0" if spec.router.linked else "1")
+            set_value(f"ipv4/conf/{which}/send_redirects", "0")
         ip("link set lo up", f"route add blackhole default metric {LAST}")
         if spec.router.linked:  # and no hop that traceroute(8) shows
             run(["iptables", "-t", "mangle", "-A", "PREROUTING", "-j", "TTL", "--ttl-inc", "1"])

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from zlib import crc32
 
 from tasks.common import values
 from tasks.common.errors import Stop
@@ -24,12 +25,14 @@ class Nic:
     """A link of a machine, the bridge it is a port of, and its addresses with prefix lengths.
 
     A link to ROUTER leads there. The machine is alone on it, or with the others of its subnet.
+    `bridge`: empty where nobody else is on its network. `neighbours`: the others there, in a copy.
     """
 
     name: str
     bridge: str
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
     gateway: str | None = None
+    neighbours: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ def first(network: Network) -> str:
 
 def port(index: int, nic: Nic) -> str:
     """The name of the other end of a machine's link. `index`: the machine's place in the spec."""
-    return f"{index}-{nic.name}"
+    name = f"{index}-{nic.name}"
+    return name if len(name) < 16 else f"{index}-{crc32(nic.name.encode()):x}"
 
 
 def around(address: Address, networks: Iterable[Network] = ()) -> Network:

@@ -48,6 +48,7 @@ from tasks.facts.run_order import last_run
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster
 from tasks.inventory.read import read as read_inventory
+from tasks.iproute.printed import route_words, rule_words
 from tasks.planning.drain import plan_drain
 from tasks.planning.model import Allowed, Plan
 from tasks.planning.reconcile import plan_routes
@@ -63,11 +64,17 @@ from tasks.rollout.outcome import NO_STEPS, Outcome, read_outcome
 from tasks.rollout.steps import steps
 from tasks.rollout.transaction import roll_out
 from tasks.rollout.watch import Losses, repair, unrepaired
+from tasks.snapshots.anonymous import anonymous
+from tasks.snapshots.file import from_text, to_text
+from tasks.snapshots.model import Snapshot, State
+from tasks.snapshots.read import read_state
 from tasks.ssh.answer import sections
 from tasks.ssh.known_hosts import KnownHosts, read_lines
+from tasks.twin.copy import design_copy, kinds_not_copied
 from tasks.twin.design import Spec, design
 from tasks.undo.run import new_run
 from tests.hostile.stories import A
+from tests.snapshots.test_file import snapshot
 
 from .answers import answers, inventory, of_others
 from .machines import Deaf, heard
@@ -125,6 +132,8 @@ class World:
         """All of them."""
         return (
             _said("facts", self.read_facts, self.with_facts, answers("facts")),
+            _said("snapshot", read_state, _with_state, answers("snapshot")),
+            Target("snapshot file", _read_snapshot, _with_snapshot, (to_text(snapshot()),)),
             _said("evidence", read_evidence, self.with_evidence, answers("evidence")),
             _said("pings", self.read_pings, self.with_pings, answers("pings")),
             _said("trials", self.read_trials, self.with_trials, answers("trials")),
@@ -372,6 +381,24 @@ def _with_found(found: list[Found]) -> Iterator[Out]:
         for value in one.values:
             yield "sent", value.text
             yield "shown", value.place
+
+
+def _read_snapshot(text: str) -> Snapshot:
+    return from_text(text, "snapshot.json")
+
+
+def _with_state(state: State) -> Iterator[Out]:
+    yield from _with_snapshot(snapshot(state))
+
+
+def _with_snapshot(taken: Snapshot) -> Iterator[Out]:
+    yield from _with_spec(design_copy(taken))
+    yield "written", to_text(anonymous(taken))
+    for member in taken.machines:
+        yield from _printed(*kinds_not_copied(member.state))
+        for tables in (member.state.ipv4, member.state.ipv6):
+            for words in (*map(route_words, tables.routes), *map(rule_words, tables.rules)):
+                yield "sent", words
 
 
 def _with_spec(spec: Spec) -> Iterator[Out]:

@@ -642,6 +642,7 @@ class Said:
     causes: tuple[tuple[str, str], ...]  # words, remedy
     error: str
     mended: int | None = None  # None where no remedy has commands
+    silent: frozenset[tuple[str, ...]] = frozenset()  # the pairs that lost packets, and how
 
 
 def said(lab: Lab, fault: Fault) -> Said:
@@ -654,7 +655,14 @@ def said(lab: Lab, fault: Fault) -> Said:
             break
         done = lab.fab("verify", "--format", "json", *fault.options)
         mended = done.returncode
-    return Said(first.returncode, causes_in(first), first.stderr, mended)
+    return Said(first.returncode, causes_in(first), first.stderr, mended, silent_in(first))
+
+
+def silent_in(done: "subprocess.CompletedProcess[str]") -> frozenset[tuple[str, ...]]:
+    """The pairs that lost packets: who sent, to whom, the verdict."""
+    pairs = json.loads(done.stdout)["pairs"] if done.returncode != 1 else ()
+    what = ("from", "to", "family", "sent_by", "verdict")
+    return frozenset(tuple(str(p[word]) for word in what) for p in pairs if not p["ok"])
 
 
 def causes_in(done: "subprocess.CompletedProcess[str]") -> tuple[tuple[str, str], ...]:

@@ -157,7 +157,7 @@ def test_only_ipv4_is_routed() -> None:
         ("10.200.0.0/24", "10.200.0.0/24\\n"),
         ("worker-0", "worker-0/../.."),
         ("enp6s0", "enp6s0 "),
-        ('"port": 22', '"port": {}'),
+        ('"port":22', '"port":{}'),
         ("10.240.0.0/24", "10.240.0.0/24;id"),
     ],
 )
@@ -366,6 +366,7 @@ def test_a_twin_that_says_what_it_cannot_say_is_not_used(
     home = tmp_path / "root/run/twin"
     home.mkdir(parents=True)
     (home / "spec").write_text(design(cluster(worker(0))).to_text())
+    (home / "differs").write_text("[[]]")
     if processes is not None:
         (home / "processes").write_text(processes)
     monkeypatch.setattr(registry, "find", lambda _: SimpleNamespace(pid=7, proc=tmp_path))
