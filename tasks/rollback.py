@@ -70,5 +70,5 @@ def rollback(
         plan,
         Survey(cluster, facts, skipped, network),
         ChangeOptions(dry_run, yes, confirm_timeout, no_ping, parallel),
-        show=not plan.empty,
+        show=not plan.empty or bool(plan.network and plan.network.notes),
     )
