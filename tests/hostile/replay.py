@@ -153,7 +153,7 @@ def _in_place(played: Played) -> Iterator[None]:
     real = (class_.open, class_.create_session, module.watch)
     looks: dict[str, int] = {}
 
-    def often(fleet: Any, _every: float, say: Any) -> None:
+    def often(fleet: Any, _every: float, say: Any, table: Any = None) -> None:
         hosts = {m.public_ip for m in fleet.cluster.machines}
 
         def after(host: str) -> None:
@@ -163,7 +163,7 @@ def _in_place(played: Played) -> Iterator[None]:
                 os.kill(os.getpid(), signal.SIGINT)
 
         played.after = after
-        real[2](fleet, 0.01, say)
+        real[2](fleet, 0.01, say, table)
 
     def session(connection: Connection) -> Channel:
         return played.channel(connection.host)
