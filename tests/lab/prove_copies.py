@@ -108,8 +108,8 @@ def cost(sizes: Iterable[int], make_directory: MakeDirectory) -> str:
             "",
             *lines,
             "",
-            f"Linux {platform.release()}, {os.cpu_count()} cores, a load of {os.getloadavg()[1]:.0f}"
-            " with all that ran beside it: the proportions count.",
+            f"Linux {platform.release()}, {os.cpu_count()} cores, a load of"
+            f" {os.getloadavg()[1]:.0f} with all that ran beside it: the proportions count.",
         ]
     )
 
