@@ -7,7 +7,7 @@ passed on, because one that `ip` does not know ends a batch, and no word may hol
 
 import re
 
-from tasks.common.values import MAX_LINE, address, device, number, prefix, quoted
+from tasks.common.values import MAX_LINE, address, device, interface, number, prefix, quoted
 
 from .batch import without_volatile
 from .names import with_names
@@ -111,5 +111,9 @@ def _check(words: list[str], pairs: frozenset[str], flags: frozenset[str], line:
         value, at = (words[at] if at < len(words) else ""), at + 1
         if key in ("dev", "iif", "oif"):
             device(value)
+        elif key in ("via", "src"):
+            address(value)
+        elif key in ("from", "to") and value != "all":
+            interface(value)
         elif not _WORD.fullmatch(value):
             raise ValueError(f"not a value of {key}: {quoted(line)}")

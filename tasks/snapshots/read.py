@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from pydantic import ValidationError
+
 from tasks.common import values
 from tasks.common.script import script
 from tasks.common.text import first
@@ -58,6 +60,15 @@ def read_state(answer: str) -> State:
 
     Raises ValueError where the answer breaks off or makes no sense.
     """
+    try:
+        return _read(answer)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = values.shown(".".join(map(str, wrong["loc"])))
+        raise ValueError(f"{place}: {values.shown(wrong['msg'])}") from None
+
+
+def _read(answer: str) -> State:
     found = sections(answer)
     if ("end", "") not in found:
         raise ValueError("the answer breaks off")

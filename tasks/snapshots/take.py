@@ -28,7 +28,7 @@ def take(fleet: Fleet) -> Snapshot:
                 raise answer
             states[name] = read_state(answer)
         except (MachineError, ValueError) as error:
-            troubles.append(f"  {name}: {_in_one_line(error)}")
+            troubles.append(f"  {name}: {error}")
     if troubles:
         head = f"{len(troubles)} of {len(names)} machines cannot be asked; nothing was changed:"
         raise Stop("\n".join([head, *first(troubles, MOST_TOLD)]))
@@ -51,12 +51,3 @@ def take(fleet: Fleet) -> Snapshot:
             for m in cluster.machines
         ),
     )
-
-
-def _in_one_line(error: Exception) -> str:
-    from pydantic import ValidationError
-
-    if isinstance(error, ValidationError):
-        wrong = error.errors()[0]
-        return f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"
-    return str(error)

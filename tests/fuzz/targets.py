@@ -398,7 +398,7 @@ def _with_snapshot(taken: Snapshot) -> Iterator[Out]:
         yield from _printed(*kinds_not_copied(member.state))
         for tables in (member.state.ipv4, member.state.ipv6):
             for words in (*map(route_words, tables.routes), *map(rule_words, tables.rules)):
-                yield "sent", words
+                yield "written", words  # into a batch of the copy's own ip
 
 
 def _with_spec(spec: Spec) -> Iterator[Out]:

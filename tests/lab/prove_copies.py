@@ -5,6 +5,7 @@ machines with random contents. `--cost 50 200`: how long twins of so many machin
 """
 
 import argparse
+import os
 import platform
 import sys
 import tempfile
@@ -13,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tasks.common.values import shown
 from tests.pages import with_section
 
 from .conftest import Directories, MakeDirectory, MakeLab, labs, tutorial
@@ -108,7 +108,8 @@ def cost(sizes: Iterable[int], make_directory: MakeDirectory) -> str:
             "",
             *lines,
             "",
-            f"Linux {platform.release()}, {shown(platform.machine())}, 2 cores.",
+            f"Linux {platform.release()}, {os.cpu_count()} cores, a load of"
+            f" {os.getloadavg()[1]:.0f} with all that ran beside it: the proportions count.",
         ]
     )
 

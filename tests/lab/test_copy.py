@@ -124,6 +124,16 @@ def test_a_rehearsal_of_a_file_needs_nothing_else(pair: Pair) -> None:
     assert "a policy rule on worker-1 diverts pod traffic before the main table" in done.stdout
 
 
+def test_the_machines_themselves_are_only_asked(pair: Pair) -> None:
+    """The change is made on the copy."""
+    before = pair.original.tables()
+    done = pair.original.fab("rehearse", "--live", "rollback", "--yes", "plan")
+    ok(done)
+    assert "deleted on 4 machines" in done.stdout
+    assert "to add" in done.stdout
+    assert pair.original.tables() == before
+
+
 def test_an_anonymous_copy_behaves_as_the_original(pair: Pair) -> None:
     file = pair.original.dir / "anonymous.json"
     ok(pair.original.fab("snapshot", str(file), "--anonymous"))

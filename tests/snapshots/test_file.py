@@ -94,7 +94,7 @@ def test_the_schema_is_in_the_docs() -> None:
         ('"name": "prod-1"', '"name": "../x"', "not the name of a machine"),
         ('"name": "eth0"', '"name": "a/b"', "not the name of a network link"),
         ('"eth0"', '"a\\nroute flush"', "not the name of a network link"),
-        ("via 88.198.7.1", "via $(id)", "not a value of via"),
+        ("via 88.198.7.1", "via $(id)", "not an address"),
         ("from all", "exec all", "is not known here"),
         ("ipv4/ip_forward", "../kernel/core_pattern", "not a setting that decides"),
         ("ipv4/ip_forward", "ipv4/conf/../rp_filter", "not a setting that decides"),
