@@ -28,11 +28,11 @@ def test_the_five_commands_in_the_order_of_the_readme(lab: Lab) -> None:
         run(lab, command)
 
 
-def test_the_rehearsal(lab: Lab) -> None:
-    (line,) = [line for line in FAB if line.startswith("sudo ")]
-    words = line.split()[2:]
-    assert words.pop(0) == "rehearse"
-    run(lab, words)
+def test_the_rehearsals(lab: Lab) -> None:
+    lines = [line.split()[2:] for line in FAB if line.startswith("sudo ")]
+    assert [words[:2] for words in lines] == [["rehearse", "apply-routes"], ["rehearse", "--live"]]
+    for words in lines:
+        run(lab, words)
 
 
 def test_the_targets() -> None:
