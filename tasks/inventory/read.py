@@ -4,7 +4,6 @@ The format is this project's own; docs/usage.md shows it in full. Pydantic check
 itself, and checks.py compares the values of several tables.
 """
 
-import json
 import re
 import sys
 from collections import Counter
@@ -12,28 +11,36 @@ from collections.abc import Iterator
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from tasks.common import values
 from tasks.common.errors import Stop
 from tasks.common.files import MAX_KEY, check, content
-from tasks.common.values import Address, Network
 
 from .checks import Mistake, mistakes_between
 from .model import (
     Bgp,
     Cluster,
-    HostKeys,
     Machine,
-    Persist,
-    Provider,
     ProviderNetwork,
     Router,
-    Routing,
     Ssh,
+)
+from .tables import (
+    MAX_CHARS,
+    NAME,
+    BgpTable,
+    ClusterTable,
+    ControllerTable,
+    FileTable,
+    NetworkTable,
+    PeerTable,
+    SshTable,
+    Table,
+    WorkerTable,
+    quoted_value,
 )
 
 if sys.version_info >= (3, 11):
@@ -41,229 +48,32 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-NAME = f"^{values.NAME}$"
-HOST = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.[A-Za-z0-9_-]{1,63})*\.?$"
-NETWORK_NAME = r"^[A-Za-z0-9_][A-Za-z0-9 ._:/-]{0,127}$"  # begins like no option of a program
-MAX_CHARS = 120  # of a line or a value that a message quotes
-LOGIN = r"^[A-Za-z0-9_][A-Za-z0-9_.@\\$+-]*$"  # also DOMAIN\user and user@domain
+TABLES = (FileTable, ClusterTable, NetworkTable, SshTable, BgpTable, PeerTable, WorkerTable)
+
+_T = TypeVar("_T", bound=Table)
 
 
-# Functions that turn one TOML value into a value of a Cluster.
-
-
-def _shown(value: object) -> str:
-    """A value as a message quotes it: text is escaped, tables and lists are only named."""
-    if isinstance(value, str):
-        return json.dumps(value if len(value) <= MAX_CHARS else f"{value[:MAX_CHARS]}...")
-    if (
-        isinstance(value, int | float) and abs(value) < 1e18
-    ):  # Python may refuse to print longer ones
-        return json.dumps(value)
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    return "a table" if isinstance(value, dict) else "a value of another kind"
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"must be a string, not {_shown(value)}")
-    return value
-
-
-def _address(value: object, *unwanted: str) -> Address:
-    text = _text(value)
-    if "%" in text:  # a scope ID, which may hold any character
-        raise ValueError(f"{_shown(text)} names an interface; give an address without one")
-    try:
-        address = values.address(text)
-    except ValueError:
-        why = values.why_no_address(text)
-        raise ValueError(f"{_shown(text)} is not an address: {why}") from None
-    if address.version == 6 and address.ipv4_mapped:
-        raise ValueError(f"{text} is an IPv4-mapped address; write {address.ipv4_mapped}")
-    for kind in ("unspecified", "multicast", *unwanted):
-        if getattr(address, f"is_{kind}"):
-            adjective = kind.replace("_", "-")
-            raise ValueError(f"{text} is {adjective}; give one that other machines can reach")
-    return address
-
-
-def _internal_ip(value: object) -> Address:
-    return _address(value, "loopback", "link_local")
-
-
-def _public_ip(value: object) -> str:
-    text = _text(value)
-    if re.fullmatch(r"[0-9.]*|.*:.*:.*", text):
-        return str(_address(text))
-    if not (re.fullmatch(HOST, text) and len(text) < 254):
-        raise ValueError(
-            f"{_shown(text)} is neither an address nor a host name; user and port go into [ssh]"
-        )
-    return text
-
-
-def _network(value: object) -> Network:
-    text = _text(value)
-    if "/" not in text or "%" in text:
-        raise ValueError(f'{_shown(text)} is not a CIDR such as "10.200.0.0/24"')
-    try:
-        interface = values.interface(text)
-    except ValueError:
-        why = values.why_no_network(text)
-        raise ValueError(f"{_shown(text)} is not a CIDR: {why}") from None
-    if interface.ip != interface.network.network_address:
-        raise ValueError(f"{text} has host bits set; the network is {interface.network}")
-    return interface.network
-
-
-def _path(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # ~ of an unknown user
-        raise ValueError(f"{_shown(text)} names an unknown user; write the whole path") from None
-
-
-def _key_file(value: object) -> Path:
-    text = _text(value)
-    if not text or not text.isprintable() or "PRIVATE KEY" in text:  # not quoted: may be the key
-        raise ValueError("must be the name of a private key file, not the key itself")
-    return _path(text)
-
-
-def _password_file(value: object) -> Path:
-    text = _text(value)
-    if not text or not text.isprintable():  # not quoted: may be the password
-        raise ValueError("must be the name of a file that holds the password, not the password")
-    return _path(text)
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-_Networks = Annotated[list[Annotated[Network, PlainValidator(_network)]], Field(min_length=1)]
-_Addresses = Annotated[list[Annotated[Address, PlainValidator(_internal_ip)]], Field(min_length=1)]
-
-
-# A class for each table. A description completes "must be ..." in messages. A required value is
-# None only in a table with mistakes, where it is missing or did not parse: TOML has no null.
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class _File(_Table):
-    cluster: object = Field(description="a [cluster] table with pod_networks")
-    network: object = Field(default=None)
-    ssh: object = Field(default={})
-    bgp: object = Field(default=None)
-    workers: Annotated[list[object], Field(min_length=1)] | None = Field(
-        description="one [[workers]] table, in double brackets, for each worker"
-    )
-    controllers: list[object] = Field(
-        default=[], description="one [[controllers]] table, in double brackets, for each controller"
-    )
-
-
-class _Cluster(_Table):
-    pod_networks: _Networks | None = Field(description='a list of CIDRs such as ["10.200.0.0/16"]')
-    node_networks: _Networks = Field(
-        default=[], description='a list of CIDRs such as ["10.240.0.0/24"]'
-    )
-    persist: Persist = Field(default="none", description='"none" or "auto"')
-    routing: Routing = Field(default="static", description='"static" or "bgp"')
-
-
-class _Network(_Table):
-    provider: Provider | None = Field(
-        description=" or ".join(f'"{name}"' for name in get_args(Provider))
-    )
-    name: Annotated[str, Field(pattern=NETWORK_NAME)] | None = Field(
-        description="the network's name in the provider's API, such as \"kubernetes\"; at AWS the"
-        ' ID of its route table, such as "rtb-0123456789abcdef0"'
-    )
-
-
-class _Ssh(_Table):
-    user: Annotated[str, Field(pattern=LOGIN)] | None = Field(
-        default=None, description='a login name such as "root"'
-    )
-    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
-        default=None, description="a number from 1 to 65535"
-    )
-    key_file: Annotated[Path, PlainValidator(_key_file)] | None = None
-    host_keys: HostKeys = Field(default="accept-new", description='"strict", "accept-new" or "off"')
-
-
-_AsNumber = Annotated[int, Field(ge=1, le=(1 << 32) - 2)]  # RFC 7300 reserves the last one
-_AS_NUMBER = "a number from 1 to 4294967294; 64512 to 65534 are for private use"
-
-
-class _Bgp(_Table):
-    as_number: _AsNumber = Field(default=64512, description=_AS_NUMBER)
-    reflectors: list[str] = Field(default=[], description="a list of names of machines")
-    password_file: Annotated[Path, PlainValidator(_password_file)] | None = None
-    bfd: bool = Field(default=False, description="true or false")
-    port: Annotated[int, Field(ge=1, le=65535)] = Field(
-        default=179, description="a number from 1 to 65535"
-    )
-    peers: list[object] = Field(
-        default=[], description="one [[bgp.peers]] table, in double brackets, for each router"
-    )
-
-
-class _Peer(_Table):
-    address: Annotated[Address, PlainValidator(_internal_ip)] | None = Field(
-        description="the address of a router"
-    )
-    as_number: _AsNumber | None = Field(description=_AS_NUMBER)
-    accept: _Networks = Field(default=[], description='a list of CIDRs such as ["192.0.2.0/24"]')
-
-
-class _Controller(_Table):
-    name: Annotated[str, Field(pattern=NAME)] | None = Field(
-        description='up to 253 letters, digits, ".", "-" and "_", beginning with a letter or digit'
-    )
-    public_ip: Annotated[str, PlainValidator(_public_ip)] | None = Field(
-        description="an address or a host name"
-    )
-    internal_ip: Annotated[_Addresses, BeforeValidator(_listed)] = Field(
-        default=[], description="an address, or a list of one per address family"
-    )
-
-
-class _Worker(_Controller):
-    pod_cidr: Annotated[_Networks, BeforeValidator(_listed)] = Field(
-        default=[], description="a CIDR, or a list of one per address family"
-    )
-
-
-_T = TypeVar("_T", bound=_Table)
-
-
-def _nearest(model: type[_Table], key: str) -> str | None:
+def _nearest(model: type[Table], key: str) -> str | None:
     return next(iter(get_close_matches(key, model.model_fields, n=1)), None)
 
 
-def _wrong(model: type[_Table], error: ErrorDetails) -> str:
+def _wrong(model: type[Table], error: ErrorDetails) -> str:
     """A message for one of pydantic's errors, in terms of hosts.toml."""
     if not error["loc"]:
-        return f"must be a table, not {_shown(error['input'])}"
+        return f"must be a table, not {quoted_value(error['input'])}"
     key = str(error["loc"][0])
     if error["type"] == "extra_forbidden":  # the message omits the value, which may be a secret
-        if model is _Controller and key == "pod_cidr":
+        if model is ControllerTable and key == "pod_cidr":
             return f"{key}: a machine that owns a pod CIDR is a worker here: move it to [[workers]]"
         near = _nearest(model, key)
         hint = f'did you mean "{near}"?' if near else f"known are {', '.join(model.model_fields)}"
-        return f"unknown key {_shown(key)}; {hint}"
+        return f"unknown key {quoted_value(key)}; {hint}"
     if error["type"] == "value_error":
         return f"{key}: {error['ctx']['error']}"
     description = model.model_fields[key].description
     if error["type"] == "missing":
         return f"{key}: missing; must be {description}"
-    return f"{key}: must be {description}, not {_shown(error['input'])}"
+    return f"{key}: must be {description}, not {quoted_value(error['input'])}"
 
 
 def _read_table(model: type[_T], raw: Any, place: str, mistakes: list[Mistake]) -> _T:
@@ -312,7 +122,8 @@ def _quoted_line(raw: bytes, error: str) -> str:
     # The value of an unknown key, or of key_file, may be a secret.
     key = re.match(r"\[*([a-z_]*)", line)
     known = key and any(
-        key[1] in t.model_fields for t in (_File, _Cluster, _Network, _Ssh, _Bgp, _Peer, _Worker)
+        key[1] in t.model_fields
+        for t in (FileTable, ClusterTable, NetworkTable, SshTable, BgpTable, PeerTable, WorkerTable)
     )
     hidden = not known or "{" in line or "PRIVATE KEY" in line
     if hidden or not line.isprintable() or len(line) > MAX_CHARS:
@@ -325,14 +136,16 @@ def _name(raw: object) -> str | None:
     return name if isinstance(name, str) and re.fullmatch(NAME, name) else None
 
 
-def _machines(file: _File, mistakes: list[Mistake]) -> tuple[Machine, ...]:
+def _machines(file: FileTable, mistakes: list[Mistake]) -> tuple[Machine, ...]:
     """Workers, then controllers, each with a unique name for messages.
 
     Where the file gives none, that is the machine's place, such as "workers[2]".
     """
-    tables: list[tuple[str, type[_Controller], object]]
-    tables = [(f"workers[{i}]", _Worker, raw) for i, raw in enumerate(file.workers or [])]
-    tables += [(f"controllers[{i}]", _Controller, raw) for i, raw in enumerate(file.controllers)]
+    tables: list[tuple[str, type[ControllerTable], object]]
+    tables = [(f"workers[{i}]", WorkerTable, raw) for i, raw in enumerate(file.workers or [])]
+    tables += [
+        (f"controllers[{i}]", ControllerTable, raw) for i, raw in enumerate(file.controllers)
+    ]
     names = [_name(raw) for _, _, raw in tables]
     times = Counter(names)
     first: dict[str, str] = {}
@@ -345,10 +158,10 @@ def _machines(file: _File, mistakes: list[Mistake]) -> tuple[Machine, ...]:
         machines.append(
             Machine(
                 name=label,
-                role="worker" if isinstance(table, _Worker) else "controller",
+                role="worker" if isinstance(table, WorkerTable) else "controller",
                 public_ip=table.public_ip or "",
                 internal_ips=tuple(table.internal_ip),
-                pod_cidrs=tuple(table.pod_cidr) if isinstance(table, _Worker) else (),
+                pod_cidrs=tuple(table.pod_cidr) if isinstance(table, WorkerTable) else (),
             )
         )
     return tuple(machines)
@@ -356,9 +169,10 @@ def _machines(file: _File, mistakes: list[Mistake]) -> tuple[Machine, ...]:
 
 def _bgp(raw: object, folder: Path, mistakes: list[Mistake]) -> Bgp:
     """The table [bgp]: how the machines speak BGP."""
-    table = _read_table(_Bgp, raw if raw is not None else {}, "bgp", mistakes)
+    table = _read_table(BgpTable, raw if raw is not None else {}, "bgp", mistakes)
     peers = [
-        _read_table(_Peer, peer, f"bgp.peers[{i}]", mistakes) for i, peer in enumerate(table.peers)
+        _read_table(PeerTable, peer, f"bgp.peers[{i}]", mistakes)
+        for i, peer in enumerate(table.peers)
     ]
     return Bgp(
         as_number=table.as_number,
@@ -387,7 +201,7 @@ def _network_of(path: Path, raw: object, mistakes: list[Mistake]) -> ProviderNet
     """The provider's network; None if the file has none, or a wrong one."""
     if raw is None:
         return None
-    table = _read_table(_Network, raw, "network", mistakes)
+    table = _read_table(NetworkTable, raw, "network", mistakes)
     if table.provider is None or table.name is None:
         return None
     return ProviderNetwork(table.provider, table.name, path.with_suffix(".network.json"))
@@ -424,9 +238,9 @@ def read(path: Path, *, with_key: bool = True) -> Cluster:
 def parsed(path: Path, raw: bytes, *, with_key: bool = True) -> Cluster:
     """The cluster that the bytes of a hosts.toml describe; otherwise as `read`."""
     mistakes: list[Mistake] = []
-    file = _read_table(_File, _toml(path, raw), "", mistakes)
-    networks = _read_table(_Cluster, file.cluster, "cluster", mistakes)
-    login = _read_table(_Ssh, file.ssh, "ssh", mistakes)
+    file = _read_table(FileTable, _toml(path, raw), "", mistakes)
+    networks = _read_table(ClusterTable, file.cluster, "cluster", mistakes)
+    login = _read_table(SshTable, file.ssh, "ssh", mistakes)
     network = _network_of(path, file.network, mistakes)
     key_file = path.parent / login.key_file if login.key_file else None
     bgp = _bgp(file.bgp, path.parent, mistakes)
