@@ -65,6 +65,8 @@ def _copy(c: Context, inventory: str, file: str) -> "tuple[Twin, Cluster]":
         session.forget(cluster.path)
     up = lifecycle.copy(taken, cluster.path, cluster.ssh.user)
     print("not copied: the network between the machines; a switch is in its place", file=sys.stderr)
+    if cluster.bgp:
+        print("not copied: BIRD; routes that came by BGP are there without it", file=sys.stderr)
     for name, lines in lifecycle.not_copied(taken, up).items():
         for line in lines:
             print(f"not copied of {name}: {line}", file=sys.stderr)
