@@ -82,8 +82,8 @@ def sessions_restart(before: str, after: str) -> bool:
 
 
 def _blocks(conf: str) -> dict[str, str]:
-    """The sessions of a configuration, by name, and under "" what they have in common."""
-    head, *sessions = conf.partition("template bgp ")[2].split("protocol bgp '")
+    """The sessions of a configuration, by name, and under "" what stands before them."""
+    head, *sessions = conf.split("protocol bgp '")
     return {"": head, **{text.partition("'")[0]: text for text in sessions}}
 
 
