@@ -1,6 +1,5 @@
 """What builds a twin: programs that run to their end or are started, and settings."""
 
-import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from tasks.common import values
 
-from .namespaces import NEWNET, enter, unshare
+from .namespaces import NEWNET, coming_back, enter, unshare
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -60,12 +59,9 @@ def run_best(argv: Sequence[str], text: str = "") -> None:
 @contextmanager
 def network_of(pid: int) -> Iterator[None]:
     """Be in the network namespace of a process for the time of the block."""
-    with Path("/proc/self/ns/net").open() as own:
+    with coming_back():
         enter(Path(f"/proc/{pid}/ns/net"), NEWNET)
-        try:
-            yield
-        finally:
-            enter(Path(f"/proc/self/fd/{own.fileno()}"), NEWNET)
+        yield
 
 
 def start(*argv: str) -> subprocess.Popen[bytes]:
@@ -83,7 +79,7 @@ def start(*argv: str) -> subprocess.Popen[bytes]:
 
 def start_network() -> int:
     """Start a process in a network namespace of its own, as a pod has one. Returns its pid."""
-    with network_of(os.getpid()):
+    with coming_back():
         unshare(NEWNET)
         no_dad()
         ip("link set dev lo up")
