@@ -21,7 +21,7 @@ RESTARTS = 20
 JOIN = 200
 SEED = 1
 SECONDS = 30
-AT_ONCE = 6
+AT_ONCE = 5
 
 .NOTPARALLEL:  # a virtual environment can only be made once its system packages are there
 .PHONY: python help demo check test bench bgp copies soak fuzz canary releases lock setup setup-test system clean

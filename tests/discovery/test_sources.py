@@ -489,7 +489,7 @@ def test_ctrl_c_ends_a_program_and_the_task(tmp_path: Path) -> None:
     fab.send_signal(signal.SIGINT)
     start = time.monotonic()
     _, errors = fab.communicate(timeout=30)
-    assert time.monotonic() - start < 6
+    assert time.monotonic() - start < 2
     assert (fab.returncode, errors) == (Status.INTERRUPTED, "interrupted: nothing was changed\n")
     wait_until_dead(tmp_path / "pid")
 

@@ -290,7 +290,7 @@ def test_a_watch_of_what_never_opens_leaves_nothing_open(
 
 
 def interrupted(tmp_path: Path, ready: Callable[[], None], *task: str) -> None:
-    """Run a task, and Ctrl-C it when things are so. It waits for no machine: that takes 10 s."""
+    """Run a task, and Ctrl-C it when things are so; it has to end within two seconds of that."""
     with fab(tmp_path, *task) as process:
         ready()
         process.send_signal(signal.SIGINT)
@@ -298,7 +298,7 @@ def interrupted(tmp_path: Path, ready: Callable[[], None], *task: str) -> None:
         _, err = process.communicate(timeout=20)
         took = time.monotonic() - began
     assert "Traceback" not in err
-    assert took < 6, err
+    assert took < 2, err
     assert process.returncode == (0 if "watch" in task else 130), err
 
 
