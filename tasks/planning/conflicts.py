@@ -145,6 +145,12 @@ def _overlap(one: Network, other: Network) -> bool:
     return within(one, (other,)) or within(other, (one,))
 
 
+def _way_to(via: Address, lookup: Lookup) -> str:
+    """How a machine reaches a next hop, in words."""
+    route = lookup.route_to(via)
+    return f"its route to it is {route}" if route else "it has no route to it"
+
+
 def route_refusal(
     worker: Machine,
     prefix: Network,
@@ -164,8 +170,7 @@ def route_refusal(
             f"{worker.name}'s internal IP {via} is an address of this machine itself: correct"
             " internal_ip in hosts.toml, or remove the address from this machine"
         )
-    route = lookup.route_to(via)
-    way = f"its route to it is {route}" if route else "it has no route to it"
+    way = _way_to(via, lookup)
     on_link = next((dev for dev, a in facts.addresses if via in a.network), "")
     if on_link:
         return (
@@ -191,8 +196,7 @@ def gateway_refusal(
     """Why a machine can have no route to a worker's pod CIDR via the provider's gateway."""
     if via is None or not within(prefix, cluster.pod_networks):
         return route_refusal(worker, prefix, via, facts, lookup, cluster)
-    route = lookup.route_to(via)
-    way = f"its route to it is {route}" if route else "it has no route to it"
+    way = _way_to(via, lookup)
     return (
         f"{cluster.network}'s gateway {via} is not on a link of this machine ({way}): attach the"
         " server to that network, and check that its link there is up"
