@@ -53,9 +53,4 @@ def foreseen(fleet: Fleet, plan: Plan, found: Survey, *, skip_unreachable: bool)
     if any(m.bird or m.install for m in plan.machines):
         raise Stop("--foresee copies no BIRD: take it away first, with `fab apply-routes`")
     taken = take(fleet, skip_unreachable=skip_unreachable)
-    up = lifecycle.copy(taken, fleet.cluster.path, fleet.cluster.ssh.user)
-    try:
-        tell_not_copied(lifecycle.not_copied(taken, up))
-        return foresee(up, taken, plan, found, seed=datetime.now().microsecond)
-    finally:
-        up.stop()
+    return foresee(taken, plan, found, datetime.now().microsecond, tell_not_copied)

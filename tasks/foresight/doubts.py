@@ -1,88 +1,118 @@
 """The pairs of which a copy cannot tell whether they answer: a gap is on their way. Pure.
 
 A packet meets the machines at both ends of its pair. It may meet any other machine where one of
-them sends it to another next hop than the planned one.
+them may send it to another next hop than the planned one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tasks.common import values
 from tasks.common.values import Address
 from tasks.connectivity.probe import probes
 from tasks.connectivity.verdict import Pair
-from tasks.facts.model import Facts
 from tasks.facts.survey import Survey
-from tasks.iproute.route import Route
+from tasks.iproute.names import table_name
+from tasks.iproute.route import Hop
 from tasks.iproute.table import Lookup
 from tasks.snapshots.gap import Gap
+from tasks.snapshots.model import FAMILIES, State
 
 NO_PROBE = "no address to ping could be set up"
 
 
 def doubts(
-    survey: Survey, pairs: Iterable[Pair], gaps: Mapping[str, Sequence[Gap]]
+    survey: Survey,
+    pairs: Iterable[Pair],
+    states: Mapping[str, State],
+    gaps: Mapping[str, Sequence[Gap]],
 ) -> dict[Pair, str]:
     """The pairs of which nobody can say whether they answer, and why, in words.
 
-    `survey`: of the copy. `gaps`: what was not copied, by machine.
+    `survey`: of the copy. `states`: what it is a copy of, by machine. `gaps`: what was not copied.
     """
-    ways = _Ways(survey)
+    ways = _Ways(survey, states)
     deciding = [(name, gap) for name, found in gaps.items() for gap in found if gap.packets]
-    found = {}
-    for pair in pairs:
-        if pair.verdict == "no probe":
-            found[pair] = NO_PROBE
-            continue
-        for name, gap in deciding:
-            if ways.concerns(pair, name, gap):
-                found[pair] = f"not copied of {name}: {gap.words}"
-                break
-    return found
+    return {pair: why for pair in pairs if (why := _doubt(ways, deciding, pair))}
+
+
+def _doubt(ways: "_Ways", gaps: Iterable[tuple[str, Gap]], pair: Pair) -> str:
+    """Why nobody can say whether a pair answers; empty if the copy shows it."""
+    if pair.verdict == "no probe":
+        return NO_PROBE
+    for name in (pair.source, pair.target):
+        if ways.between(name, pair).forks:
+            return f"{name} has a route with several next hops: each kernel chooses in its own way"
+        if shared := ways.shared(name, pair):
+            return shared
+    concerned = (f"not copied of {n}: {gap.words}" for n, gap in gaps if ways.meets(pair, n, gap))
+    return next(concerned, "")
 
 
 @dataclass(frozen=True)
 class _Way:
-    """How one end of a pair sends and receives the packets of that pair."""
+    """How a machine may send on the packets for another, and those that come back.
+
+    `strays`: whether a next hop may be a third machine. `forks`: whether a route has several.
+    """
 
     devices: frozenset[str]
-    strays: bool  # whether a next hop may be another machine
+    strays: bool
+    forks: bool
 
 
 class _Ways:
-    """The ways between machines, by the routes that they have."""
+    """The ways between machines, by the routes in every table that a policy rule looks up."""
 
-    def __init__(self, survey: Survey) -> None:
+    def __init__(self, survey: Survey, states: Mapping[str, State]) -> None:
         self._cluster = survey.cluster
         self._facts = survey.facts
-        self._tables = {name: _tables(facts.routes) for name, facts in survey.facts.items()}
+        self._tables = {
+            (name, family): [
+                Lookup([r for r in facts.routes if r.table == table], table)
+                for table in _looked_up(states[name], family)
+            ]
+            for name, facts in survey.facts.items()
+            for family in FAMILIES
+        }
+        self._shared = _shared(survey)
         self._known: dict[tuple[str, str, int], _Way] = {}
 
-    def concerns(self, pair: Pair, name: str, gap: Gap) -> bool:
-        """Whether what is not copied of a machine may decide about the packets of a pair."""
-        ends = (pair.source, pair.target)
+    def meets(self, pair: Pair, name: str, gap: Gap) -> bool:
+        """Whether packets of a pair may meet what is not copied of a machine."""
         if gap.prefix and not self._within(pair, gap.prefix):
             return False
-        if name not in ends:
-            return any(
-                self._way(here, there, pair.family).strays for here, there in (ends, reversed(ends))
-            )
-        other = pair.target if name == pair.source else pair.source
-        return not gap.device or gap.device in self._way(name, other, pair.family).devices
+        ends = (pair.source, pair.target)
+        if name not in ends and not any(self.between(end, pair).strays for end in ends):
+            return False
+        others = [end for end in ends if end != name]
+        ways = [self._way(name, other, pair.family) for other in others]
+        return not gap.device or any(gap.device in way.devices for way in ways)
+
+    def shared(self, end: str, pair: Pair) -> str:
+        """Which address of an end, or of a machine on the way, another machine has too."""
+        strays = any(self.between(name, pair).strays for name in (pair.source, pair.target))
+        names = self._facts if strays else [end]
+        return next((self._shared[n] for n in names if n in self._shared), "")
+
+    def between(self, end: str, pair: Pair) -> _Way:
+        """The way from one end of a pair to the other."""
+        return self._way(end, pair.target if end == pair.source else pair.source, pair.family)
 
     def _within(self, pair: Pair, prefix: str) -> bool:
         """Whether an address that packets of a pair have, or are sent to, is inside a prefix."""
         network = values.prefix(prefix)
-        return any(
-            address.version == network.version == pair.family and address in network
+        return network.version == pair.family and any(
+            address in network
             for end in (pair.source, pair.target)
             for address in self._addresses(end, pair.family)
         )
 
     def _addresses(self, name: str, family: int) -> Iterator[Address]:
         machine, facts = self._cluster.machine(name), self._facts[name]
-        yield from (p.address for p in probes(machine, facts) if p.address.version == family)
-        yield from machine.internal_ips
+        own = (*(probe.address for probe in probes(machine, facts)), *machine.internal_ips)
+        return (address for address in own if address.version == family)
 
     def _way(self, here: str, there: str, family: int) -> _Way:
         key = (here, there, family)
@@ -91,23 +121,37 @@ class _Ways:
         return self._known[key]
 
     def _new_way(self, here: str, there: str, family: int) -> _Way:
-        """The links and next hops that any table of a machine has for the other's addresses."""
-        facts: Facts = self._facts[here]
-        planned = self._cluster.machine(there).internal_ip(family)
+        facts = self._facts[here]
         own = self._cluster.machine(here).internal_ip(family)
         devices = {facts.pod_bridge, *(dev for dev, i in facts.addresses if i.ip == own)}
-        strays = False
+        hops: list[Hop] = []
+        forks = False
         for address in self._addresses(there, family):
-            for table in self._tables[here]:
-                route = table.route_to(address) if address.version == family else None
+            for table in self._tables[here, family]:
+                route = table.route_to(address)
                 if route is not None and route.type == "unicast":
-                    devices |= {hop.dev for hop in route.hops if hop.dev}
-                    vias = {hop.via for hop in route.hops}
-                    strays = strays or not route.hops or not vias <= {planned, None}
-        return _Way(frozenset(devices), strays)
+                    hops += route.hops
+                    forks = forks or len(route.hops) != 1
+        planned = (None, self._cluster.machine(there).internal_ip(family))
+        return _Way(
+            frozenset({*devices, *(hop.dev for hop in hops)}),
+            forks or any(hop.via not in planned for hop in hops),
+            forks,
+        )
 
 
-def _tables(routes: Iterable[Route]) -> list[Lookup]:
-    """The routing tables of a machine, prepared for lookups."""
-    names = dict.fromkeys(route.table for route in routes)
-    return [Lookup([r for r in routes if r.table == name], name) for name in names]
+def _shared(survey: Survey) -> dict[str, str]:
+    """The machines whose internal IP another machine has too: which of them answers is chance."""
+    found = {}
+    for machine in survey.cluster.machines:
+        for ip in machine.internal_ips:
+            for name, facts in survey.facts.items():
+                if name != machine.name and any(i.ip == ip for _, i in facts.addresses):
+                    found[machine.name] = f"{machine.name} and {name} both have the address {ip}"
+    return found
+
+
+def _looked_up(state: State, family: int) -> set[str]:
+    """The names of the tables that the policy rules of a machine look up."""
+    words = [line.split() for line in state.tables(family).rules]
+    return {table_name(to) for line in words for at, to in pairwise(line) if at == "lookup"}

@@ -10,16 +10,17 @@ from tasks.diagnosis.model import Cause
 
 @dataclass(frozen=True)
 class Foresight:
-    """The pairs on the copy, before and after the plan was carried out there.
+    """The pairs on a copy, after the plan was carried out there.
 
     `causes`: why pairs do not answer afterwards. `doubts`: the pairs of which nobody can say, each
-    with why: something that was not copied may decide.
+    with why: something that was not copied may decide. `before`: the pairs without the plan; empty
+    if no pair is silent.
     """
 
-    before: Sequence[Pair]
     after: Sequence[Pair]
     causes: Sequence[Cause]
     doubts: Mapping[Pair, str]
+    before: Sequence[Pair] = ()
     skipped: Sequence[str] = ()  # machines that could not be asked; pairs with them are not known
     sampled: bool = False  # whether not all pairs were pinged
 

@@ -1,9 +1,9 @@
-"""Tries a plan on a copy of the machines, and pings all pairs there, before and after.
+"""Tries a plan on a copy of the machines, and pings all pairs there.
 
 The machines themselves are asked once, and only read. No packet goes between them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from fabric import Config
 from paramiko import SSHConfig
 
 from tasks.common.errors import Stop
+from tasks.common.signals import allow
 from tasks.connectivity.mesh import PingRequest, ping_all
 from tasks.connectivity.sample import chosen
 from tasks.connectivity.verdict import Pair, judge
@@ -21,6 +22,7 @@ from tasks.inventory.model import Cluster
 from tasks.persistence.backends import NO_FILES
 from tasks.planning.model import Plan
 from tasks.rollout.transaction import roll_out
+from tasks.snapshots.gap import Gap
 from tasks.snapshots.model import Snapshot
 from tasks.ssh.fleet import Fleet
 from tasks.twin import lifecycle
@@ -31,41 +33,63 @@ from tasks.undo.run import new_run
 from .doubts import doubts
 from .model import Foresight
 
+Gaps = Mapping[str, Sequence[Gap]]  # by machine
+
 DEADLINE = 60  # seconds for a change on the copy to be confirmed
 
 
-def foresee(up: Twin, taken: Snapshot, plan: Plan, found: Survey, seed: int) -> Foresight:
-    """What becomes of the pairs if a plan is carried out on the copy that is up.
+def foresee(
+    taken: Snapshot, plan: Plan, found: Survey, seed: int, tell: Callable[[Gaps], None]
+) -> Foresight:
+    """What becomes of the pairs if a plan is carried out, by a copy of the machines.
 
-    `taken`: what it is a copy of. `found`: what the plan was made from. `seed`: which pairs are
-    pinged, where there are too many to ping all.
+    `taken`: what is copied. `found`: what the plan was made from. `seed`: which pairs are pinged,
+    where there are too many to ping all. `tell` is told what was not copied.
 
-    Raises Stop where the change is taken back on the copy, or the copy cannot be asked.
+    If pairs are silent afterwards, another copy shows whether they are now. Pings on the first one
+    would have left their traces in its kernels: neighbours, redirects, path MTUs.
+
+    Raises Stop where the change fails on the copy, or the copy cannot be asked.
     """
-    here = [member.name for member in taken.machines]
-    with _fleet(up, _only(found.cluster, here)) as fleet:
-        before, _ = _look(fleet, seed)
+    states = {member.name: member.state for member in taken.machines}
+    cluster = _only(found.cluster, states)
+    with _copy(taken, cluster) as (fleet, gaps):
+        tell(gaps)
         _carry_out(fleet, plan, found.facts)
-        after, seen = _look(fleet, seed)
+        after, seen = look(fleet, seed)
         causes = diagnose(fleet, seen, after)
-    return Foresight(
-        before,
+    foresight = Foresight(
         after,
         causes,
-        doubts(seen, after, lifecycle.not_copied(taken, up)),
-        [m.name for m in found.cluster.machines if m.name not in here],
+        doubts(seen, after, states, gaps),
+        skipped=[m.name for m in found.cluster.machines if m.name not in states],
         sampled=chosen(seen.cluster, 0, seed, full=False) is not None,
     )
+    if not foresight.silent:
+        return foresight
+    with _copy(taken, cluster) as (fleet, _):
+        return replace(foresight, before=look(fleet, seed)[0])
 
 
-def _only(cluster: Cluster, names: list[str]) -> Cluster:
+@contextmanager
+def _copy(taken: Snapshot, cluster: Cluster) -> Iterator[tuple[Fleet, Gaps]]:
+    """The machines of a copy, and what was not copied. It ends with the block."""
+    up = lifecycle.copy(taken, cluster.path, cluster.ssh.user)
+    try:
+        with operated(up, cluster) as fleet:
+            yield fleet, lifecycle.not_copied(taken, up)
+    finally:
+        up.stop()
+
+
+def _only(cluster: Cluster, names: Collection[str]) -> Cluster:
     """The cluster with only some of its machines."""
     return replace(cluster, machines=tuple(m for m in cluster.machines if m.name in names))
 
 
 @contextmanager
-def _fleet(up: Twin, cluster: Cluster) -> Iterator[Fleet]:
-    """The machines of a copy. The thread is in the network of its operator meanwhile."""
+def operated(up: Twin, cluster: Cluster) -> Iterator[Fleet]:
+    """The machines of a twin. The calling thread is in the network of its operator meanwhile."""
     with coming_back():
         up.enter()
         # The operator's own configuration of ssh does not apply to a copy.
@@ -76,8 +100,11 @@ def _fleet(up: Twin, cluster: Cluster) -> Iterator[Fleet]:
             fleet.close()
 
 
-def _look(fleet: Fleet, seed: int) -> tuple[list[Pair], Survey]:
-    """A verdict on each pair, as they are now."""
+def look(fleet: Fleet, seed: int) -> tuple[list[Pair], Survey]:
+    """A verdict on each pair, as they are now, and what the machines say of themselves.
+
+    `seed`: which pairs are pinged, where there are too many to ping all.
+    """
     seen = survey(fleet, pings=True)
     asked = chosen(seen.cluster, 0, seed, full=False)
     reports = ping_all(fleet, seen, PingRequest(asked))
@@ -87,12 +114,14 @@ def _look(fleet: Fleet, seed: int) -> tuple[list[Pair], Survey]:
 def _carry_out(fleet: Fleet, plan: Plan, facts: Mapping[str, Facts]) -> None:
     """Carry out the plan on the copy. Boot files are left out: a copy has none.
 
-    Raises Stop where it is not carried out whole.
+    Raises Stop where it is not carried out whole, and KeyboardInterrupt where a signal came.
     """
     machines = tuple(replace(machine, files=NO_FILES) for machine in plan.machines)
     run = new_run(fleet.cluster.pod_networks, DEADLINE)
     at_once = max(1, len(machines))
     rollout = roll_out(fleet, replace(plan, machines=machines), facts, run, at_once=at_once)
+    if allow() or rollout.interrupted:  # nothing of the machines themselves is being changed
+        raise KeyboardInterrupt
     if not rollout.whole:
         whys = [f"  {r.name}: {r.why}" for r in rollout.results if r.why]
         head = "on a copy of the machines this change fails; nothing was changed on themselves:"
