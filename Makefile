@@ -54,8 +54,8 @@ soak: setup-test  ## ROUNDS=220 faults during runs, counted in docs/reliability.
 		--write docs/reliability.md
 
 bgp: setup-test  ## MOVES, KILLS and RESTARTS under traffic, JOIN workers: docs/bgp.md, takes hours
-	$(AS_ROOT) $(BIN)/python -m tests.lab.bgp --workers $(WORKERS) --moves $(MOVES) \
-		--kills $(KILLS) --restarts $(RESTARTS) --join $(JOIN) --seed $(SEED) --write docs/bgp.md
+	$(AS_ROOT) $(BIN)/python -m tests.lab.bgp --moves $(MOVES) --workers $(WORKERS) --deaths \
+		--restarts $(RESTARTS) --kills $(KILLS) --join $(JOIN) --seed $(SEED) --write docs/bgp.md
 
 copies: setup-test  ## faults and random machines on twins and on their copies: docs/rehearse.md
 	$(AS_ROOT) $(BIN)/python -m tests.lab.prove_copies --faults --random 200 --cost 50 200 \
