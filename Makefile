@@ -8,7 +8,8 @@ INSTALL = pip install --quiet --disable-pip-version-check
 LOCK = .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
 	--generate-hashes --custom-compile-command "make lock"
 TESTING = env LC_ALL=C.UTF-8 $(BIN)/python
-PYTEST = $(TESTING) -m pytest -n $(AT_ONCE) --dist loadfile --benchmark-disable
+# In the order of their names: xdist would start files with few tests last, and these take longest.
+PYTEST = $(TESTING) -m pytest -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder --benchmark-disable
 FUZZ = $(AS_ROOT) $(TESTING) -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 PACKAGES =
 RELEASES = bullseye bookworm trixie forky sid
