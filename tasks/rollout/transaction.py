@@ -12,11 +12,7 @@ from tasks.undo.run import Run
 from .check import NO_CHECK, Check
 from .in_progress import RunInProgress
 from .provider_table import TableRun, around
-from .result import (
-    MachineState,
-    Rollout,
-    with_reason,
-)
+from .result import MachineState, Rollout, with_reason
 
 
 def roll_out(
