@@ -4,11 +4,13 @@ A packet meets the machines at both ends of its pair. It may meet any other mach
 them may send it to another next hop than the planned one.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from tasks.common import values
+from tasks.common.text import listed
 from tasks.common.values import Address
 from tasks.connectivity.probe import probes
 from tasks.connectivity.verdict import Pair
@@ -33,21 +35,26 @@ def doubts(
     `survey`: of the copy. `states`: what it is a copy of, by machine. `gaps`: what was not copied.
     """
     ways = _Ways(survey, states)
-    deciding = [(name, gap) for name, found in gaps.items() for gap in found if gap.packets]
+    deciding = {name: [gap for gap in found if gap.packets] for name, found in gaps.items()}
     return {pair: why for pair in pairs if (why := _doubt(ways, deciding, pair))}
 
 
-def _doubt(ways: "_Ways", gaps: Iterable[tuple[str, Gap]], pair: Pair) -> str:
+def _doubt(ways: "_Ways", gaps: Mapping[str, Sequence[Gap]], pair: Pair) -> str:
     """Why nobody can say whether a pair answers; empty if the copy shows it."""
     if pair.verdict == "no probe":
         return NO_PROBE
     for name in (pair.source, pair.target):
         if ways.between(name, pair).forks:
             return f"{name} has a route with several next hops: each kernel chooses in its own way"
-        if shared := ways.shared(name, pair):
-            return shared
-    concerned = (f"not copied of {n}: {gap.words}" for n, gap in gaps if ways.meets(pair, n, gap))
-    return next(concerned, "")
+    names = ways.machines(pair)
+    shared = (ways.shared[name] for name in names if name in ways.shared)
+    concerned = (
+        f"not copied of {name}: {gap.words}"
+        for name in names
+        for gap in gaps.get(name, ())
+        if ways.meets(pair, name, gap)
+    )
+    return next(chain(shared, concerned), "")
 
 
 @dataclass(frozen=True)
@@ -76,25 +83,22 @@ class _Ways:
             for name, facts in survey.facts.items()
             for family in FAMILIES
         }
-        self._shared = _shared(survey)
+        self._all = list(survey.facts)
+        self.shared = _shared(survey)
         self._known: dict[tuple[str, str, int], _Way] = {}
 
+    def machines(self, pair: Pair) -> Sequence[str]:
+        """The machines that packets of a pair may meet."""
+        ends = (pair.source, pair.target)
+        return self._all if any(self.between(end, pair).strays for end in ends) else ends
+
     def meets(self, pair: Pair, name: str, gap: Gap) -> bool:
-        """Whether packets of a pair may meet what is not copied of a machine."""
+        """Whether packets of a pair that meet a machine may meet what is not copied of it."""
         if gap.prefix and not self._within(pair, gap.prefix):
             return False
-        ends = (pair.source, pair.target)
-        if name not in ends and not any(self.between(end, pair).strays for end in ends):
-            return False
-        others = [end for end in ends if end != name]
+        others = [end for end in (pair.source, pair.target) if end != name]
         ways = [self._way(name, other, pair.family) for other in others]
         return not gap.device or any(gap.device in way.devices for way in ways)
-
-    def shared(self, end: str, pair: Pair) -> str:
-        """Which address of an end, or of a machine on the way, another machine has too."""
-        strays = any(self.between(name, pair).strays for name in (pair.source, pair.target))
-        names = self._facts if strays else [end]
-        return next((self._shared[n] for n in names if n in self._shared), "")
 
     def between(self, end: str, pair: Pair) -> _Way:
         """The way from one end of a pair to the other."""
@@ -142,13 +146,16 @@ class _Ways:
 
 def _shared(survey: Survey) -> dict[str, str]:
     """The machines whose internal IP another machine has too: which of them answers is chance."""
-    found = {}
-    for machine in survey.cluster.machines:
-        for ip in machine.internal_ips:
-            for name, facts in survey.facts.items():
-                if name != machine.name and any(i.ip == ip for _, i in facts.addresses):
-                    found[machine.name] = f"{machine.name} and {name} both have the address {ip}"
-    return found
+    holders: dict[Address, list[str]] = defaultdict(list)
+    for name, facts in survey.facts.items():
+        for ip in dict.fromkeys(i.ip for _, i in facts.addresses):
+            holders[ip].append(name)
+    return {
+        machine.name: f"{listed(holders[ip])} have the same address, {ip}"
+        for machine in survey.cluster.machines
+        for ip in machine.internal_ips
+        if len(holders[ip]) > 1
+    }
 
 
 def _looked_up(state: State, family: int) -> set[str]:

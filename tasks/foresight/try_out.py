@@ -73,11 +73,17 @@ def foresee(
 
 @contextmanager
 def _copy(taken: Snapshot, cluster: Cluster) -> Iterator[tuple[Fleet, Gaps]]:
-    """The machines of a copy, and what was not copied. It ends with the block."""
+    """The machines of a copy, and what was not copied. It ends with the block.
+
+    A Stop in the block says that it was the copy.
+    """
     up = lifecycle.copy(taken, cluster.path, cluster.ssh.user)
     try:
         with operated(up, cluster) as fleet:
             yield fleet, lifecycle.not_copied(taken, up)
+    except Stop as stop:
+        head = "on a copy of the machines this fails; nothing was changed on themselves:"
+        raise Stop("\n".join([head, *(f"  {x}" for x in str(stop.message).splitlines())])) from None
     finally:
         up.stop()
 
@@ -123,6 +129,4 @@ def _carry_out(fleet: Fleet, plan: Plan, facts: Mapping[str, Facts]) -> None:
     if allow() or rollout.interrupted:  # nothing of the machines themselves is being changed
         raise KeyboardInterrupt
     if not rollout.whole:
-        whys = [f"  {r.name}: {r.why}" for r in rollout.results if r.why]
-        head = "on a copy of the machines this change fails; nothing was changed on themselves:"
-        raise Stop("\n".join([head, *whys]))
+        raise Stop("\n".join(f"{r.name}: {r.why}" for r in rollout.results if r.why))

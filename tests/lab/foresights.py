@@ -1,5 +1,6 @@
 """Random clusters: what was foreseen on a copy, compared with pings after the real change."""
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from tasks.rollout.transaction import roll_out
 from tasks.snapshots.take import take
 from tasks.undo.run import new_run
 
-from .conftest import Directories, Lab, MakeLab, labs, tutorial
+from .conftest import Directories, MakeLab, labs, tutorial
 from .kit import dual_stack
 from .random_clusters import CLUSTER, FIRST, WORKERS, RandomCluster
 from .random_machines import LAST
@@ -33,10 +34,11 @@ class Result:
     clusters: int = 0
     failed: int = 0  # the change fails on the copy, and on the machines too
     refused: int = 0  # the plan has conflicts: what is foreseen is what they do as they are
-    unasked: Counter[str] = field(default_factory=Counter)  # why no plan can be made
+    unplanned: Counter[str] = field(default_factory=Counter)  # clusters, by why there is no plan
     pairs: int = 0
-    silent: int = 0  # pairs that did not answer afterwards
-    doubts: Counter[str] = field(default_factory=Counter)
+    answering: int = 0  # pairs that answer, as foreseen
+    silent: int = 0  # pairs that do not, as foreseen
+    doubts: Counter[str] = field(default_factory=Counter)  # pairs, by why nobody can say
     wrong: list[str] = field(default_factory=list)
 
     def add(self, other: "Result") -> None:
@@ -44,8 +46,9 @@ class Result:
         self.clusters += other.clusters
         self.failed += other.failed
         self.refused += other.refused
-        self.unasked += other.unasked
+        self.unplanned += other.unplanned
         self.pairs += other.pairs
+        self.answering += other.answering
         self.silent += other.silent
         self.doubts += other.doubts
         self.wrong += other.wrong
@@ -89,7 +92,7 @@ def _one(cluster: RandomCluster, make_lab: MakeLab, result: Result) -> None:
             )
             taken = take(fleet)
         except Stop as stop:
-            result.unasked[" ".join(str(stop.message).split())[:150]] += 1
+            result.unplanned[str(stop.message).splitlines()[-1]] += 1
             return
         if plan.blocked:
             result.refused += 1
@@ -112,21 +115,22 @@ def _one(cluster: RandomCluster, make_lab: MakeLab, result: Result) -> None:
         except Stop as stop:
             result.wrong.append(f"{cluster}: {stop.message}")
             return
-    _judge(cluster, seen, real, result, lab)
+    _judge(cluster, seen, real, result)
 
 
-def _judge(
-    cluster: RandomCluster, seen: Foresight, real: list[Pair], result: Result, lab: Lab
-) -> None:
+def _judge(cluster: RandomCluster, seen: Foresight, real: list[Pair], result: Result) -> None:
     """Compare each pair with what it is in reality."""
     verdicts = {(p.source, p.target, p.family, p.from_pod): p.verdict for p in real}
     for pair in seen.after:
         verdict = verdicts.pop((pair.source, pair.target, pair.family, pair.from_pod), "none")
         result.pairs += 1
-        result.silent += verdict != "ok"
         if pair in seen.doubts:
-            result.doubts[seen.doubts[pair].partition(":")[2][:40]] += 1
-        elif pair.verdict != verdict:
+            result.doubts[re.sub(r"worker-\d", "a worker", seen.doubts[pair])] += 1
+        elif pair.verdict == verdict == "ok":
+            result.answering += 1
+        elif pair.verdict == verdict:
+            result.silent += 1
+        else:
             way = f"{pair.source} {'pod' if pair.from_pod else ''} {pair.target} IPv{pair.family}"
             result.wrong.append(f"{cluster}: {way}: foreseen {pair.verdict}, is {verdict}")
     result.wrong += [f"{cluster}: {pair}: not foreseen" for pair in verdicts]
