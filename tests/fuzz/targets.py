@@ -358,11 +358,13 @@ def _known_hosts() -> tuple[str, ...]:
 
 
 def _read_source(name: str, text: str) -> list[Found]:
-    """What a source makes of a program's JSON."""
+    """What a source makes of a program's JSON: of one answer after the other, a line each."""
+    lines = iter(text.split("\n"))
 
     def answer(_c: Any, _argv: Any, shape: Any, **_more: Any) -> Any:
+        said = next(lines, "")
         try:
-            return TypeAdapter(shape).validate_json(text.encode("utf-8", "surrogateescape"))
+            return TypeAdapter(shape).validate_json(said.encode("utf-8", "surrogateescape"))
         except ValidationError as error:
             raise Stop("its answer cannot be read") from error
 
@@ -381,6 +383,8 @@ def _with_found(found: list[Found]) -> Iterator[Out]:
         for value in one.values:
             yield "sent", value.text
             yield "shown", value.place
+        for attached in (one.networks or {}).values():
+            yield from _printed(str(attached.network), attached.id, attached.link)
 
 
 def _read_snapshot(text: str) -> Snapshot:
@@ -430,6 +434,14 @@ pod_cidr = ["10.200.1.0/24", "fd00:200:0:1::/64"]
 _METADATA = {"name": "worker-0", "labels": {"role": "worker"}}
 _SPEC = {"podCIDR": "10.200.0.0/24", "podCIDRs": ["10.200.0.0/24", "fd00:200::/64"]}
 _STATUS = {"addresses": [{"type": "InternalIP", "address": "10.240.0.6"}]}
+_LINK = {"PrivateIpAddress": "10.240.0.6", "SubnetId": "subnet-1", "VpcId": "vpc-1"}
+_TAGS = [{"Key": "Name", "Value": "worker-0"}]
+_INSTANCE = {"InstanceId": "i-0", "NetworkInterfaces": [_LINK], "Tags": _TAGS}
+_RESERVATIONS = {
+    "Reservations": [{"Instances": [{**_INSTANCE, "PublicIpAddress": "203.0.113.10"}]}]
+}
+_USED = {"RouteTableId": "rtb-1", "VpcId": "vpc-1", "Associations": [{"Main": True}]}
+_TABLES = {"RouteTables": [_USED]}
 JSON = {
     "kubectl": (
         json.dumps({"items": [{"metadata": _METADATA, "spec": _SPEC, "status": _STATUS}]}),
@@ -440,12 +452,14 @@ JSON = {
                 {
                     "name": "worker-0",
                     "public_net": {"ipv4": {"ip": "203.0.113.10"}, "ipv6": {"ip": "2001:db8::/64"}},
-                    "private_net": [{"ip": "10.240.0.6"}],
+                    "private_net": [{"network": 7, "ip": "10.240.0.6"}],
                     "labels": {"role": "worker"},
                 }
             ]
-        ),
+        )
+        + '\n[{"id": 7, "name": "kubernetes"}]',
     ),
+    "aws": (f"{json.dumps(_RESERVATIONS)}\n{json.dumps(_TABLES)}",),
     "doctl": (
         json.dumps(
             [

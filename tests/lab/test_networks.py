@@ -21,6 +21,10 @@ def made(tmp_path_factory: MakeDirectory) -> Iterator[Stage]:
 
 def test_pods_are_silent_before_answer_after_and_all_is_as_before_in_the_end(made: Stage) -> None:
     lab = made.lab
+    found = ok(lab.fab("discover", "--from", "hcloud"))
+    assert (
+        found.splitlines()[2].split() == "[network] name kubernetes (hetzner) hcloud same".split()
+    )
     before = ok(lab.fab("verify"), 5)
     assert "SILENT" in before
     ok(lab.fab("apply-routes"))
@@ -74,6 +78,8 @@ def test_a_route_table_of_aws_needs_nothing_on_the_machines(make_lab: MakeLab) -
     lab = make_lab(replace(tutorial(2), network=ProviderNetwork("aws", "rtb-0123")))
     for worker in lab.cluster.workers:  # pods keep their addresses: no masquerading hides them
         on(lab, worker.name, "iptables -t nat -F")
+    found = ok(lab.fab("discover", "--from", "aws"))
+    assert "all machines are in one subnet" not in found  # [network] is there, and right
     before = lab.tables()
     done = ok(lab.fab("apply-routes"))
     assert "done: 2 added, 2 source checks switched off in network rtb-0123 (aws)" in done
