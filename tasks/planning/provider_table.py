@@ -226,4 +226,5 @@ def _after(
         displaced=memory.displaced | displaced,
         unchecked=memory.unchecked | {member.id for member in draft.unchecked},
         run=memory.run if rest - gone else "",
+        runs=memory.runs,
     )

@@ -36,6 +36,29 @@ def test_pods_are_silent_before_answer_after_and_all_is_as_before_in_the_end(mad
     assert lab.tables() == made.tables
 
 
+def test_the_last_run_and_one_machine_are_taken_back_with_their_part_of_the_table(
+    made: Stage,
+) -> None:
+    lab = made.lab
+    ok(lab.fab("apply-routes", "--limit", "worker-2"))
+    added = [route for route in made.provided() if route not in made.routes]
+    assert [route["destination"] for route in added] == ["10.200.2.0/24"]
+    assert lab.tables()["worker-0"] == made.tables["worker-0"]
+    ok(lab.fab("apply-routes"))
+    assert len(made.provided()) == 3
+    ok(lab.fab("rollback", "--last"))  # which added no route of the network
+    assert len(made.provided()) == 3
+    ok(lab.fab("rollback", "--last", "--limit", "worker-2"))
+    assert made.provided() == made.routes
+    assert lab.tables() == made.tables
+    assert not lab.cluster.path.with_suffix(".network.json").exists()
+    ok(lab.fab("apply-routes"))
+    ok(lab.fab("rollback", "--limit", "worker-2"))
+    assert made.provided() == made.routes
+    ok(lab.fab("rollback"))
+    assert lab.tables() == made.tables
+
+
 # On worker-2 no batch of routes gets through.
 BREAK = """mv /bin/ip /bin/ip.real
 cat >/bin/ip <<'END'
@@ -85,5 +108,8 @@ def test_a_route_table_of_aws_needs_nothing_on_the_machines(make_lab: MakeLab) -
     assert "done: 2 added, 2 source checks switched off in network rtb-0123 (aws)" in done
     ok(lab.fab("verify"))
     assert lab.tables() == before
+    assert "2 deleted, 2 source checks switched on" in ok(lab.fab("rollback", "--last"))
+    ok(lab.fab("verify"), 5)
+    ok(lab.fab("apply-routes"))
     assert "2 deleted, 2 source checks switched on" in ok(lab.fab("rollback"))
     ok(lab.fab("verify"), 5)
