@@ -70,6 +70,8 @@ class TableRun:
     def _during(self) -> Memory:
         """What is remembered until the run has ended: all that it may add, and all from before."""
         before = self.plan.before
+        if self.plan.repair:
+            return before
         puts = {c.put.key for c in self.plan.first if c.put is not None and c.put.key is not None}
         return replace(
             before,
@@ -84,6 +86,8 @@ class TableRun:
     def _record(self) -> TableRecord:
         """What the run changes, with what it takes over from one that did not end."""
         plan = self.plan
+        if plan.repair:
+            return TableRecord(self.run, None)
         takes = {r.key for c in plan.changes for r in c.take if r.key and plan.table.works(r)}
         puts = {c.put.key for c in plan.changes if c.put and c.put.key}
         finished = plan.before.unfinished & plan.memory.ours

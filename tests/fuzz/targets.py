@@ -60,10 +60,11 @@ from tasks.reports.status import history_report, status_report
 from tasks.reports.verify_formats import verify_json, verify_junit
 from tasks.reports.verify_table import verify_report
 from tasks.rollout.history import Histories, histories
+from tasks.rollout.losses import Losses
 from tasks.rollout.outcome import NO_STEPS, Outcome, read_outcome
 from tasks.rollout.steps import steps
 from tasks.rollout.transaction import roll_out
-from tasks.rollout.watch import Losses, repair, unrepaired
+from tasks.rollout.watch import repair, unrepaired
 from tasks.snapshots.anonymous import anonymous
 from tasks.snapshots.file import from_text, to_text
 from tasks.snapshots.model import Snapshot, State

@@ -10,6 +10,7 @@ from tasks.inventory.model import ProviderNetwork
 from .conftest import MakeDirectory, MakeLab, labs, tutorial
 from .kit import ok, on
 from .network_kills import Stage, complaints, hcloud, stage
+from .test_watch import watch
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,10 @@ def test_pods_are_silent_before_answer_after_and_all_is_as_before_in_the_end(mad
     assert "routes proven both ways: 6 of 6 pairs" in ok(lab.fab("verify"))
     again = ok(lab.fab("apply-routes"))
     assert "nothing to do" in again
+    hcloud(lab, "network remove-route kubernetes --destination 10.200.2.0/24 --gateway 10.240.0.8")
+    with watch(lab) as watching:
+        watching.until("kubernetes (hetzner)", "put back: 10.200.2.0/24 via 10.240.0.8")
+    assert "routes proven both ways: 6 of 6 pairs" in ok(lab.fab("verify"))
     ok(lab.fab("rollback"))
     assert made.provided() == made.routes  # the routes made by hand stay
     assert lab.tables() == made.tables
