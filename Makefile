@@ -8,7 +8,8 @@ INSTALL = pip install --quiet --disable-pip-version-check
 LOCK = .venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
 	--generate-hashes --custom-compile-command "make lock"
 TESTING = env LC_ALL=C.UTF-8 $(BIN)/python
-PYTEST = $(TESTING) -m pytest -n $(AT_ONCE) --dist loadfile --benchmark-disable
+# In the order of their names: xdist would start files with few tests last, and these take longest.
+PYTEST = $(TESTING) -m pytest -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder --benchmark-disable
 FUZZ = $(AS_ROOT) $(TESTING) -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 PACKAGES =
 RELEASES = bullseye bookworm trixie forky sid
@@ -54,8 +55,8 @@ soak: setup-test  ## ROUNDS=220 faults during runs, counted in docs/reliability.
 		--write docs/reliability.md
 
 bgp: setup-test  ## MOVES, KILLS and RESTARTS under traffic, JOIN workers: docs/bgp.md, takes hours
-	$(AS_ROOT) $(BIN)/python -m tests.lab.bgp --workers $(WORKERS) --moves $(MOVES) \
-		--kills $(KILLS) --restarts $(RESTARTS) --join $(JOIN) --seed $(SEED) --write docs/bgp.md
+	$(AS_ROOT) $(BIN)/python -m tests.lab.bgp --moves $(MOVES) --workers $(WORKERS) --deaths \
+		--restarts $(RESTARTS) --kills $(KILLS) --join $(JOIN) --seed $(SEED) --write docs/bgp.md
 
 copies: setup-test  ## faults and random machines on twins and on their copies: docs/rehearse.md
 	$(AS_ROOT) $(BIN)/python -m tests.lab.prove_copies --faults --random 200 --cost 50 200 \

@@ -59,17 +59,22 @@ def unit() -> str:
 
     A start is always one with recovery (`-R`). BIRD is ended without a word to its neighbors, so
     that they wait for it: neither a crash nor a restart, as after an upgrade, loses a route.
+    Only a machine that shuts down tells them, and its routes go. A reflector does not: the others
+    keep their routes even if all reflectors shut down at once.
     systemd makes no RuntimeDirectory: it would give the files there to root.
     """
     home = f"mkdir -p {RUN} && cd {RUN} && chown bird:bird ."
     take = f"{{ [ -e bird.conf ] || install -m 640 -g bird {BOOT}/*.conf . ; }}"
     bird = "exec bird -f -R -u bird -g bird -c bird.conf -s bird.ctl -P bird.pid"
+    goes = '[ "$$(systemctl is-system-running)" = stopping ] && ! grep -q "rr client" bird.conf'
+    bye = "birdc -s bird.ctl down; while birdc -s bird.ctl show status; do sleep 0.1; done"
     return (
         f"{_HEAD}\n[Unit]\nDescription=Routes to other workers' pods by BGP\n"
         "Wants=network-online.target\nAfter=network-online.target\n"
         "StartLimitIntervalSec=0\n\n"
         "[Service]\nEnvironment=PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin\n"
         f"ExecStart=/bin/sh -c '{home} && {take} && {bird}'\n"
+        f"ExecStop=/bin/sh -c 'cd {RUN} && if {goes}; then {bye}; fi'\nTimeoutStopSec=5\n"
         "KillSignal=SIGKILL\nSuccessExitStatus=SIGKILL\nRestart=always\nRestartSec=1\n\n"
         "[Install]\nWantedBy=multi-user.target"
     )

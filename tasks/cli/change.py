@@ -26,9 +26,10 @@ from tasks.planning.provider_table import plan_table
 from tasks.planning.reconcile import plan_routes
 from tasks.reports.plan import dry_run_report, plan_report
 from tasks.reports.rollout import rollout_report
+from tasks.rollout.check import NO_CHECK
 from tasks.rollout.ping_check import PairCheck
 from tasks.rollout.provider_table import TableRun
-from tasks.rollout.transaction import NO_CHECK, roll_out
+from tasks.rollout.transaction import roll_out
 from tasks.ssh.fleet import Fleet
 from tasks.undo.run import Run, new_run
 

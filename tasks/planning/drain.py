@@ -8,10 +8,10 @@ from tasks.inventory.model import Cluster
 from tasks.persistence.backends import files_to
 
 from .bgp import bird_removal
+from .boot import boot_routes, out_of_scope
 from .conflicts import pending_refusals
 from .drift import missing_routes
 from .model import Change, MachinePlan, Plan
-from .reconcile import boot_routes, out_of_scope
 
 
 def plan_drain(

@@ -1,20 +1,19 @@
 """The plan that takes each machine from the routes it has to those it should have. Pure."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import NamedTuple
 
 from tasks.bgp.bird import is_of_bgp
-from tasks.common.values import Address, Network, within
+from tasks.common.values import Network, within
 from tasks.facts.model import Facts
-from tasks.inventory.model import Cluster, Machine
-from tasks.iproute.route import Number, Place, Route, number_of, own_route, place_of
-from tasks.iproute.table import Lookup, Prefixes
+from tasks.inventory.model import Cluster
+from tasks.iproute.route import Route, number_of, own_route, place_of
+from tasks.iproute.table import Lookup
 from tasks.networks.model import Table
-from tasks.persistence.backends import files_to, persisted_routes, unmanaged
+from tasks.persistence.backends import files_to, unmanaged
 
-from .bgp import BgpRun, bgp_route, bgp_run, bird_refusals, handed_over, same_metric
+from .bgp import bgp_route, bgp_run, bird_refusals, handed_over, same_metric
+from .boot import boot_routes
 from .conflicts import (
     Conflict,
     PolicyRules,
@@ -29,6 +28,7 @@ from .conflicts import (
 from .drift import bgp_drift, drift, missing_routes
 from .model import Allowed, Change, MachinePlan, Plan
 from .prefix import plan_own_prefix, plan_prefix, plan_unneeded
+from .scope import Everyone, Scope, targets
 
 
 def plan_routes(
@@ -50,120 +50,19 @@ def plan_routes(
     no route to what it routes by itself.
     """
     skipped = skipped or {}
-    everyone = _Everyone(
+    everyone = Everyone(
         cluster,
-        tuple(
-            _target(w, prefix, cluster, table) for w in cluster.workers for prefix in w.pod_cidrs
-        ),
+        targets(cluster, table),
         only,
         skipped,
         bgp_run(cluster, facts, limit),
     )
     plans = [
-        _plan_machine(_Scope(everyone, machine), facts[machine.name], allowed)
+        _plan_machine(Scope(everyone, machine), facts[machine.name], allowed)
         for machine in cluster.machines
         if machine.name in facts and limit in ("", machine.name)
     ]
     return Plan(tuple(plans), skipped)
-
-
-class Target(NamedTuple):
-    """A worker's pod CIDR, and the next hop to it."""
-
-    worker: Machine
-    prefix: Network
-    place: Place
-    via: Address | None
-    number: Number | None  # of the next hop
-    in_networks: bool  # whether the prefix is inside pod_networks
-    routed: bool  # whether a provider's network leads there, and machines need no route
-
-
-def _target(worker: Machine, prefix: Network, cluster: Cluster, table: Table | None) -> Target:
-    via = worker.internal_ip(prefix.version) if table is None else table.next_hop(prefix)
-    return Target(
-        worker,
-        prefix,
-        place_of(prefix),
-        via,
-        number_of(via) if via is not None else None,
-        within(prefix, cluster.pod_networks),
-        table is not None and via is None,
-    )
-
-
-@dataclass(frozen=True)
-class _Everyone:
-    """What the plans of all machines share."""
-
-    cluster: Cluster
-    targets: tuple[Target, ...]  # of all workers
-    only: str  # plan only the routes to and on this worker; empty: all workers
-    skipped: Mapping[str, str]
-    bgp: BgpRun
-
-    @cached_property
-    def index(self) -> Prefixes:
-        """An index of all pod CIDRs."""
-        return Prefixes(target.prefix for target in self.targets)
-
-    @cached_property
-    def absent(self) -> set[Network]:
-        """The pod CIDRs of machines that could not be reached."""
-        return {t.prefix for t in self.targets if t.worker.name in self.skipped}
-
-
-@dataclass(frozen=True)
-class _Scope:
-    """The scope of one machine's plan: the prefixes that it is about."""
-
-    everyone: _Everyone
-    machine: Machine
-
-    @property
-    def cluster(self) -> Cluster:
-        """The cluster."""
-        return self.everyone.cluster
-
-    @property
-    def only(self) -> str:
-        """The worker that the plan is limited to; empty: no limit, as on that worker itself."""
-        return "" if self.everyone.only == self.machine.name else self.everyone.only
-
-    @property
-    def targets(self) -> list[Target]:
-        """The targets that this machine needs a route to."""
-        return [target for target in self._targets if not target.routed]
-
-    @property
-    def routed(self) -> list[Target]:
-        """The targets that a provider's network leads to by itself."""
-        return [target for target in self._targets if target.routed and target.in_networks]
-
-    @cached_property
-    def _targets(self) -> list[Target]:
-        """The pod CIDRs of the other workers that are in scope and were reached."""
-        own, only, skipped = self.machine.name, self.only, self.everyone.skipped
-        return [
-            t
-            for t in self.everyone.targets
-            if t.worker.name != own
-            and t.worker.name not in skipped
-            and (not only or t.worker.name == only)
-        ]
-
-    @cached_property
-    def places(self) -> frozenset[Place]:
-        """The places of the targets: hashed faster than their prefixes."""
-        return frozenset(target.place for target in self._targets)
-
-    @cached_property
-    def hidden(self) -> set[Network]:
-        """The pod CIDRs out of scope: of workers that were not reached, or excluded by `only`."""
-        if not self.only:
-            return self.everyone.absent
-        others = {t.prefix for t in self.everyone.targets if t.worker.name != self.only}
-        return self.everyone.absent | others
 
 
 @dataclass
@@ -181,7 +80,7 @@ class _Found:
 
 
 def _plan_targets(
-    scope: _Scope,
+    scope: Scope,
     facts: Facts,
     allowed: Allowed,
     lookup: Lookup,
@@ -233,7 +132,7 @@ def _plan_targets(
     return found
 
 
-def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
+def _plan_machine(scope: Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     cluster, hidden = scope.cluster, scope.hidden
     lookup = Lookup(facts.routes)
     inside = lookup.inside(scope.everyone.index)
@@ -297,49 +196,14 @@ def _plan_machine(scope: _Scope, facts: Facts, allowed: Allowed) -> MachinePlan:
     )
 
 
-def out_of_scope(facts: Facts, about: Container[Network]) -> set[Network]:
-    """The prefixes of our routes, in a machine's files or recorded, that are not in `about`."""
-    prefixes = {prefix for prefix, _ in persisted_routes(facts.files)} | {
-        r.prefix for r in facts.recorded
-    }
-    return {prefix for prefix in prefixes if prefix not in about}
-
-
-def boot_routes(
-    facts: Facts,
-    changes: Iterable[Change],
-    cluster: Cluster,
-    hidden: Container[Network],
-    later: Iterable[Change] = (),
-) -> list[Route]:
-    """The routes for a machine's boot files: ours inside pod_networks, after the changes.
-
-    `later`: changes that only delete, after the others. For `hidden` prefixes, which are out of
-    scope, the files keep the routes that they have, even if the kernel lost them.
-    """
-    lookup = Lookup(facts.routes)
-    in_files = [
-        own_route(prefix, via, dev)
-        for prefix, via in persisted_routes(facts.files)
-        if prefix in hidden and (dev := lookup.link_to(number_of(via))) is not None
-    ]
-    taken = {r.key for change in changes for r in change.take}
-    there = {r.key: r for r in (*in_files, *facts.owned) if r.key not in taken}
-    there.update((c.put.key, c.put) for c in changes if c.put is not None)
-    gone = {r.key for change in later for r in change.take}
-    return [
-        r for r in there.values() if within(r.prefix, cluster.pod_networks) and r.key not in gone
-    ]
-
-
-def _without_target(owned: Iterable[Route], scope: _Scope, changes: list[Change]) -> list[Route]:
+def _without_target(owned: Iterable[Route], scope: Scope, changes: list[Change]) -> list[Route]:
     """Our routes whose prefix is no target's, unless a change deletes them already."""
     rest = [r for r in owned if r.place not in scope.places]
     taken = {route for change in changes for route in change.take} if rest else set()
     return [r for r in rest if r not in taken]
 
 
-def _prune_refusals(stale: list[Route], scope: _Scope, facts: Facts, allowed: Allowed) -> list[str]:
+def _prune_refusals(stale: list[Route], scope: Scope, facts: Facts, allowed: Allowed) -> list[str]:
     """Why the stale routes must not be deleted, one line for each reason."""
     unknown = [
         w.name

@@ -13,10 +13,10 @@ from tasks.undo.records import Displaced
 from tasks.undo.run import when
 
 from .bgp import bgp_route, bird_removal
+from .boot import boot_routes, out_of_scope
 from .conflicts import pending_refusals
 from .drift import missing_routes
 from .model import BirdChange, Change, MachinePlan, Plan
-from .reconcile import boot_routes, out_of_scope
 
 
 def plan_rollback(

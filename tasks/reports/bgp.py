@@ -55,10 +55,10 @@ def _diff(name: str, bird: BirdChange) -> str:
 def _not_shown(changed: list[tuple[MachinePlan, BirdChange]], diffs: list[str]) -> Iterator[str]:
     new = sum(bool(bird.conf and not bird.before) for _, bird in changed)
     if new:
-        yield f"({counted(new, 'new configuration')}; --dry-run prints it)"
+        yield f"({counted(new, 'new configuration')}; see --dry-run)"
     if len(diffs) > MAX_LINES:
         rest = counted(len(diffs) - MAX_LINES, "more configuration")
-        yield f"({rest} changed likewise; --dry-run prints all)"
+        yield f"({rest} changed likewise; see --dry-run)"
 
 
 def staying(plan: Plan) -> Iterator[str]:

@@ -119,7 +119,7 @@ def _problems(plan: Plan) -> Iterable[str]:
             for route in few([*map(str, machine.outside_networks)])
         ]
         if lines:
-            yield "\n".join(f"{machine.name}: {line}" for line in lines)
+            yield "\n".join(wrapped(f"{machine.name}: {line}" for line in lines))
 
 
 def _of_table(table: TablePlan) -> list[str]:
@@ -148,11 +148,11 @@ def _conflicts(machine: MachinePlan | TablePlan) -> Iterable[str]:
     for remedy, conflicts in by_remedy.items():
         if len(conflicts) <= MAX_LINES:
             for one in conflicts:
-                yield f"conflict at {one.prefix}: {one.what}\n    {remedy}"
+                yield f"conflict at {one.prefix}: {one.what}; {remedy}"
         else:
             prefixes = listed(str(one.prefix) for one in conflicts)
             what = f"{len(conflicts)} conflicts, the first: {conflicts[0].what}"
-            yield f"conflict at {prefixes}: {what}\n    {remedy}"
+            yield f"conflict at {prefixes}: {what}; {remedy}"
 
 
 def _drift_lines(machine: MachinePlan) -> list[str]:

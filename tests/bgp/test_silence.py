@@ -6,7 +6,7 @@ import pytest
 
 from tasks.bgp.bird_conf import HOLD_TIME, RECOVERY, RESTART_TIME, bird_conf
 from tasks.inventory.model import Bgp
-from tasks.rollout.transaction import SETTLING
+from tasks.rollout.in_progress import SETTLING
 from tests.builders import cluster
 
 WHOLE = cluster(4, 1)

@@ -178,7 +178,6 @@ def joining(make: MakeLab, workers: int) -> list[Joined]:
         seconds = time.monotonic() - started
         touched = [n for n, conf in confs.items() if _conf(lab, n) != conf]
         rows.append(Joined(f"{last.name} {what}", workers, ", ".join(touched), seconds, as_meant))
-    lab.twin.stop()
     return rows
 
 

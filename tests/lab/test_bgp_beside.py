@@ -1,6 +1,7 @@
 """BIRD of this tool beside others that speak BGP, where it is missing, and its password."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -28,14 +29,16 @@ bird -P /run/bird/bird.pid"""
 # What it has: its files, its process, and that its socket answers.
 ITS = """find /etc/bird /run/bird -printf '%p %m %u %s %T@\n' | sort; cat /etc/bird/bird.conf
 cat /run/bird/bird.pid; birdc show status | grep 'Server time' -vc"""
-# A stand-in for another program that speaks BGP: a listener of that name.
-LISTEN = """import socket, time
-one = socket.socket()
-one.bind(("10.240.0.7", 179))
-one.listen()
-time.sleep(300)"""
-BGPD = f"""cp /usr/bin/python3 /tmp/bgpd
-setsid /tmp/bgpd -c '{LISTEN}' </dev/null >/dev/null 2>&1 &"""
+# FRR without its zebra, and GoBGP, on the addresses that this tool's BIRD needs.
+FRR = """mkdir /run/frr-lab && cd /run/frr-lab && echo 'router bgp 64999' >bgpd.conf
+/usr/lib/frr/bgpd -d -S -Z -l 10.240.0.7 -f bgpd.conf -i bgpd.pid --vty_socket ."""
+GOBGP = """cat >/tmp/gobgpd.conf <<'END'
+[global.config]
+as = 64999
+router-id = "10.240.0.8"
+local-address-list = ["10.240.0.8"]
+END
+setsid gobgpd -f /tmp/gobgpd.conf </dev/null >/dev/null 2>&1 &"""
 HIDE = "mkdir /opt/bird && mv /usr/sbin/bird /usr/sbin/birdc /usr/sbin/birdcl /opt/bird/"
 APT_GET = """cat >/usr/bin/apt-get <<'END'
 #!/bin/sh
@@ -52,11 +55,17 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield lab
 
 
+def listens(lab: Lab, name: str) -> bool:
+    """Whether something holds the port of BGP there."""
+    return on(lab, name, "ss -H -l -t -n 'sport = 179'") != ""
+
+
 def test_others_stay_as_they_are_and_those_in_the_way_are_named(lab: Lab) -> None:
     on(lab, "worker-0", OTHER)
     wait_for(lambda: "192.0.2.0/24" in on(lab, "worker-0", "ip route"), "no other BIRD")
-    on(lab, "worker-1", BGPD)
-    wait_for(lambda: "bgpd" in on(lab, "worker-1", "ss -H -l -t -n -p"), "no listener")
+    for name, start in (("worker-1", FRR), ("worker-2", GOBGP)):
+        on(lab, name, start)
+        wait_for(partial(listens, lab, name), f"no listener on {name}")
     bird_32 = "10.200.1.0/24 via 10.240.0.99 dev enp6s0 proto bird metric 32"
     for line in (f"10.200.0.0/24 via 10.240.0.6 proto static metric {METRIC}", bird_32):
         on(lab, "worker-2", f"ip route add {line}")
@@ -65,12 +74,14 @@ def test_others_stay_as_they_are_and_those_in_the_way_are_named(lab: Lab) -> Non
     refused = lab.fab(*CHANGE, "--replace")
     shown = " ".join(ok(refused, 1).split())
     assert "worker-1: port 179, which BGP needs, is held there by FRR (bgpd)" in shown
+    assert "worker-2: port 179, which BGP needs, is held there by GoBGP" in shown
     assert f"proto static metric {METRIC} has the metric that BIRD's routes get" in shown
     assert "worker-0:" not in shown
     assert lab.tables() == before
     assert on(lab, "worker-1", f"ls -d {RUN} 2>/dev/null || :") == ""
 
-    on(lab, "worker-1", "pkill -x bgpd")
+    for name, program in (("worker-1", "bgpd"), ("worker-2", "gobgpd")):
+        on(lab, name, f"pkill -x {program} && while pgrep -x {program}; do sleep 0.1; done")
     on(lab, "worker-2", f"ip route del 10.200.0.0/24 metric {METRIC}")
     before = lab.tables()
     shown = " ".join(ok(lab.fab(*CHANGE), 1).split())

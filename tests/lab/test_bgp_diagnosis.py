@@ -99,7 +99,6 @@ ROUNDS = (
             "worker-2",
             conf("router id .*", "router id 10.240.0.6;"),
             "worker-0, worker-2: BIRD has the same router ID there, 10.240.0.6",
-            ends=False,
         ),
         Fault(
             "a firewall that drops TCP",

@@ -19,12 +19,12 @@ from .kit import ok, on, routing
 DEAF = """import sys
 from fabric.main import program
 sys.path.insert(0, PROJECT)
-from tasks.rollout import transaction
-called = transaction._Rollout.keep
+from tasks.rollout.in_progress import RunInProgress
+called = RunInProgress.keep
 def call(self):
     self._running["worker-3"].close()
     return called(self)
-transaction._Rollout.keep = call
+RunInProgress.keep = call
 program.run(["fab", "--search-root", PROJECT, "apply-routes", "--yes", "--no-ping",
   "--confirm-timeout", "5"])
 """

@@ -71,6 +71,9 @@ def test_what_is_confirmed_comes_back_at_boot_and_nothing_else(cluster: Cluster)
         assert "worker-1: no systemd there: BIRD would not come back" in said
         assert cluster.has(BY_BGP)
         assert machine.run("cat /proc/$(pgrep -x bird)/cgroup | tail -n 1").endswith(f"/{UNIT}\n")
+        machine.run("systemctl --no-block poweroff")
+        there = partial(on, lab, "worker-1", "ip route show 10.200.0.0/24 proto bird")
+        wait_for(lambda: not there(), "the route to a machine that is shut down stays")
     with machine.up():
         wait_for(partial(cluster.has, BY_BGP), "no route comes back by BGP")
         assert "nothing to do" in cluster.apply("bgp", *STAYS)

@@ -52,7 +52,7 @@ LATE = """import os, signal, sys
 from fabric.main import program
 sys.path.insert(0, PROJECT)
 from tasks.reports import rollout
-from tasks.rollout import transaction
+from tasks.rollout.in_progress import RunInProgress
 called = WHERE.NAME
 def call(*given):
     os.kill(os.getpid(), signal.SIGINT)
@@ -90,7 +90,7 @@ def test_ctrl_c_after_the_confirmation_does_not_hide_that_it_came(make_lab: Make
 def test_ctrl_c_at_the_confirmation_ends_the_command_line_after_it(make_lab: MakeLab) -> None:
     lab = make_lab(tutorial())
     before = lab.tables()
-    done = signalled(lab, "transaction._Rollout", "keep")
+    done = signalled(lab, "RunInProgress", "keep")
     assert ok(done, status=130).splitlines()[-1] == "done: 6 added on 3 machines"
     assert done.stderr.splitlines()[-1] == "interrupted: rollback was not begun"
     assert lab.tables() != before

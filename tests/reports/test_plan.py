@@ -52,8 +52,10 @@ def test_a_replaced_route_is_shown_with_who_put_it_there_once() -> None:
 
 def test_a_conflict_is_shown_with_who_put_it_there_once_and_what_to_do() -> None:
     report = plan_report(planned(2, FOREIGN, STALE, allowed=Allowed()))
-    (line,) = [line for line in report.splitlines() if "conflict at" in line]
+    shown = report.replace("\n  ", " ").splitlines()
+    (line,) = [line for line in shown if "conflict at" in line]
     assert "worker-0" in line
+    assert max(map(len, report.splitlines())) <= 80
     assert line.count("static") == 1
     assert "--replace" in report
     assert "--prune" in report
@@ -108,10 +110,11 @@ def test_many_conflicts_of_one_machine_take_a_few_lines_and_listed_for_programs(
     inside = [f"10.200.1.{n} via {node(9)} dev {DEV} proto static metric {n}" for n in range(200)]
     stale = [f"10.200.77.{n} via {node(9)} dev {DEV} proto 214" for n in range(50)]
     plan = planned(2, *inside, *stale, allowed=Allowed())
-    lines = [line for line in plan_report(plan).splitlines() if "worker-0:" in line]
-    assert lines == [
+    report = plan_report(plan).replace("\n  ", " ")
+    assert [line for line in report.splitlines() if "worker-0:" in line] == [
         f"worker-0: conflict at {pods(1)}: 200 conflicts, the first:"
-        f" 10.200.1.0/32 via {node(9)} dev {DEV} proto static",
+        f" 10.200.1.0/32 via {node(9)} dev {DEV} proto static;"
+        " --replace removes it, and rollback puts it back",
         f"worker-0: stale: 50 routes: 10.200.77.0/32 via {node(9)} dev {DEV}, …:"
         " no worker in hosts.toml has this pod CIDR; --prune deletes it",
     ]

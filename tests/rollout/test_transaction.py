@@ -13,8 +13,11 @@ from tasks.common.signals import Interrupts
 from tasks.common.values import Network
 from tasks.facts.model import Facts
 from tasks.planning.model import Change, MachinePlan, Plan
-from tasks.rollout import transaction
+from tasks.rollout import in_progress
+from tasks.rollout.check import NO_CHECK, Check
+from tasks.rollout.in_progress import RunInProgress
 from tasks.rollout.result import MachineState
+from tasks.rollout.transaction import roll_out
 from tasks.ssh.errors import MachineError
 from tasks.undo.run import Run, new_run
 from tests.builders import POD_NETWORKS, facts, route, wanted
@@ -88,16 +91,16 @@ class Locked(Machines):
         }
 
 
-def under_way(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> transaction._Rollout:
+def under_way(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> RunInProgress:
     """A rollout of one route on each of three machines, all of them asked to arm."""
-    monkeypatch.setattr(transaction, "monotonic", machines.clock)
-    monkeypatch.setattr(transaction, "datetime", Noon)
+    monkeypatch.setattr(in_progress, "monotonic", machines.clock)
+    monkeypatch.setattr(in_progress, "datetime", Noon)
     names = ("worker-0", "worker-1", "worker-2")
     plans = tuple(MachinePlan(n, (Change(route(wanted(1))),)) for n in names)
     asked: dict[str, Facts] = {name: facts(0) for name in names}
     fleet: Any = machines
     run = Run("run", "who", 60, NETWORKS)
-    made = transaction._Rollout(fleet, Plan(plans, {}), asked, run)
+    made = RunInProgress(fleet, Plan(plans, {}), asked, run)
     made.arm()
     return made
 
@@ -105,7 +108,7 @@ def under_way(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> transactio
 def test_one_after_the_other_until_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Machines()
     run = under_way(machines, monkeypatch)
-    run.forward(Interrupts(), transaction.NO_CHECK, 1)
+    run.forward(Interrupts(), NO_CHECK, 1)
     assert [r.state for r in run.results] == [MachineState.DONE, MachineState.UNKNOWN]
     assert [told for told in machines.told if "go" in told] == ["worker-0 go", "worker-1 go"]
 
@@ -113,14 +116,14 @@ def test_one_after_the_other_until_one_fails(monkeypatch: pytest.MonkeyPatch) ->
 def test_several_at_a_time_until_one_of_them_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Machines()
     run = under_way(machines, monkeypatch)
-    run.forward(Interrupts(), transaction.NO_CHECK, 2)
+    run.forward(Interrupts(), NO_CHECK, 2)
     assert [told for told in machines.told if "go" in told] == ["worker-0 go", "worker-1 go"]
 
 
 def test_trouble_ends_it_before_the_next_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Machines()
     run = under_way(machines, monkeypatch)
-    check = create_autospec(transaction.Check, instance=True)
+    check = create_autospec(Check, instance=True)
     type(check).trouble = PropertyMock(side_effect=["", "silent"])
     run.forward(Interrupts(), check, 1)
     assert [told for told in machines.told if "go" in told] == ["worker-0 go"]
@@ -130,13 +133,13 @@ def test_trouble_ends_it_before_the_next_machine(monkeypatch: pytest.MonkeyPatch
 def test_the_check_begins_once_all_are_armed(machines: Machines, begun: int) -> None:
     """A run that is refused must not disturb the pings of the one that is at work."""
     told: list[list[str]] = []
-    check = create_autospec(transaction.Check, instance=True)
+    check = create_autospec(Check, instance=True)
     check.begin.side_effect = lambda: told.append([*machines.told, f"after {machines.now} s"])
     type(check).trouble = PropertyMock(return_value="")
     fleet: Any = machines
     asked: dict[str, Facts] = {name: facts(0) for name in ("worker-1", "worker-2")}
     plan = Plan(tuple(MachinePlan(name, (Change(route(wanted(1))),)) for name in asked), {})
-    transaction.roll_out(fleet, plan, asked, Run("run", "who", 60, NETWORKS), check)
+    roll_out(fleet, plan, asked, Run("run", "who", 60, NETWORKS), check)
     assert told == [["after 10.0 s"]] * begun
     assert check.end.call_count == 1
 
@@ -144,7 +147,7 @@ def test_the_check_begins_once_all_are_armed(machines: Machines, begun: int) -> 
 def test_none_is_changed_unless_all_are_armed(monkeypatch: pytest.MonkeyPatch) -> None:
     machines = Locked()
     run = under_way(machines, monkeypatch)
-    run.forward(Interrupts(), transaction.NO_CHECK, 1)
+    run.forward(Interrupts(), NO_CHECK, 1)
     assert machines.told == []
     assert [(r.name, r.state) for r in run.results] == [("worker-2", MachineState.UNTOUCHED)]
 
@@ -155,7 +158,7 @@ def test_a_machine_whose_time_was_up_before_its_turn_is_not_told_to_go(
     machines = Machines(late=("worker-2",))
     run = under_way(machines, monkeypatch)
     machines.now += 30
-    run.forward(Interrupts(), transaction.NO_CHECK, 1)
+    run.forward(Interrupts(), NO_CHECK, 1)
     assert [told for told in machines.told if "go" in told] == []
     assert [(r.name, r.state) for r in run.results] == [("worker-2", MachineState.UNTOUCHED)]
 
