@@ -44,6 +44,7 @@ def discover(
     from tasks.discovery.gather import SSH, around, edit_of, gather, new_text
     from tasks.discovery.merge import Selection
     from tasks.discovery.model import Request
+    from tasks.discovery.network import network_found
     from tasks.discovery.prompt import ask_about_open_rows
     from tasks.inventory.edit import current, edited, put_in_place
     from tasks.inventory.read import read
@@ -81,15 +82,17 @@ def discover(
         lambda draft: session.fleet(c, inventory) if alone else Fleet(draft, c.config),
     )
     gathered = replace(gathered, discovery=ask_about_open_rows(gathered.discovery))
-    edit = edit_of(gathered.discovery, cluster, prune)
-    session.report(discovery_report(gathered, cluster, edit, path))
     guess = [] if cluster or pod_networks else around(gathered.discovery.rows)
+    pods = _listed(pod_networks) or guess
+    shared = network_found(gathered, cluster, pods, prune)
+    edit = replace(edit_of(gathered.discovery, cluster, prune), network=shared.new)
+    session.report(discovery_report(gathered, cluster, edit, path, shared))
     for line in hints(gathered, edit, path, write, guess):
         print(line, file=sys.stderr)
     if write and gathered.discovery.open:
         raise Stop("nothing is written")
     if write and not edit.empty:
-        text = before or new_text(_listed(pod_networks) or guess, path)
+        text = before or new_text(pods, path)
         after = edited(text, edit)
         put_in_place(path, before, after, with_key=SSH in names)
         session.forget(path)

@@ -1,8 +1,5 @@
 """`fab rollback`: delete every route of ours, and put back what they displaced."""
 
-import sys
-from dataclasses import replace
-
 from invoke import Context, task
 
 from tasks.cli.command import Command
@@ -26,22 +23,20 @@ def rollback(
 ) -> None:
     """Delete this tool's routes everywhere and put back what they displaced; does not ask."""
     from tasks.cli.change import ChangeOptions, carry_out, check_name, network_of
+    from tasks.cli.taking_back import plan_of_last, plan_unfinished, plan_whole
     from tasks.facts.complete import complete
-    from tasks.facts.run_order import last_run
     from tasks.facts.survey import Survey, ask
-    from tasks.planning.model import Plan
-    from tasks.planning.rollback import describe_last_run, plan_last, plan_rollback
-    from tasks.planning.table_rollback import plan_table_rollback
     from tasks.reports.status import status_report
     from tasks.rollout.pending import drop
 
     machines = session.fleet(c, inventory, parallel)
     check_name(machines, "limit", limit)
-    network = None if limit else network_of(machines)
+    network = network_of(machines)
     facts, skipped = ask(machines, skip_unreachable=skip_unreachable, limit=limit)
-    chosen = {n: f for n, f in facts.items() if limit in ("", n)}
-    waiting = {n: f for n, f in chosen.items() if f.pending}
-    unfinished = network.memory.unfinished if network else frozenset()
+    cluster, mistakes = complete(machines.cluster, facts)
+    found = Survey(cluster, facts, skipped, network)
+    waiting = {n: f for n, f in facts.items() if f.pending and limit in ("", n)}
+    unfinished = plan_unfinished(found, limit) if last else None
     if last and waiting:
         if dry_run:
             session.report(status_report(waiting, machines.cluster))
@@ -51,25 +46,13 @@ def rollback(
             raise Stop(status=Status.NOT_WHOLE)
         if not unfinished:
             return
-    if last and unfinished:
-        plan = Plan((), skipped)
-    elif last:
-        latest = last_run(chosen)
-        plan = plan_last(machines.cluster, chosen, latest, skipped)
-        if not (plan.empty or plan.blocked):
-            print(describe_last_run(latest, skipped), file=sys.stderr)
-    else:
-        plan = plan_rollback(machines.cluster, chosen, skipped)
-    cluster, mistakes = complete(machines.cluster, facts)
-    if network and (unfinished or not last):
-        routes = plan_table_rollback(cluster, network, unfinished if last else None)
-        plan = replace(plan, network=routes)
+    plan = unfinished or (plan_of_last(found, limit) if last else plan_whole(found, limit))
     no_ping = no_ping or bool(mistakes)  # a wrong hosts.toml must not prevent a rollback
     ended = any(machine.bird and not machine.bird.conf for machine in plan.machines)
     carry_out(
         machines,
         plan,
-        Survey(cluster, facts, skipped, network),
+        found,
         ChangeOptions(dry_run, yes, confirm_timeout, no_ping, parallel),
         show=not plan.empty or bool(plan.network and plan.network.notes),
         hints=["BIRD stays installed: this tool removes no package"] * ended,

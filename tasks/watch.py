@@ -18,7 +18,7 @@ def watch(c: Context, inventory: str = "", every: int = EVERY) -> None:
     from tasks.rollout.watch import watch as watch_all
 
     machines = session.fleet(c, inventory)
-    network = network_of(machines)  # of its routes only the gateway counts here
+    network = network_of(machines)
     number = counted(len(machines.cluster.machines), "machine")
     print(f"watching {number}, every {every} s", file=sys.stderr)
 
@@ -31,6 +31,6 @@ def watch(c: Context, inventory: str = "", every: int = EVERY) -> None:
         except OSError as error:  # a log on a full disk must not stop the repairs
             print(f"stdout cannot be written: {error.strerror}", file=sys.stderr)
 
-    watch_all(machines, every, say, network.table if network else None)
+    watch_all(machines, every, say, network)
     machines.close()
     print("the watch has ended", file=sys.stderr)

@@ -1,7 +1,7 @@
 """The one way from the machines to a change: ask, plan, show, confirm, roll out, report."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -14,6 +14,8 @@ from tasks.common.errors import Status, Stop
 from tasks.common.terminal import confirm_prompt
 from tasks.common.text import listed
 from tasks.connectivity.sample import Pairs
+from tasks.facts.model import Facts
+from tasks.facts.run_order import last_runs
 from tasks.facts.survey import Survey, survey
 from tasks.inventory.model import Persist
 from tasks.networks.memory import alone
@@ -79,8 +81,8 @@ def plan_cluster(
     found = replace(found, cluster=cluster, network=network)
     table = network.table if network else None
     plan = plan_routes(found.cluster, found.facts, allowed, only, found.skipped, limit, table)
-    if network and not limit:
-        routes = plan_table(found.cluster, network, allowed, only, found.skipped)
+    if network and (not (only and limit) or only == limit):
+        routes = plan_table(found.cluster, network, allowed, only or limit, found.skipped)
         plan = replace(plan, network=routes)
     return plan, found
 
@@ -146,7 +148,7 @@ def carry_out(
             check or NO_CHECK,
             options.hold,
             at_once,
-            _table_run(fleet, plan, run),
+            _table_run(fleet, plan, run, found.facts),
         )
     silent = check.silent if check and rollout.whole else frozenset()
     if rollout.whole:
@@ -168,12 +170,14 @@ def _check_hold(plan: Plan) -> None:
         raise Stop("--hold: only the network is changed, and no machine that could go back")
 
 
-def _table_run(fleet: Fleet, plan: Plan, run: Run) -> TableRun | None:
+def _table_run(fleet: Fleet, plan: Plan, run: Run, facts: Mapping[str, Facts]) -> TableRun | None:
     """The run's part in the provider's table; None if the plan has none."""
     where = fleet.cluster.network
     if where is None or plan.network is None:
         return None
-    return TableRun(where, partial(provider_of, where, fleet.patience), plan.network, run.id)
+    alone = all(machine.empty for machine in plan.machines)
+    seen = frozenset(last_runs(facts)) if alone else None
+    return TableRun(where, partial(provider_of, where, fleet.patience), plan.network, run.id, seen)
 
 
 def check_name(fleet: Fleet, flag: str, name: str) -> None:

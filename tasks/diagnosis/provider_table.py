@@ -68,6 +68,28 @@ def _causes(scene: Scene, routed: Routed, table: Table) -> Iterator[Cause]:
             )
             yield _cause(scene, routed, table, words, [wrong])
     yield from _source_checks(scene, routed, table)
+    yield from _other_tables(scene, routed, table)
+
+
+def _other_tables(scene: Scene, routed: Routed, table: Table) -> Iterator[Cause]:
+    """Machines whose packets go by another table of the provider's."""
+    names = [
+        machine.name
+        for machine in scene.cluster.machines
+        if any(
+            ip in table.by_address and not table.by_address[ip].led for ip in machine.internal_ips
+        )
+    ]
+    if names:
+        pairs = dict.fromkeys(
+            pair
+            for name in names
+            for pair in scene.silent_by_end.get(name, ())
+            if pair.source == name or pair.from_pod
+        )
+        words = f"the subnets of {listed(names)} use another route table than {routed.name}"
+        remedy = f"associate these subnets with {routed.name}, or name the other table in [network]"
+        yield Cause(names[0] if len(names) == 1 else "", words, remedy, tuple(pairs))
 
 
 def _source_checks(scene: Scene, routed: Routed, table: Table) -> Iterator[Cause]:

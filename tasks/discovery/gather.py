@@ -13,7 +13,7 @@ from tasks.ssh.fleet import Fleet
 
 from . import sources
 from .merge import Discovery, Row, Selection, combine, shared_names
-from .model import Found, Request
+from .model import Attached, Found, Request
 
 SSH = "ssh"  # this source lists no machines; it asks the machines that are already known
 
@@ -27,6 +27,8 @@ class Gathered:
     others: Mapping[str, int]  # number of unselected machines per source
     skipped: Mapping[str, str]  # machines that could not be reached, with the reason
     unmet: Sequence[str]  # flags that select machines but fit none in any source
+    # By source that knows networks which route: what each machine's internal IPs are attached to.
+    attached: Mapping[str, Mapping[tuple[str, str], Attached]]
 
 
 def gather(
@@ -74,6 +76,15 @@ def gather(
         others,
         {one.name: one.trouble for one in found if one.trouble},
         selection.unmet(everyone),
+        {
+            source: {
+                (one.name, text): attached
+                for one in found
+                if one.source == source
+                for text, attached in (one.networks or {}).items()
+            }
+            for source in dict.fromkeys(one.source for one in found if one.networks is not None)
+        },
     )
 
 

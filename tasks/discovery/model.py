@@ -4,7 +4,7 @@ A source is a module in sources/ with one function, `machines(request)`, that yi
 each machine. The name of the module is the name of the source on the command line.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,7 +13,7 @@ from invoke import Context
 
 from tasks.common import values
 from tasks.common.values import Address, Network
-from tasks.inventory.model import Role
+from tasks.inventory.model import ProviderNetwork, Role
 
 if TYPE_CHECKING:
     from tasks.ssh.fleet import Fleet
@@ -49,6 +49,19 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Attached:
+    """What an internal IP is attached to: a network that routes by a table, and a link there.
+
+    `id`: another name of the network for its API. `link`: a part of the network in which machines
+    are neighbours; empty: in this network none are.
+    """
+
+    network: ProviderNetwork
+    id: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True)
 class Found:
     """One machine as one source describes it."""
 
@@ -59,6 +72,7 @@ class Found:
     member: bool = True  # True: surely in the cluster. False: the account may hold other machines
     tags: tuple[str, ...] = ()
     provider: str = ""  # the cloud provider of its network, by its name in facts/providers.py
+    networks: Mapping[str, Attached] | None = None  # by internal IP; None: the source cannot know
     notes: tuple[str, ...] = ()  # for the operator
     trouble: str = ""  # why it could not be reached; empty if it was
 

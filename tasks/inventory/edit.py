@@ -20,7 +20,7 @@ from tasks.common.atomic import replacing
 from tasks.common.errors import Stop
 from tasks.common.files import content
 
-from .model import Role
+from .model import ProviderNetwork, Role
 from .read import parsed
 
 if sys.version_info >= (3, 11):
@@ -30,21 +30,23 @@ else:
 
 HEADER = re.compile(r"[ \t]*\[\[?[ \t]*[\w\"'.-]+[ \t]*\]\]?[ \t]*(#.*)?")
 MACHINES = re.compile(r"[ \t]*\[\[[ \t]*[\"']?(workers|controllers)[\"']?[ \t]*\]\]")
+CLUSTER = re.compile(r"[ \t]*\[[ \t]*[\"']?cluster[\"']?[ \t]*\]")
 Fields = Mapping[str, tuple[str, ...]]  # the values of each field, one for each address family
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Changes to hosts.toml, by the names of machines."""
+    """Changes to hosts.toml, by the names of machines. `network`: a [network] that is new."""
 
     sets: Mapping[str, Fields] = field(default_factory=dict)
     adds: Sequence[tuple[str, Role, Fields]] = ()
     removes: frozenset[str] = frozenset()
+    network: ProviderNetwork | None = None
 
     @property
     def empty(self) -> bool:
         """Whether there is no change."""
-        return not (self.sets or self.adds or self.removes)
+        return not (self.sets or self.adds or self.removes or self.network)
 
 
 def new_file(pod_networks: Sequence[str]) -> str:
@@ -92,6 +94,10 @@ def _edited(text: str, edit: Edit) -> Iterator[str]:
     names = [_name(piece, kind) if kind else "" for piece, kind in zip(pieces, kinds, strict=True)]
     last = {kind: at for at, kind in enumerate(kinds) if kind}
     added: dict[int, str] = {}
+    if edit.network:  # below [cluster], else at the end
+        added[next((n for n, p in enumerate(pieces) if CLUSTER.match(p)), len(pieces))] = (
+            f'\n[network]\nprovider = "{edit.network.provider}"\nname = "{edit.network.name}"\n'
+        )
     for name, role, fields in edit.adds:
         at = last.get(f"{role}s", max(last.values(), default=len(pieces)))
         added[at] = added.get(at, "") + "\n" + _table(f"{role}s", name, fields)
@@ -185,6 +191,8 @@ def _meant(data: dict[str, Any], edit: Edit) -> dict[str, Any]:
                 tables.append({"name": name, **new})
         if tables or data.pop(kind, None) is None:
             data.update({kind: tables} if tables else {})
+    if edit.network:
+        data["network"] = {"provider": edit.network.provider, "name": edit.network.name}
     return data
 
 

@@ -8,6 +8,7 @@ route is known by its destination; it leads to a network interface of a machine.
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from tasks.common.errors import Stop
 from tasks.common.provider_cli import Answer
@@ -60,9 +61,21 @@ class _Route(Answer):
     State: str = "active"
 
 
+class _Association(Answer):
+    Main: bool = False
+    SubnetId: str = ""
+
+
 class _Table(Answer):
+    RouteTableId: str
     VpcId: str
     Routes: list[_Route]
+    Associations: tuple[_Association, ...] = ()
+
+    @property
+    def subnets(self) -> set[str]:
+        """The subnets that are associated with the table."""
+        return {one.SubnetId for one in self.Associations if one.SubnetId}
 
 
 class _Tables(Answer):
@@ -79,6 +92,7 @@ class _Attachment(Answer):
 
 class _Interface(Answer):
     NetworkInterfaceId: str
+    SubnetId: str = ""
     PrivateIpAddresses: list[_Address]
     SourceDestCheck: bool = True
     Attachment: _Attachment | None = None
@@ -98,7 +112,10 @@ class Aws:
         self._name = name
 
     def read(self) -> Table:
-        """The table and the interfaces of its VPC: two commands; the second asks page by page."""
+        """The table and the interfaces of its VPC: two commands; the second asks page by page.
+
+        A third one, if it is the main table: which subnets use others.
+        """
         tables = self._calls.ask(
             _Tables, *_ec2("describe-route-tables", "--route-table-ids"), self._name
         )
@@ -108,7 +125,12 @@ class Aws:
             interfaces = self._calls.ask(
                 _Interfaces, *_ec2("describe-network-interfaces", "--filters"), vpc
             )
-            return _table(self._name, found, interfaces)
+            elsewhere: set[str] | None = None
+            if any(one.Main for one in found.Associations):
+                every = self._calls.ask(_Tables, *_ec2("describe-route-tables", "--filters"), vpc)
+                others = (t for t in every.RouteTables if t.RouteTableId != found.RouteTableId)
+                elsewhere = {subnet for table in others for subnet in table.subnets}
+            return _table(self._name, found, interfaces, elsewhere)
         except ValueError as error:
             raise Stop(f"network {self._name}: aws's answer cannot be read: {error}") from None
 
@@ -158,8 +180,14 @@ def _ec2(*words: str) -> tuple[str, ...]:
     return "--output", "json", "ec2", *words
 
 
-def _table(name: str, found: _Table, interfaces: _Interfaces) -> Table:
-    members = tuple(_members(interfaces))
+def _table(name: str, found: _Table, interfaces: _Interfaces, elsewhere: set[str] | None) -> Table:
+    """`elsewhere`: the subnets of other tables, if this one has all the rest."""
+    members = tuple(
+        replace(member, led=subnet in found.subnets)
+        if elsewhere is None
+        else replace(member, led=subnet not in elsewhere)
+        for subnet, member in _members(interfaces)
+    )
     addresses = {member.id: member.address for member in reversed(members)}
     local = tuple(
         network(route.DestinationCidrBlock)
@@ -199,14 +227,15 @@ def _targets(route: _Route) -> Iterator[str]:
     yield route.VpcPeeringConnectionId
 
 
-def _members(interfaces: _Interfaces) -> Iterator[Member]:
-    """The addresses of machines, the first address of an interface first."""
+def _members(interfaces: _Interfaces) -> Iterator[tuple[str, Member]]:
+    """The addresses of machines with their subnets, the first address of an interface first."""
     for one in interfaces.NetworkInterfaces:
         if one.Attachment and one.Attachment.InstanceId:
             for own in one.PrivateIpAddresses:
-                yield Member(
+                member = Member(
                     address(own.PrivateIpAddress),
                     word(one.NetworkInterfaceId),
                     word(one.Attachment.InstanceId),
                     one.SourceDestCheck,
                 )
+                yield one.SubnetId, member

@@ -29,6 +29,37 @@ MAX_BYTES = 1 << 20  # a thousand routes take a tenth
 
 
 @dataclass(frozen=True)
+class TableRecord:
+    """What one run changed in the table, for `fab rollback --last`.
+
+    `seen`: the last runs of the machines before it, if it changed none of them; else None, and the
+    machines have its ID. `owned`: those of `takes` that this tool had added.
+    """
+
+    run: str
+    seen: frozenset[str] | None
+    puts: frozenset[Key] = frozenset()
+    takes: frozenset[Key] = frozenset()
+    owned: frozenset[Key] = frozenset()
+    unchecked: frozenset[str] = frozenset()  # members whose source check it switched off
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was changed."""
+        return not (self.puts or self.takes or self.unchecked)
+
+    def without(self, later: "TableRecord") -> "TableRecord":
+        """What is left to take back of it once a later run has changed the same destinations."""
+        about = {destination for destination, _ in later.puts | later.takes}
+        puts, takes, owned = (
+            frozenset(key for key in keys if key[0] not in about)
+            for keys in (self.puts, self.takes, self.owned)
+        )
+        unchecked = self.unchecked - later.unchecked
+        return replace(self, puts=puts, takes=takes, owned=owned, unchecked=unchecked)
+
+
+@dataclass(frozen=True)
 class Memory:
     """What the file holds. Routes are known by destination and gateway."""
 
@@ -38,6 +69,7 @@ class Memory:
     displaced: frozenset[Key] = frozenset()  # foreign ones that were deleted for ours
     unchecked: frozenset[str] = frozenset()  # members whose source check was switched off
     run: str = ""  # the ID of the run that has not ended
+    runs: tuple[TableRecord, ...] = ()  # in their order, the last one of each destination
 
     @property
     def added(self) -> frozenset[Key]:
@@ -49,6 +81,20 @@ class Memory:
         """Whether there is nothing to take back."""
         return not (self.ours or self.unfinished or self.displaced or self.unchecked)
 
+    def after(self, record: TableRecord) -> "Memory":
+        """What is remembered once a run has been recorded."""
+        left = (one.without(record) for one in self.runs if one.run != record.run)
+        return replace(self, runs=tuple(one for one in (*left, record) if not one.empty))
+
+
+class _Record(Answer):
+    run: str
+    seen: list[str] | None
+    puts: list[tuple[str, str]]
+    takes: list[tuple[str, str]]
+    owned: list[tuple[str, str]]
+    unchecked: list[str]
+
 
 class _File(Answer):
     version: int
@@ -58,6 +104,7 @@ class _File(Answer):
     displaced: list[tuple[str, str]]
     unchecked: list[str]
     run: str
+    runs: tuple[_Record, ...] = ()
 
 
 def remembered(where: ProviderNetwork, table: str) -> Memory:
@@ -84,6 +131,7 @@ def _read(path: Path) -> Memory:
             _keys(file.displaced),
             frozenset(map(word, file.unchecked)),
             word(file.run) if file.run else "",
+            tuple(map(_record, file.runs)),
         )
     except FileNotFoundError:
         return Memory()
@@ -94,6 +142,17 @@ def _read(path: Path) -> Memory:
             f"{path}: cannot be read; take it from a backup, or delete it: then no route of the"
             " network counts as this tool's"
         ) from None
+
+
+def _record(one: _Record) -> TableRecord:
+    return TableRecord(
+        word(one.run),
+        None if one.seen is None else frozenset(map(word, one.seen)),
+        _keys(one.puts),
+        _keys(one.takes),
+        _keys(one.owned),
+        frozenset(map(word, one.unchecked)),
+    )
 
 
 def _keys(pairs: Iterable[tuple[str, str]]) -> frozenset[Key]:
@@ -117,6 +176,17 @@ def remember(where: ProviderNetwork, memory: Memory) -> None:
         "displaced": _listed(memory.displaced),
         "unchecked": sorted(memory.unchecked),
         "run": memory.run,
+        "runs": [
+            {
+                "run": one.run,
+                "seen": None if one.seen is None else sorted(one.seen),
+                "puts": _listed(one.puts),
+                "takes": _listed(one.takes),
+                "owned": _listed(one.owned),
+                "unchecked": sorted(one.unchecked),
+            }
+            for one in memory.runs
+        ],
     }
     with replacing(where.memory, json.dumps(document, indent=1) + "\n"):
         pass

@@ -36,6 +36,7 @@ class Member:
     id: str  # what the API calls it: a server at Hetzner, a network interface at AWS
     name: str  # of the server
     source_check: bool = False  # AWS: packets with the address of a pod are dropped
+    led: bool = True  # whether what it sends goes by this table; AWS: by that of its subnet
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A provider's network as it is now: its table, and what is remembered of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tasks.common.errors import Stop
@@ -31,12 +32,15 @@ class NetworkState:
         return route.key in self.memory.added
 
 
-def read_state(where: ProviderNetwork, seconds: float | None) -> NetworkState:
-    """Ask the provider for the network. `seconds`: for one call. Raises Stop if it cannot be read.
+def read_state(
+    where: ProviderNetwork, seconds: float | None, ended: Callable[[], bool] = lambda: False
+) -> NetworkState:
+    """Ask the provider for the network. Raises Stop if it cannot be read.
 
+    `seconds`, `ended`: as for `Calls`.
     Raises Stop too if what is remembered is of another network.
     """
-    provider = provider_of(where, seconds)
+    provider = provider_of(where, seconds, ended)
     table = provider.read()
     if len(table.routes) > MOST_ROUTES:
         raise Stop(f"network {where.name}: it has more than {MOST_ROUTES:,} routes: no table has")

@@ -159,6 +159,7 @@ class TablePlan:
     unfinished: tuple[TableRoute, ...] = ()  # of a run that did not end
     notes: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
+    repair: bool = False  # what was there before comes back; `rollback --last` leaves it alone
 
     @property
     def changes(self) -> tuple[TableChange, ...]:

@@ -150,6 +150,12 @@ def _refusal(name: str, wanted: TableRoute, table: Table) -> str:
             f"{name}'s internal IP {wanted.gateway} belongs to no server of this network: attach"
             " the server to it, or correct internal_ip"
         )
+    if not table.by_address[wanted.gateway].led:
+        return (
+            f"{name}'s subnet uses another route table, so the routes of this one do not count for"
+            " what its pods send: associate the subnet with this table, or name the other in"
+            " [network]"
+        )
     return ""
 
 
@@ -220,4 +226,5 @@ def _after(
         displaced=memory.displaced | displaced,
         unchecked=memory.unchecked | {member.id for member in draft.unchecked},
         run=memory.run if rest - gone else "",
+        runs=memory.runs,
     )

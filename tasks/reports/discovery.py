@@ -7,12 +7,15 @@ from pathlib import Path
 from tasks.common.text import MAX_ROWS, counted, table, wrapped
 from tasks.discovery.gather import Gathered
 from tasks.discovery.merge import Discovery, Row, State
+from tasks.discovery.network import NetworkFound
 from tasks.facts.providers import notes as provider_notes
 from tasks.inventory.edit import Edit
 from tasks.inventory.model import Cluster
 
 
-def discovery_report(gathered: Gathered, cluster: Cluster | None, edit: Edit, path: Path) -> str:
+def discovery_report(
+    gathered: Gathered, cluster: Cluster | None, edit: Edit, path: Path, shared: NetworkFound
+) -> str:
     """The report: a table of the values found, notes, and a line of totals.
 
     A long table leaves out values that are the same in hosts.toml.
@@ -24,13 +27,26 @@ def discovery_report(gathered: Gathered, cluster: Cluster | None, edit: Edit, pa
         if len(discovery.rows) <= MAX_ROWS or r.state != "same" or r.against
     ]
     headers = ["machine", "field", "found", "from", path.name]
-    notes = provider_notes(gathered.providers, cluster.pod_networks if cluster else ())
+    named = shared.network or (cluster and cluster.network)
+    pods = cluster.pod_networks if cluster else ()
+    notes = [] if named else provider_notes(gathered.providers, pods)
+    lines = [cells for row in shown for cells in _cells(row, _new(row, discovery))]
+    if shared.network:
+        state = "same" if shared.held else "new"
+        lines.insert(0, ["[network]", "name", str(shared.network), shared.source, state])
     parts = [
-        table(headers, [cells for row in shown for cells in _cells(row, _new(row, discovery))])
-        if shown
-        else "",
-        "\n".join(wrapped([*_gone(discovery, edit, path), *discovery.notes, *notes])),
-        _totals(discovery),
+        table(headers, lines) if lines else "",
+        "\n".join(
+            wrapped(
+                [
+                    *_gone(discovery, edit, path),
+                    *discovery.notes,
+                    *filter(None, [shared.note]),
+                    *notes,
+                ]
+            )
+        ),
+        _totals(discovery, shared),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -65,8 +81,10 @@ def _gone(discovery: Discovery, edit: Edit, path: Path) -> list[str]:
     return lines
 
 
-def _totals(discovery: Discovery) -> str:
+def _totals(discovery: Discovery, shared: NetworkFound) -> str:
     states = Counter(row.state for row in discovery.rows)
+    if shared.network:
+        states["same" if shared.held else "new"] += 1
     words: dict[State, str] = {"new": "new", "differs": "different", "open": "to choose"}
     contradicted = sum(bool(row.against) for row in discovery.rows)
     numbers = [

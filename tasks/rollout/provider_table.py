@@ -12,7 +12,7 @@ from functools import partial
 from tasks.common.errors import Stop
 from tasks.common.progress import progress
 from tasks.inventory.model import ProviderNetwork
-from tasks.networks.memory import Memory, remember, remembered
+from tasks.networks.memory import Memory, TableRecord, remember, remembered
 from tasks.networks.model import Member, Table, TableRoute
 from tasks.networks.provider import Provider
 from tasks.planning.model import TableChange, TablePlan
@@ -24,6 +24,7 @@ from .result import COMMITTED, MachineResult, MachineState, Rollout
 class TableRun:
     """The changes of one run to a provider's table. `run`: its ID.
 
+    `seen`: the last runs of the machines, if this one changes none of them.
     `connect` gives the provider. It is told what says whether to give up waiting for a busy API.
     """
 
@@ -31,6 +32,7 @@ class TableRun:
     connect: Callable[[Callable[[], bool]], Provider]
     plan: TablePlan
     run: str
+    seen: frozenset[str] | None = None
     noted: bool = False  # whether what is remembered is this run's
     begun: list[TableChange] = field(default_factory=list)  # that calls were made for
     unchecked: list[Member] = field(default_factory=list)  # the same
@@ -68,6 +70,8 @@ class TableRun:
     def _during(self) -> Memory:
         """What is remembered until the run has ended: all that it may add, and all from before."""
         before = self.plan.before
+        if self.plan.repair:
+            return before
         puts = {c.put.key for c in self.plan.first if c.put is not None and c.put.key is not None}
         return replace(
             before,
@@ -76,6 +80,24 @@ class TableRun:
             displaced=before.displaced | self.plan.memory.displaced,
             unchecked=before.unchecked | self.plan.memory.unchecked,
             run=self.run,
+        ).after(self._record)
+
+    @property
+    def _record(self) -> TableRecord:
+        """What the run changes, with what it takes over from one that did not end."""
+        plan = self.plan
+        if plan.repair:
+            return TableRecord(self.run, None)
+        takes = {r.key for c in plan.changes for r in c.take if r.key and plan.table.works(r)}
+        puts = {c.put.key for c in plan.changes if c.put and c.put.key}
+        finished = plan.before.unfinished & plan.memory.ours
+        return TableRecord(
+            self.run,
+            self.seen,
+            frozenset(puts | finished),
+            frozenset(takes),
+            frozenset(takes & plan.before.added),
+            frozenset(member.id for member in plan.unchecked),
         )
 
     def _make(self, provider: Provider, change: TableChange) -> None:
@@ -139,7 +161,7 @@ class TableRun:
                     step()
             for member in plan.checked:
                 provider.check_sources(member, on=True)
-            remember(self.where, plan.memory)
+            remember(self.where, plan.memory.after(self._record))
         except Stop as stop:
             with suppress(Stop):  # then more is remembered than there is
                 remember(self.where, self._kept)
@@ -156,7 +178,7 @@ class TableRun:
             unfinished=before.unfinished - after.ours,
             displaced=before.displaced | after.displaced,
             unchecked=before.unchecked | after.unchecked,
-        )
+        ).after(self._record)
 
 
 def around(

@@ -7,17 +7,17 @@ except the pings. It deletes nothing, and it replaces no foreign route.
 
 import queue
 import threading
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable
 from time import monotonic
 
+from tasks.common.errors import Stop
 from tasks.common.signals import Interrupts
 from tasks.common.text import few
 from tasks.common.values import Network
 from tasks.facts.complete import complete, doubtful_claims
 from tasks.facts.model import Facts
 from tasks.facts.survey import facts_script, read_facts
-from tasks.networks.model import Table
+from tasks.inventory.model import Cluster
+from tasks.networks.state import NetworkState
 from tasks.persistence.backends import Files
 from tasks.planning.drift import DriftKind
 from tasks.planning.model import Allowed, MachinePlan, Plan, Verb
@@ -26,33 +26,12 @@ from tasks.ssh.errors import MachineError
 from tasks.ssh.fleet import Fleet
 from tasks.undo.run import new_run
 
+from .losses import Losses, Say, Teller
+from .table_watch import EVERY, TableWatch
 from .transaction import roll_out
 
-PUT_BACK = 2  # times in a row that a missing route is put back; then it is left alone
 LOOK = 15  # seconds to wait for a machine's answer
 TIMEOUT = 30  # seconds until a repair that is not confirmed reverts
-
-Say = Callable[[str, str], None]  # the name of a machine, and a line about it
-
-
-class Losses:
-    """Counts how often the missing routes of one machine were put back in a row."""
-
-    def __init__(self) -> None:
-        self._put_back: Counter[Network] = Counter()
-
-    def seen(self, lost: Collection[Network]) -> None:
-        """Record which routes are missing now. The count of every other route restarts at 0."""
-        for prefix in self._put_back.keys() - lost:
-            del self._put_back[prefix]
-
-    def put_back(self, prefixes: Iterable[Network]) -> None:
-        """Count these routes as put back once more."""
-        self._put_back.update(prefixes)
-
-    def hopeless(self, prefix: Network) -> bool:
-        """Whether a route was put back so often that it is left alone now."""
-        return self._put_back[prefix] >= PUT_BACK
 
 
 def lost_prefixes(plan: MachinePlan) -> set[Network]:
@@ -91,25 +70,31 @@ def unrepaired(plan: MachinePlan, made: MachinePlan, losses: Losses) -> list[str
     return [*told, *(plan.refusals if plan.drift else ())]
 
 
+Answer = Facts | MachineError | NetworkState | Stop
+
+
 class _Watch:
     """One watch in progress."""
 
-    def __init__(self, fleet: Fleet, say: Say, table: Table | None = None) -> None:
+    def __init__(self, fleet: Fleet, say: Say, network: NetworkState | None = None) -> None:
         cluster = fleet.cluster
         names = [m.name for m in cluster.machines]
         self._fleet = fleet
-        self._say = say
-        self._table = table
+        self._table = network.table if network else None
         self._script = facts_script(cluster)
         self._connections = fleet.connections(names)
         for connection in self._connections.values():  # repairs too: others wait for them
             timeouts = connection.config.timeouts
             timeouts.command = timeouts.command or LOOK
-        self._answers: queue.Queue[tuple[str, Facts | MachineError]] = queue.Queue()
+        self._answers: queue.Queue[tuple[str, Answer]] = queue.Queue()
         self._asked: set[str] = set()
         self._facts: dict[str, Facts] = {}
         self._losses = {name: Losses() for name in names}
-        self._told = dict.fromkeys(names, frozenset[str]())
+        self._teller = Teller(say)
+        self._network: TableWatch | None = None
+        if network and cluster.network:
+            self._network = TableWatch(cluster.network, cluster.path, self._teller)
+            self._answers.put(("", network))
 
     def look(self) -> None:
         """Ask every machine, except those that have not answered the last question yet."""
@@ -117,10 +102,19 @@ class _Watch:
             self._asked.add(name)
             threading.Thread(target=self._ask, args=(name,), daemon=True).start()
 
+    def look_at_table(self) -> None:
+        """Ask for the provider's table, unless it has not answered the last question yet."""
+        if self._network and "" not in self._asked:
+            self._asked.add("")
+            threading.Thread(target=self._ask_table, args=(self._network,), daemon=True).start()
+
+    def _ask_table(self, network: TableWatch) -> None:
+        self._answers.put(("", network.read()))
+
     def _ask(self, name: str) -> None:
         try:
             said = self._fleet.run(name, self._script)
-            answer: Facts | MachineError = read_facts(said, self._fleet.cluster, name)
+            answer: Answer = read_facts(said, self._fleet.cluster, name)
         except MachineError as trouble:
             self._connections[name].close()  # the next look opens a new one
             answer = trouble
@@ -137,9 +131,14 @@ class _Watch:
         finally:
             self._asked.discard(name)
 
-    def _answered(self, name: str, found: Facts | MachineError) -> bool:
+    def _answered(self, name: str, found: Answer) -> bool:
+        if isinstance(found, NetworkState | Stop):
+            cluster, _ = complete(self._fleet.cluster, self._facts)
+            if self._network:
+                self._network.answered(found, cluster, _unknown(cluster))
+            return False
         if isinstance(found, MachineError):
-            self._tell(name, [f"cannot be asked: {found}"])
+            self._teller.tell(name, [f"cannot be asked: {found}"])
             return False
         facts = {**self._facts, name: found}
         for claimant in doubtful_claims(self._fleet.cluster, facts):
@@ -147,13 +146,14 @@ class _Watch:
                 del facts[claimant]
         cluster, mistakes = complete(self._fleet.cluster, facts)
         if mistakes:  # the facts of the others stay as they were
-            self._tell(name, [f"is not as in {cluster.path}: {line.strip()}" for line in mistakes])
+            self._teller.tell(
+                name, [f"is not as in {cluster.path}: {line.strip()}" for line in mistakes]
+            )
             return False
         self._facts = facts
-        unknown = {w.name: "" for w in cluster.workers if not (w.pod_cidrs and w.internal_ips)}
         asked = {name: found}
         (plan,) = plan_routes(
-            cluster, facts, Allowed(), skipped=unknown, limit=name, table=self._table
+            cluster, facts, Allowed(), skipped=_unknown(cluster), limit=name, table=self._table
         ).machines
         losses = self._losses[name]
         losses.seen(lost_prefixes(plan))
@@ -161,7 +161,7 @@ class _Watch:
         stays = frozenset(unrepaired(plan, made, losses))
         if made.changes:
             return self._put_back(made, asked, stays)
-        self._tell(name, stays)
+        self._teller.tell(name, stays)
         return False
 
     def _put_back(self, made: MachinePlan, facts: dict[str, Facts], stays: frozenset[str]) -> bool:
@@ -175,32 +175,33 @@ class _Watch:
         if ended.whole:
             self._losses[name].put_back(c.prefix for c in made.changes)
             for line in lines:
-                self._say(name, line)
-        self._tell(name, stays if ended.whole else stays | set(lines))  # each look tries again
+                self._teller.say(name, line)
+        self._teller.tell(
+            name, stays if ended.whole else stays | set(lines)
+        )  # each look tries again
         return ended.interrupted
 
-    def _tell(self, name: str, unrepaired: Iterable[str]) -> None:
-        """Say what is new about a machine since its last answer, or that all is well again."""
-        now = frozenset(unrepaired)
-        before = self._told[name]
-        for line in sorted(now - before):
-            self._say(name, line)
-        if before and not now:
-            self._say(name, "all is well again")
-        self._told[name] = now
+
+def _unknown(cluster: Cluster) -> dict[str, str]:
+    """The workers of which not all is known yet."""
+    return {w.name: "" for w in cluster.workers if not (w.pod_cidrs and w.internal_ips)}
 
 
-def watch(fleet: Fleet, every: float, say: Say, table: Table | None = None) -> None:
+def watch(fleet: Fleet, every: float, say: Say, network: NetworkState | None = None) -> None:
     """Ask and repair all machines until a signal arrives. `every`: seconds between two looks.
 
-    `table`: the provider's, if its network routes.
+    `network`: the provider's, if it routes. Its table is asked for less often.
     """
-    watch = _Watch(fleet, say, table)
+    watch = _Watch(fleet, say, network)
     due = monotonic()
+    table_due = due + max(every, EVERY)
     with Interrupts() as interrupts:
         while not interrupts.seen:
             if monotonic() >= due:
                 watch.look()
                 due = max(due + every, monotonic())
+            if monotonic() >= table_due:
+                watch.look_at_table()
+                table_due = max(table_due + max(every, EVERY), monotonic())
             if watch.answer(min(0.2, max(0.0, due - monotonic()))):
                 return

@@ -112,7 +112,12 @@ def table_of(spec: "Spec") -> Table:
         ],
         "NetworkInterfaces": interfaces,
         "RouteTables": [
-            {"RouteTableId": router.name, "VpcId": VPC, "Associations": [], "Routes": [local]}
+            {
+                "RouteTableId": router.name,
+                "VpcId": VPC,
+                "Associations": [{"Main": True, "RouteTableId": router.name}],
+                "Routes": [local],
+            }
         ],
     }
 

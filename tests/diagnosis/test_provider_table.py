@@ -182,6 +182,22 @@ def test_the_check_of_a_workers_addresses_is_a_cause() -> None:
     ]
 
 
+def test_a_subnet_that_uses_another_table_is_a_cause() -> None:
+    members = tuple(replace(one, led=one.name != "worker-1") for one in table().members)
+    of = replace(table(*RIGHT), id="rtb-1", gateway=None, exclusive=False, members=members)
+    vpc = Routed("rtb-1", Aws(Calls(AWS, "rtb-1"), "rtb-1"), of)
+    (cause,) = table_causes(scene(vpc, ONE, dict.fromkeys(range(3), "")))
+    assert (cause.machine, cause.words, str(cause.remedy)) == (
+        "worker-1",
+        "the subnets of worker-1 use another route table than rtb-1",
+        "associate these subnets with rtb-1, or name the other table in [network]",
+    )
+    # What another machine itself sends comes by its own table, and the answer needs no route to
+    # pods.
+    assert all(pair.source == "worker-1" or pair.from_pod for pair in cause.pairs)
+    assert len(cause.pairs) == 6
+
+
 def test_routes_of_machines_lead_to_the_gateway_of_the_network() -> None:
     names = [f"worker-{n}" for n in range(3)]
     right = scene(routed(*RIGHT), EVERY)

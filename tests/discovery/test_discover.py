@@ -325,8 +325,8 @@ def test_a_contradiction_is_asked_about_in_a_terminal(
         (("--from", "doctl"), "doctl is not on this machine's PATH: see https://"),
         (("--from", "machines"), "machines.txt: cannot be read: No such file or directory"),
         (("--from", "vultr", "--pod-networks", "10.0.0.0/8"), "--pod-networks is for a new file"),
-        (("--match", "worker-*"), "--match says nothing to ssh; it is for --from doctl or "),
-        (("--prune",), "--prune says nothing to ssh; it is for --from doctl or "),
+        (("--match", "worker-*"), "--match says nothing to ssh; it is for --from aws or "),
+        (("--prune",), "--prune says nothing to ssh; it is for --from aws or "),
         (("--context", "prod"), "--context says nothing to ssh; it is for --from kubectl\n"),
         (
             ("--from", "vultr", "--file", "x"),

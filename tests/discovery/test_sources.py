@@ -19,10 +19,13 @@ from invoke import Config, Context
 from tasks.common.errors import Status, Stop
 from tasks.discovery import sources
 from tasks.discovery.merge import NO_PODS, combine
-from tasks.discovery.model import Found, Request, pod_cidrs
+from tasks.discovery.model import Attached, Found, Request, pod_cidrs
 from tasks.discovery.sources import vultr
+from tasks.inventory.model import ProviderNetwork
 from tests import api
 from tests.builders import cluster, facts
+from tests.networks.ec2_api import Ec2Api
+from tests.networks.ec2_api import serving as ec2_served
 from tests.paths import PROJECT
 
 NONE = str(ip_address(0))  # what Vultr gives for an address that there is not
@@ -180,6 +183,8 @@ def test_hcloud_gives_servers_page_after_page(monkeypatch: pytest.MonkeyPatch) -
     assert said(first, "internal_ip") == ["10.0.0.2"]
     assert set(first.tags) == {"role", "role=worker", "ready", "ready="}
     assert (first.provider, first.member) == ("hetzner-cloud", False)
+    here = Attached(ProviderNetwork("hetzner", "kubernetes"), "4711")
+    assert [one.networks for one in machines] == [{"10.0.0.2": here}, {"10.0.0.3": here}, {}]
     assert machines[2].values == ()
 
 
@@ -195,6 +200,46 @@ def test_hcloud_with_a_token_that_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv("HCLOUD_ENDPOINT", f"{url}/v1")
         monkeypatch.setenv("HCLOUD_TOKEN", "fa1rly-secret")
         assert "unable to authenticate ***" in stopped("hcloud")
+
+
+def test_a_network_whose_name_hosts_toml_cannot_hold_is_named_by_its_id(tmp_path: Path) -> None:
+    servers = json.dumps([server(0)])
+    named = json.dumps([{"id": 4711, "name": "--config=x"}])
+    body = f"print({named!r} if arguments[0] == 'network' else {servers!r})"
+    api.stand_in(tmp_path, "hcloud", body)
+    (one,) = found("hcloud")
+    assert one.networks == {"10.0.0.2": Attached(ProviderNetwork("hetzner", "4711"), "4711")}
+
+
+# aws, the real one
+
+
+@pytest.mark.system
+def test_aws_gives_instances_and_the_route_table_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ec2 = Ec2Api({"eni-0": "10.240.0.6", "eni-1": "10.240.1.7"}, "10.240.0.0/16")
+    ec2.tables = {"subnet-1": "rtb-2"}
+    with ec2_served(ec2, tmp_path) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        first, second = found("aws")
+    assert (first.name, first.provider, first.member) == ("worker-0", "aws", False)
+    assert said(first, "public_ip") == ["203.0.113.10"]
+    assert said(first, "internal_ip") == ["10.240.0.6"]
+    assert first.tags == ("Name", "Name=worker-0")
+    tables = (ProviderNetwork("aws", "rtb-1"), ProviderNetwork("aws", "rtb-2"))
+    assert first.networks == {"10.240.0.6": Attached(tables[0], "rtb-1", "subnet-0")}
+    assert second.networks == {"10.240.1.7": Attached(tables[1], "rtb-2", "subnet-1")}
+    assert ec2.asked == ["DescribeInstances", "DescribeRouteTables"]
+
+
+def test_aws_lists_no_instance_that_is_gone(tmp_path: Path) -> None:
+    gone = {"InstanceId": "i-1", "State": {"Name": "terminated"}, "NetworkInterfaces": []}
+    here = {**gone, "InstanceId": "i-2", "State": {"Name": "stopped"}}
+    said = json.dumps({"Reservations": [{"Instances": [gone, here]}]})
+    api.stand_in(tmp_path, "aws", f"assert 'instances' in arguments[3]\nprint({said!r})")
+    assert [one.name for one in found("aws")] == ["i-2"]
 
 
 # vultr-cli and doctl, by stand-ins
@@ -650,13 +695,13 @@ def test_a_machines_txt_that_is_no_file_of_a_person(tmp_path: Path, kind: str) -
 
 
 def test_sources_are_the_files_that_there_are() -> None:
-    assert sources.names() == ["doctl", "hcloud", "kubectl", "machines", "ssh", "vultr"]
+    assert sources.names() == ["aws", "doctl", "hcloud", "kubectl", "machines", "ssh", "vultr"]
     assert sources.chosen("vultr, ssh,vultr") == ["vultr", "ssh"]
 
 
 @pytest.mark.parametrize(
     ("text", "hint"),
-    [("vulter", "did you mean vultr?"), ("zzz", "choose from doctl"), (",", "choose from doctl")],
+    [("vulter", "did you mean vultr?"), ("zzz", "choose from aws"), (",", "choose from aws")],
 )
 def test_a_source_that_does_not_exist(text: str, hint: str) -> None:
     with pytest.raises(Stop, match=hint):

@@ -33,9 +33,10 @@ from tasks.connectivity.verdict import Pair, judge
 from tasks.diagnosis.evidence import Evidence, read_evidence
 from tasks.diagnosis.isolate import run_trials
 from tasks.diagnosis.links import pod_causes, settings_causes
-from tasks.diagnosis.model import Scene
+from tasks.diagnosis.model import Routed, Scene
 from tasks.diagnosis.mtu import mtu_causes
 from tasks.diagnosis.path import trial_causes
+from tasks.diagnosis.provider_table import table_causes
 from tasks.diagnosis.result import Verification
 from tasks.diagnosis.routing import part_causes
 from tasks.diagnosis.trials import Trials, read_trials
@@ -46,24 +47,31 @@ from tasks.facts.complete import complete
 from tasks.facts.model import Facts
 from tasks.facts.run_order import last_run
 from tasks.facts.survey import Survey
-from tasks.inventory.model import Cluster
+from tasks.inventory.model import Cluster, ProviderNetwork
 from tasks.inventory.read import read as read_inventory
 from tasks.iproute.printed import route_words, rule_words
+from tasks.networks.memory import Memory, remember, remembered
+from tasks.networks.model import Table
+from tasks.networks.state import NetworkState
 from tasks.planning.drain import plan_drain
 from tasks.planning.model import Allowed, Plan
+from tasks.planning.provider_table import plan_table
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
+from tasks.planning.table_rollback import last_record, plan_table_last, plan_table_rollback
 from tasks.reports.page import verify_page
 from tasks.reports.plan import dry_run_report, plan_json, plan_report
 from tasks.reports.rollout import rollout_report
-from tasks.reports.status import history_report, status_report
+from tasks.reports.status import history_report, network_report, status_report
 from tasks.reports.verify_formats import verify_json, verify_junit
 from tasks.reports.verify_table import verify_report
 from tasks.rollout.history import Histories, histories
+from tasks.rollout.losses import Losses
 from tasks.rollout.outcome import NO_STEPS, Outcome, read_outcome
 from tasks.rollout.steps import steps
+from tasks.rollout.table_watch import table_repair
 from tasks.rollout.transaction import roll_out
-from tasks.rollout.watch import Losses, repair, unrepaired
+from tasks.rollout.watch import repair, unrepaired
 from tasks.snapshots.anonymous import anonymous
 from tasks.snapshots.file import from_text, to_text
 from tasks.snapshots.model import Snapshot, State
@@ -78,6 +86,7 @@ from tests.snapshots.test_file import snapshot
 
 from .answers import answers, inventory, of_others
 from .machines import Deaf, heard
+from .tables import MEMORY, TABLES, USED, read_table
 
 REPLACE = Allowed(replace=True)
 
@@ -145,6 +154,11 @@ class World:
             Target("machines.txt", self.read_machines, _with_found, (MACHINES,)),
             Target("twin", Spec.from_text, _with_spec, (design(self.survey.cluster).to_text(),)),
             *(Target(n, partial(_read_source, n), _with_found, seeds) for n, seeds in JSON.items()),
+            *(
+                Target(f"{name} table", partial(read_table, name), self.with_table, (seed,))
+                for name, seed in TABLES.items()
+            ),
+            Target("hosts.network.json", self.read_memory, self.with_memory, (MEMORY,)),
         )
 
     # What machines say of themselves.
@@ -282,6 +296,48 @@ class World:
     def with_history(self, found: Histories) -> Iterator[Out]:
         yield from _printed(history_report(found.entries, 20), *map(str, found.skipped.values()))
 
+    # What providers say of their tables.
+
+    def with_table(self, said: Routed) -> Iterator[Out]:
+        assert said.table is not None
+        own = frozenset(r.key for r in said.table.routes[::2] if r.key)
+        memory = Memory(said.table.id, own, unchecked=frozenset(m.id for m in said.table.members))
+        yield from self._tabled(said.table, memory)
+        pairs = self._pairs(silent=True)
+        for cause in table_causes(Scene(self.survey.cluster, self.survey.facts, {}, pairs, said)):
+            yield from _printed(cause.words, str(cause.remedy))
+
+    def _tabled(self, table: Table, memory: Memory) -> Iterator[Out]:
+        cluster = self.survey.cluster
+        state = NetworkState("kubernetes (hetzner)", table, memory, atomic=False)
+        every = Allowed(replace=True, prune=True, force=True, adopt=True)
+        made, lines = table_repair(cluster, state, (), Losses())
+        yield from _printed(network_report(state), *lines)
+        records = [last_record(cluster, state, one.run, (), A) for one in memory.runs]
+        for routes in (
+            made,
+            plan_table(cluster, state, every),
+            plan_table(cluster, state, Allowed(), A),
+            plan_table_rollback(cluster, state),
+            *(plan_table_last(state, record) for record in records if record),
+        ):
+            plan = Plan((), {}, network=routes)
+            yield from _printed(plan_report(plan), dry_run_report(plan))
+            yield "json", plan_json(plan, cluster)
+
+    def read_memory(self, text: str) -> Memory:
+        where = ProviderNetwork("hetzner", "kubernetes", self._written(text))
+        return remembered(where, "7")
+
+    def with_memory(self, memory: Memory) -> Iterator[Out]:
+        table = read_table("hetzner", TABLES["hetzner"]).table
+        assert table is not None
+        yield from self._tabled(table, memory)
+        where = ProviderNetwork("hetzner", "kubernetes", self._scratch / "kept")
+        remember(where, memory)
+        if not memory.empty:
+            assert remembered(where, "7") == memory
+
     # What stands in files.
 
     def _written(self, text: str) -> Path:
@@ -358,11 +414,13 @@ def _known_hosts() -> tuple[str, ...]:
 
 
 def _read_source(name: str, text: str) -> list[Found]:
-    """What a source makes of a program's JSON."""
+    """What a source makes of a program's JSON: of one answer after the other, a line each."""
+    lines = iter(text.split("\n"))
 
     def answer(_c: Any, _argv: Any, shape: Any, **_more: Any) -> Any:
+        said = next(lines, "")
         try:
-            return TypeAdapter(shape).validate_json(text.encode("utf-8", "surrogateescape"))
+            return TypeAdapter(shape).validate_json(said.encode("utf-8", "surrogateescape"))
         except ValidationError as error:
             raise Stop("its answer cannot be read") from error
 
@@ -381,6 +439,8 @@ def _with_found(found: list[Found]) -> Iterator[Out]:
         for value in one.values:
             yield "sent", value.text
             yield "shown", value.place
+        for attached in (one.networks or {}).values():
+            yield from _printed(str(attached.network), attached.id, attached.link)
 
 
 def _read_snapshot(text: str) -> Snapshot:
@@ -430,6 +490,12 @@ pod_cidr = ["10.200.1.0/24", "fd00:200:0:1::/64"]
 _METADATA = {"name": "worker-0", "labels": {"role": "worker"}}
 _SPEC = {"podCIDR": "10.200.0.0/24", "podCIDRs": ["10.200.0.0/24", "fd00:200::/64"]}
 _STATUS = {"addresses": [{"type": "InternalIP", "address": "10.240.0.6"}]}
+_LINK = {"PrivateIpAddress": "10.240.0.6", "SubnetId": "subnet-1", "VpcId": "vpc-1"}
+_TAGS = [{"Key": "Name", "Value": "worker-0"}]
+_INSTANCE = {"InstanceId": "i-0", "NetworkInterfaces": [_LINK], "Tags": _TAGS}
+_RESERVATIONS = {
+    "Reservations": [{"Instances": [{**_INSTANCE, "PublicIpAddress": "203.0.113.10"}]}]
+}
 JSON = {
     "kubectl": (
         json.dumps({"items": [{"metadata": _METADATA, "spec": _SPEC, "status": _STATUS}]}),
@@ -440,12 +506,14 @@ JSON = {
                 {
                     "name": "worker-0",
                     "public_net": {"ipv4": {"ip": "203.0.113.10"}, "ipv6": {"ip": "2001:db8::/64"}},
-                    "private_net": [{"ip": "10.240.0.6"}],
+                    "private_net": [{"network": 7, "ip": "10.240.0.6"}],
                     "labels": {"role": "worker"},
                 }
             ]
-        ),
+        )
+        + '\n[{"id": 7, "name": "kubernetes"}]',
     ),
+    "aws": (f"{json.dumps(_RESERVATIONS)}\n{json.dumps({'RouteTables': [USED]})}",),
     "doctl": (
         json.dumps(
             [

@@ -10,6 +10,7 @@ from tasks.inventory.model import ProviderNetwork
 from .conftest import MakeDirectory, MakeLab, labs, tutorial
 from .kit import ok, on
 from .network_kills import Stage, complaints, hcloud, stage
+from .test_watch import watch
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +22,45 @@ def made(tmp_path_factory: MakeDirectory) -> Iterator[Stage]:
 
 def test_pods_are_silent_before_answer_after_and_all_is_as_before_in_the_end(made: Stage) -> None:
     lab = made.lab
+    found = ok(lab.fab("discover", "--from", "hcloud"))
+    assert (
+        found.splitlines()[2].split() == "[network] name kubernetes (hetzner) hcloud same".split()
+    )
     before = ok(lab.fab("verify"), 5)
     assert "SILENT" in before
     ok(lab.fab("apply-routes"))
     assert "routes proven both ways: 6 of 6 pairs" in ok(lab.fab("verify"))
     again = ok(lab.fab("apply-routes"))
     assert "nothing to do" in again
+    hcloud(lab, "network remove-route kubernetes --destination 10.200.2.0/24 --gateway 10.240.0.8")
+    with watch(lab) as watching:
+        watching.until("kubernetes (hetzner)", "put back: 10.200.2.0/24 via 10.240.0.8")
+    assert "routes proven both ways: 6 of 6 pairs" in ok(lab.fab("verify"))
     ok(lab.fab("rollback"))
     assert made.provided() == made.routes  # the routes made by hand stay
+    assert lab.tables() == made.tables
+
+
+def test_the_last_run_and_one_machine_are_taken_back_with_their_part_of_the_table(
+    made: Stage,
+) -> None:
+    lab = made.lab
+    ok(lab.fab("apply-routes", "--limit", "worker-2"))
+    added = [route for route in made.provided() if route not in made.routes]
+    assert [route["destination"] for route in added] == ["10.200.2.0/24"]
+    assert lab.tables()["worker-0"] == made.tables["worker-0"]
+    ok(lab.fab("apply-routes"))
+    assert len(made.provided()) == 3
+    ok(lab.fab("rollback", "--last"))  # which added no route of the network
+    assert len(made.provided()) == 3
+    ok(lab.fab("rollback", "--last", "--limit", "worker-2"))
+    assert made.provided() == made.routes
+    assert lab.tables() == made.tables
+    assert not lab.cluster.path.with_suffix(".network.json").exists()
+    ok(lab.fab("apply-routes"))
+    ok(lab.fab("rollback", "--limit", "worker-2"))
+    assert made.provided() == made.routes
+    ok(lab.fab("rollback"))
     assert lab.tables() == made.tables
 
 
@@ -74,10 +106,15 @@ def test_a_route_table_of_aws_needs_nothing_on_the_machines(make_lab: MakeLab) -
     lab = make_lab(replace(tutorial(2), network=ProviderNetwork("aws", "rtb-0123")))
     for worker in lab.cluster.workers:  # pods keep their addresses: no masquerading hides them
         on(lab, worker.name, "iptables -t nat -F")
+    found = ok(lab.fab("discover", "--from", "aws"))
+    assert "all machines are in one subnet" not in found  # [network] is there, and right
     before = lab.tables()
     done = ok(lab.fab("apply-routes"))
     assert "done: 2 added, 2 source checks switched off in network rtb-0123 (aws)" in done
     ok(lab.fab("verify"))
     assert lab.tables() == before
+    assert "2 deleted, 2 source checks switched on" in ok(lab.fab("rollback", "--last"))
+    ok(lab.fab("verify"), 5)
+    ok(lab.fab("apply-routes"))
     assert "2 deleted, 2 source checks switched on" in ok(lab.fab("rollback"))
     ok(lab.fab("verify"), 5)

@@ -1,4 +1,4 @@
-"""A stand-in for Amazon EC2's API, for the real aws: one VPC with its route table and interfaces.
+"""A stand-in for Amazon EC2's API, for the real aws: a VPC, its route tables and instances.
 
 It answers the query protocol (POST with Action=…, XML back) as the API reference shows it. Its
 refusals have the codes and texts of the API's error list. It runs on 127.0.0.1.
@@ -23,13 +23,17 @@ def error(status: int, code: str, message: str) -> Reply:
 
 
 class Ec2Api:
-    """The route table `rtb-1` of a VPC. `routes`: interfaces or gateways by destination."""
+    """The main route table `rtb-1` of a VPC. `routes`: interfaces or gateways by destination.
+
+    Each third number of an address is a subnet. `tables`: those that use another table.
+    """
 
     def __init__(self, machines: dict[str, str], vpc: str) -> None:
         self.vpc = vpc
         self.machines = dict(machines)  # address by network interface
         self.unchecked: set[str] = set()  # interfaces without a source/destination check
         self.routes: dict[str, str] = {}
+        self.tables: dict[str, str] = {}  # by subnet; of other tables only this is known
         self.asked: list[str] = []
         self.fault: Callable[[str], Reply | None] = lambda _action: None
         self.limit = 50
@@ -46,8 +50,9 @@ class Ec2Api:
             text = f"The routeTable ID '{table}' does not exist"
             return error(400, "InvalidRouteTableID.NotFound", text)
         match action:
-            case "DescribeRouteTables":
-                return _said(action, self._table())
+            case "DescribeInstances" | "DescribeRouteTables":
+                tables = self._tables("RouteTableId.1" in query)
+                return _said(action, tables if "Tables" in action else self._instances())
             case "DescribeNetworkInterfaces":
                 return _said(action, self._interfaces(int(query.get("NextToken", "0")), page))
             case "ModifyNetworkInterfaceAttribute":
@@ -80,6 +85,30 @@ class Ec2Api:
         self.routes[destination] = interface
         return _said(action, "<return>true</return>")
 
+    def _instances(self) -> str:
+        items = "".join(
+            f"<item><instanceId>{name.replace('eni', 'i')}</instanceId>"
+            f"<instanceState><name>running</name></instanceState>"
+            f"<ipAddress>203.0.113.{10 + number}</ipAddress>"
+            f"<tagSet><item><key>Name</key><value>worker-{number}</value></item></tagSet>"
+            f"<networkInterfaceSet><item><privateIpAddress>{address}</privateIpAddress>"
+            f"<subnetId>{_subnet(address)}</subnetId><vpcId>vpc-1</vpcId></item>"
+            "</networkInterfaceSet></item>"
+            for number, (name, address) in enumerate(self.machines.items())
+        )
+        instances = f"<item><instancesSet>{items}</instancesSet></item>"
+        return f"<reservationSet>{instances}</reservationSet>"
+
+    def _tables(self, alone: bool) -> str:
+        """The table, and all others unless it is to be shown `alone`."""
+        others = "".join(
+            f"<item><routeTableId>{table}</routeTableId><vpcId>vpc-1</vpcId><routeSet/>"
+            f"<associationSet><item><subnetId>{subnet}</subnetId><main>false</main></item>"
+            "</associationSet></item>"
+            for subnet, table in self.tables.items()
+        )
+        return f"<routeTableSet>{self._table()}{'' if alone else others}</routeTableSet>"
+
     def _table(self) -> str:
         local = _route(self.vpc, "gatewayId", "local", "active")
         routes = "".join(
@@ -91,8 +120,9 @@ class Ec2Api:
             )
             for destination, target in self.routes.items()
         )
-        whole = f"<routeTableId>rtb-1</routeTableId><vpcId>vpc-1</vpcId><routeSet>{local}{routes}"
-        return f"<routeTableSet><item>{whole}</routeSet></item></routeTableSet>"
+        main = "<associationSet><item><main>true</main></item></associationSet>"
+        whole = f"<routeTableId>rtb-1</routeTableId><vpcId>vpc-1</vpcId>{main}"
+        return f"<item>{whole}<routeSet>{local}{routes}</routeSet></item>"
 
     def _has(self, interface: str) -> bool:
         return interface in self.machines
@@ -101,6 +131,7 @@ class Ec2Api:
         chosen = list(self.machines.items())[start : start + page]
         items = "".join(
             f"<item><networkInterfaceId>{name}</networkInterfaceId>"
+            f"<subnetId>{_subnet(address)}</subnetId>"
             f"<sourceDestCheck>{str(name not in self.unchecked).lower()}</sourceDestCheck>"
             f"<attachment><instanceId>{name.replace('eni', 'i')}</instanceId></attachment>"
             f"<privateIpAddressesSet><item><privateIpAddress>{address}</privateIpAddress></item>"
@@ -110,6 +141,10 @@ class Ec2Api:
         more = start + page
         token = f"<nextToken>{more}</nextToken>" if more < len(self.machines) else ""
         return f"<networkInterfaceSet>{items}</networkInterfaceSet>{token}"
+
+
+def _subnet(address: str) -> str:
+    return f"subnet-{address.split('.')[2]}"
 
 
 def _route(destination: str, kind: str, target: str, state: str) -> str:

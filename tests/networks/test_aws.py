@@ -1,5 +1,6 @@
 """AWS's route tables by the real aws, against a stand-in for its API: reading, and troubles."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -69,7 +70,41 @@ def test_the_table_is_read(api: Ec2Api) -> None:
         ),
         limit=50,
     )
-    assert api.asked == ["DescribeRouteTables", "DescribeNetworkInterfaces"]
+    assert api.asked == ["DescribeRouteTables", "DescribeNetworkInterfaces", "DescribeRouteTables"]
+
+
+def test_machines_whose_subnet_uses_another_table_are_known(api: Ec2Api) -> None:
+    api.machines["eni-2"] = "10.240.1.8"
+    assert [member.led for member in network().read().members] == [True, True, True]
+    api.tables = {"subnet-1": "rtb-2"}
+    assert [member.led for member in network().read().members] == [True, True, False]
+
+
+def test_of_a_table_that_is_not_the_main_one_its_own_subnets_count(
+    api: Ec2Api, tmp_path: Path
+) -> None:
+    route_table = {
+        "RouteTableId": "rtb-1",
+        "VpcId": "vpc-1",
+        "Routes": [],
+        "Associations": [{"Main": False, "SubnetId": "subnet-1"}],
+    }
+    interfaces = [
+        {
+            "NetworkInterfaceId": f"eni-{n}",
+            "SubnetId": f"subnet-{n}",
+            "PrivateIpAddresses": [{"PrivateIpAddress": f"10.240.{n}.6"}],
+            "Attachment": {"InstanceId": f"i-{n}"},
+        }
+        for n in range(2)
+    ]
+    tables, links = (
+        json.dumps({name: value})
+        for name, value in (("RouteTables", [route_table]), ("NetworkInterfaces", interfaces))
+    )
+    body = f"print({tables!r} if 'describe-route-tables' in arguments else {links!r})"
+    programs.stand_in(tmp_path, "aws", body)
+    assert [member.led for member in network().read().members] == [False, True]
 
 
 def test_routes_and_checks_are_changed(api: Ec2Api) -> None:
@@ -79,7 +114,7 @@ def test_routes_and_checks_are_changed(api: Ec2Api) -> None:
     assert api.routes == {"10.200.1.0/24": "eni-1"}
     here.replace(table, ROUTE, OTHER)
     assert api.routes == {"10.200.1.0/24": "eni-0"}
-    assert api.asked[2:] == ["CreateRoute", "ReplaceRoute"]
+    assert api.asked[3:] == ["CreateRoute", "ReplaceRoute"]
     here.check_sources(table.members[0], on=False)
     assert api.unchecked == {"eni-0"}
     here.check_sources(table.members[0], on=True)
@@ -162,7 +197,10 @@ def test_an_api_that_is_not_reached(api: Ec2Api, tmp_path: Path) -> None:
         ),
         ("print('[]')", "its answer cannot be read"),
         ("print('{\"RouteTables\": []}')", "aws's answer cannot be read"),
-        ('print(\'{"RouteTables": [{"VpcId": "a b", "Routes": []}]}\')', "not a word"),
+        (
+            'print(\'{"RouteTables": [{"RouteTableId": "r", "VpcId": "a b", "Routes": []}]}\')',
+            "not a word",
+        ),
     ],
 )
 def test_a_program_that_is_another(api: Ec2Api, tmp_path: Path, body: str, words: str) -> None:

@@ -281,6 +281,28 @@ def test_source_checks_are_switched_off_and_on_again() -> None:
     assert [member.name for member in back.checked] == ["worker-0", "worker-1"]
 
 
+def test_a_rollback_of_one_machine_is_about_its_pods_alone() -> None:
+    there = state(table(*BOTH), BOTH, displaced=(TO_ZERO, "10.200.0.0/24 via 10.240.0.8"))
+    there = replace(there, memory=replace(there.memory, unchecked=frozenset({"0", "1"})))
+    plan = plan_table_rollback(cluster(2), there, name="worker-1")
+    assert after(plan) == {ZERO, TO_ZERO}
+    assert plan.memory.ours == {key(ZERO)}
+    assert plan.memory.displaced == {key("10.200.0.0/24 via 10.240.0.8")}
+    assert plan.memory.unchecked == {"0"}
+
+
+def test_a_worker_whose_subnet_uses_another_table_is_refused() -> None:
+    members = tuple(replace(one, led=one.name != "worker-1") for one in table().members)
+    other = state(replace(table(), members=members), atomic=True)
+    plan = plan_table(cluster(2), other, Allowed())
+    assert [str(c.put) for c in plan.changes] == [ZERO]
+    (line,) = plan.refusals
+    assert line.startswith("worker-1's subnet uses another route table")
+    ours = replace(other, table=replace(other.table, routes=(table_route(ONE),)))
+    ours = replace(ours, memory=replace(ours.memory, ours=frozenset([key(ONE)])))
+    assert after(plan_table_rollback(cluster(2), ours)) == set()  # that is still possible
+
+
 def test_machines_send_packets_to_the_gateway() -> None:
     asked = {"worker-0": facts(0)}
     (plan,) = plan_routes(cluster(3), asked, Allowed(), table=table()).machines

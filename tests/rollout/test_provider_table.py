@@ -13,12 +13,19 @@ from hypothesis import strategies as st
 
 from tasks.common.errors import Status, Stop
 from tasks.inventory.model import ProviderNetwork
-from tasks.networks.memory import Memory, alone, confirm_unfinished, remember, remembered
+from tasks.networks.memory import (
+    Memory,
+    TableRecord,
+    alone,
+    confirm_unfinished,
+    remember,
+    remembered,
+)
 from tasks.networks.model import Table, TableRoute
 from tasks.networks.state import NetworkState
 from tasks.planning.model import Allowed
 from tasks.planning.provider_table import plan_table
-from tasks.planning.table_rollback import plan_table_rollback
+from tasks.planning.table_rollback import last_record, plan_table_last, plan_table_rollback
 from tasks.rollout.provider_table import TableRun, around
 from tasks.rollout.result import MachineResult, MachineState, Rollout
 from tests.builders import cluster
@@ -69,7 +76,8 @@ def test_all_is_done(where: ProviderNetwork) -> None:
     assert ended.status == Status.DONE
     assert ended.results[0] == MachineResult(NAME, MachineState.DONE)
     assert lines(provider.now) == {ZERO, ONE}
-    assert remembered(where, "7") == Memory("7", frozenset(map(key, (ZERO, ONE))))
+    both = frozenset(map(key, (ZERO, ONE)))
+    assert remembered(where, "7") == Memory("7", both, runs=(TableRecord(RUN, None, both),))
     again = of(where, provider)
     assert again.plan.empty
     assert len(around(again, DONE, never, hold=False).results) == 2  # nothing to say of it
@@ -126,7 +134,8 @@ def test_a_held_change_waits(where: ProviderNetwork) -> None:
     assert ended.results[0].state == MachineState.HELD
     assert remembered(where, "7").unfinished
     confirm_unfinished(where)
-    assert remembered(where, "7") == Memory("7", frozenset(map(key, (ZERO, ONE))))
+    assert remembered(where, "7").ours == set(map(key, (ZERO, ONE)))
+    assert [one.run for one in remembered(where, "7").runs] == [RUN]  # `rollback --last` knows it
 
 
 def test_a_table_that_has_changed_since_the_plan(where: ProviderNetwork) -> None:
@@ -199,6 +208,101 @@ def test_removals_that_fail_are_left_for_the_next_run(where: ProviderNetwork) ->
     provider.fault = lambda _number: None
     assert around(of(where, provider), DONE, never, hold=False).status == Status.DONE
     assert lines(provider.now) == {ZERO, ONE}
+
+
+# `fab rollback --last`: what one run changed, and no more.
+
+LATER = "20261129T101600.000001"
+
+
+def back(
+    where: ProviderNetwork, provider: InMemory, latest: str, lasts: set[str], name: str = ""
+) -> bool:
+    """Take the last run back as `rollback --last` does; whether the table had a part in it."""
+    now = NetworkState(NAME, provider.now, remembered(where, "7"), provider.atomic)
+    record = last_record(cluster(3), now, latest, lasts, name)
+    if record is None:
+        return False
+    plan = plan_table_last(now, record)
+    run = TableRun(where, lambda _stopped: provider, plan, LATER)
+    assert around(run, DONE, never, hold=False).status == Status.DONE
+    return True
+
+
+def test_the_last_run_alone_is_taken_back(where: ProviderNetwork) -> None:
+    provider = InMemory(table(), atomic=True)
+    around(of(where, provider, workers=2), DONE, never, hold=False)
+    second = replace(of(where, provider, workers=3), run=LATER)
+    around(second, DONE, never, hold=False)
+    assert back(where, provider, LATER, {LATER})
+    assert lines(provider.now) == {ZERO, ONE}
+    assert remembered(where, "7").ours == set(map(key, (ZERO, ONE)))
+    assert back(where, provider, RUN, {RUN})  # the machines' last one is now the first
+    assert lines(provider.now) == set()
+    assert not where.memory.exists()
+
+
+def test_a_run_that_replaced_and_pruned_gets_its_routes_back(where: ProviderNetwork) -> None:
+    old, foreign_ = "10.200.7.0/24 via 10.240.0.8", TO_ZERO
+    remember(where, Memory("7", frozenset(map(key, (old,)))))
+    provider = InMemory(table(old, foreign_), atomic=True)
+    around(of(where, provider), DONE, never, hold=False)
+    assert lines(provider.now) == {ZERO, ONE}
+    assert back(where, provider, RUN, {RUN})
+    assert lines(provider.now) == {old, foreign_}
+    memory = remembered(where, "7")
+    assert (set(memory.ours), set(memory.displaced)) == ({key(old)}, set())
+    assert back(where, provider, LATER, {LATER})  # and that can be taken back as well
+    assert lines(provider.now) == {ZERO, ONE}
+    memory = remembered(where, "7")
+    assert set(memory.ours) == set(map(key, (ZERO, ONE)))
+    assert memory.displaced == {key(foreign_)}
+
+
+def test_a_run_that_changed_no_machine_is_the_last_until_another_one_does(
+    where: ProviderNetwork,
+) -> None:
+    provider = InMemory(table(checks=True), atomic=True)
+    run = replace(of(where, provider), seen=frozenset({"20261129T101400.000001"}))
+    around(run, DONE, never, hold=False)
+    assert not back(where, provider, LATER, {LATER})
+    assert lines(provider.now) == {ZERO, ONE}
+    earlier = "20261129T101400.000001"
+    assert back(where, provider, earlier, {earlier})
+    assert lines(provider.now) == set()
+    assert all(member.source_check for member in provider.now.members)
+
+
+def test_of_one_machine_only_the_routes_to_its_pods_are_taken_back(where: ProviderNetwork) -> None:
+    provider = InMemory(table(checks=True), atomic=True)
+    around(of(where, provider), DONE, never, hold=False)
+    assert back(where, provider, RUN, {RUN}, "worker-1")
+    assert lines(provider.now) == {ZERO}
+    checked = {member.name for member in provider.now.members if member.source_check}
+    assert checked == {"worker-1", "worker-2"}  # the latter was never in it
+    assert back(where, provider, RUN, {RUN}, "worker-0")
+    assert lines(provider.now) == set()
+
+
+def test_what_a_killed_run_left_goes_back_with_the_run_that_went_on(
+    where: ProviderNetwork,
+) -> None:
+    def killed(number: int) -> None:
+        if number:
+            raise Killed
+
+    provider = InMemory(table(), fault=killed)
+    with suppress(Killed):
+        of(where, provider).forward(never)
+    provider.fault = lambda _number: None
+    around(replace(of(where, provider), run=LATER), DONE, never, hold=False)
+    assert lines(provider.now) == {ZERO, ONE}
+    assert back(where, provider, LATER, {LATER})
+    assert lines(provider.now) == set()
+
+
+def test_a_run_that_nothing_is_remembered_of(where: ProviderNetwork) -> None:
+    assert not back(where, InMemory(table(ZERO)), RUN, {RUN})
 
 
 DESTINATIONS = [f"10.200.{n}.0/24" for n in range(5)]
@@ -317,6 +421,12 @@ def test_a_file_that_cannot_be_read(where: ProviderNetwork, text: str) -> None:
         {"run": "\x1b]0;x\x07"},
         {"unchecked": ["eni 1"]},
         {"table": "7\n8"},
+        {"runs": [{"run": RUN}]},
+        {
+            "runs": [
+                {"run": "a b", "seen": None, "puts": [], "takes": [], "owned": [], "unchecked": []}
+            ]
+        },
     ],
 )
 def test_a_file_with_values_that_are_none(

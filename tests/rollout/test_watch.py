@@ -13,8 +13,9 @@ from tasks.facts.pod_cidrs import Claim
 from tasks.planning.model import Allowed, MachinePlan
 from tasks.planning.reconcile import plan_routes
 from tasks.rollout import watch as watching
+from tasks.rollout.losses import Losses
 from tasks.rollout.result import MachineResult, MachineState, Rollout
-from tasks.rollout.watch import Losses, repair, unrepaired
+from tasks.rollout.watch import repair, unrepaired
 from tasks.undo.records import Pending
 from tests.builders import DEV, cluster, facts, node, pods, route, wanted
 

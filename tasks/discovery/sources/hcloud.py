@@ -2,16 +2,21 @@
 
 `server list -o json` prints all pages as one array of the API's server objects
 (https://docs.hetzner.cloud/reference/cloud#servers). Each label becomes two tags: KEY and
-KEY=VALUE. A server's public IPv6 is given as a network; the server has its first address.
+KEY=VALUE. A server's public IPv6 is given as a network; the server has its first address. Its
+private networks are given by ID, so `network list` is asked for their names.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
+from invoke import Context
 from pydantic import RootModel
 
 from tasks.common.provider_cli import Answer, answer_of
 from tasks.common.values import interface
-from tasks.discovery.model import Found, Request, internal_ips, public_ips
+from tasks.discovery.model import Attached, Found, Request, internal_ips, public_ips
+from tasks.inventory.model import ProviderNetwork
+from tasks.inventory.tables import NETWORK_NAME
 
 
 class _Address(Answer):
@@ -23,15 +28,28 @@ class _Public(Answer):
     ipv6: _Address | None = None
 
 
+class _Private(_Address):
+    network: int = 0
+
+
 class _Server(Answer):
     name: str = ""
     public_net: _Public | None = None
-    private_net: list[_Address] | None = None
+    private_net: list[_Private] | None = None
     labels: dict[str, str] | None = None
 
 
 class _Servers(RootModel[list[_Server] | None]):
     """Go prints an empty list as null, unless its code takes care."""
+
+
+class _Network(Answer):
+    id: int
+    name: str
+
+
+class _Networks(RootModel[list[_Network] | None]):
+    pass
 
 
 def machines(request: Request) -> Iterator[Found]:
@@ -43,22 +61,46 @@ def machines(request: Request) -> Iterator[Found]:
         key="HCLOUD_TOKEN",
         missing="apt-get install hcloud-cli",
     )
+    private = any(server.private_net for server in servers.root or [])
+    networks = _networks(request.c) if private else {}
     for server in servers.root or []:
         public = server.public_net or _Public()
         four, six = (_given(address) for address in (public.ipv4, public.ipv6))
-        private = [_given(address) for address in server.private_net or []]
         labels = server.labels or {}
         yield Found(
             server.name,
             "hcloud",
             (
                 *public_ips("hcloud", four, _first(six) if six else None),
-                *internal_ips("hcloud", *private),
+                *internal_ips("hcloud", *map(_given, server.private_net or [])),
             ),
             member=False,
             tags=(*labels, *(f"{key}={value}" for key, value in labels.items())),
             provider="hetzner-cloud",
+            networks={
+                own.text: networks[link.network]
+                for link in server.private_net or []
+                if link.network in networks
+                for own in internal_ips("hcloud", _given(link))
+            },
         )
+
+
+def _networks(c: Context) -> Mapping[int, Attached]:
+    """The project's networks by ID. One whose name hosts.toml cannot hold is named by its ID."""
+    found = answer_of(
+        c,
+        ["hcloud", "network", "list", "-o", "json"],
+        _Networks,
+        key="HCLOUD_TOKEN",
+        missing="apt-get install hcloud-cli",
+    )
+    networks = {}
+    for one in found.root or []:
+        id_ = str(one.id)
+        name = one.name if re.fullmatch(NETWORK_NAME, one.name) else id_
+        networks[one.id] = Attached(ProviderNetwork("hetzner", name), id_)
+    return networks
 
 
 def _given(address: _Address | None) -> str | None:
