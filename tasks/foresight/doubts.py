@@ -5,18 +5,17 @@ them may send it to another next hop than the planned one.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 
-from tasks.common import values
 from tasks.common.text import listed
-from tasks.common.values import Address
+from tasks.common.values import Address, Network, prefix
 from tasks.connectivity.probe import probes
 from tasks.connectivity.verdict import Pair
 from tasks.facts.survey import Survey
 from tasks.iproute.names import table_name
-from tasks.iproute.route import Hop
+from tasks.iproute.route import Hop, Route
 from tasks.iproute.table import Lookup
 from tasks.snapshots.gap import Gap
 from tasks.snapshots.model import FAMILIES, State
@@ -46,6 +45,8 @@ def _doubt(ways: "_Ways", gaps: Mapping[str, Sequence[Gap]], pair: Pair) -> str:
     for name in (pair.source, pair.target):
         if ways.between(name, pair).forks:
             return f"{name} has a route with several next hops: each kernel chooses in its own way"
+        if pair.ok and (gateway := ways.between(name, pair).gateway):
+            return f"{name} may send packets by {gateway}, which is no machine's and not copied"
     names = ways.machines(pair)
     shared = (ways.shared[name] for name in names if name in ways.shared)
     concerned = (
@@ -62,27 +63,45 @@ class _Way:
     """How a machine may send on the packets for another, and those that come back.
 
     `strays`: whether a next hop may be a third machine. `forks`: whether a route has several.
+    `gateway`: a next hop that no machine is; empty if there is none.
     """
 
     devices: frozenset[str]
     strays: bool
     forks: bool
+    gateway: str
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A policy rule that looks up a table for packets from or to these addresses, or for all.
+
+    What else it asks of a packet, such as a mark, is not known here: it may match.
+    """
+
+    table: Lookup
+    source: Network | None
+    target: Network | None
+
+    def may_match(self, sources: Collection[Address], target: Address) -> bool:
+        """Whether packets to an address may be looked up in its table."""
+        if self.target is not None and target not in self.target:
+            return False
+        return self.source is None or any(ip in self.source for ip in sources)
 
 
 class _Ways:
-    """The ways between machines, by the routes in every table that a policy rule looks up."""
+    """The ways between machines, by the routes in every table that a rule may look up for them."""
 
     def __init__(self, survey: Survey, states: Mapping[str, State]) -> None:
         self._cluster = survey.cluster
         self._facts = survey.facts
-        self._tables = {
-            (name, family): [
-                Lookup([r for r in facts.routes if r.table == table], table)
-                for table in _looked_up(states[name], family)
-            ]
+        self._rules = {
+            (name, family): _rules(states[name], facts.routes, family)
             for name, facts in survey.facts.items()
             for family in FAMILIES
         }
+        self._machines = {i.ip for facts in survey.facts.values() for _, i in facts.addresses}
         self._all = list(survey.facts)
         self.shared = _shared(survey)
         self._known: dict[tuple[str, str, int], _Way] = {}
@@ -104,9 +123,9 @@ class _Ways:
         """The way from one end of a pair to the other."""
         return self._way(end, pair.target if end == pair.source else pair.source, pair.family)
 
-    def _within(self, pair: Pair, prefix: str) -> bool:
+    def _within(self, pair: Pair, inside: str) -> bool:
         """Whether an address that packets of a pair have, or are sent to, is inside a prefix."""
-        network = values.prefix(prefix)
+        network = prefix(inside)
         return network.version == pair.family and any(
             address in network
             for end in (pair.source, pair.target)
@@ -130,10 +149,12 @@ class _Ways:
         devices = {facts.pod_bridge, *(dev for dev, i in facts.addresses if i.ip == own)}
         hops: list[Hop] = []
         forks = False
+        sources = list(self._addresses(here, family))
         for address in self._addresses(there, family):
-            for table in self._tables[here, family]:
-                route = table.route_to(address)
-                if route is not None and route.type == "unicast":
+            for rule in self._rules[here, family]:
+                route = rule.table.route_to(address)
+                matches = rule.may_match(sources, address)
+                if matches and route is not None and route.type == "unicast":
                     hops += route.hops
                     forks = forks or len(route.hops) != 1
         planned = (None, self._cluster.machine(there).internal_ip(family))
@@ -141,6 +162,7 @@ class _Ways:
             frozenset({*devices, *(hop.dev for hop in hops)}),
             forks or any(hop.via not in planned for hop in hops),
             forks,
+            next((str(hop.via) for hop in hops if hop.via and hop.via not in self._machines), ""),
         )
 
 
@@ -158,7 +180,20 @@ def _shared(survey: Survey) -> dict[str, str]:
     }
 
 
-def _looked_up(state: State, family: int) -> set[str]:
-    """The names of the tables that the policy rules of a machine look up."""
-    words = [line.split() for line in state.tables(family).rules]
-    return {table_name(to) for line in words for at, to in pairwise(line) if at == "lookup"}
+def _rules(state: State, routes: Iterable[Route], family: int) -> list[_Rule]:
+    """The policy rules of a machine that look up a table."""
+    tables: dict[str, list[Route]] = defaultdict(list)
+    for route in routes:
+        tables[route.table].append(route)
+    found = []
+    for line in state.tables(family).rules:
+        words = line.partition(":")[2].split()
+        said = dict(pairwise(words))
+        if "lookup" in said:
+            name = table_name(said["lookup"])
+            source, target = (
+                None if "not" in words or said.get(key, "all") == "all" else prefix(said[key])
+                for key in ("from", "to")
+            )
+            found.append(_Rule(Lookup(tables[name], name), source, target))
+    return found

@@ -93,6 +93,15 @@ def test_what_kernels_choose_in_their_own_way() -> None:
     }
 
 
+def test_who_answers_by_a_gateway_that_is_no_machine() -> None:
+    """The copy has somebody at each gateway's address, who may not be there or lead elsewhere."""
+    leaving = facts(0, wanted(1), wanted(2), "default via 10.240.0.99 dev enp6s0 table 8")
+    assert unsure({}, instead={0: leaving}) == set()
+    assert unsure({}, [MAIN, f"99:\tfrom {pods(0)} lookup 8"], {0: leaving}) == WITH_0
+    assert unsure({}, [MAIN, f"99:\tfrom all to {pods(1)} lookup 8"], {0: leaving}) == BOTH
+    assert unsure({}, [MAIN, "99:\tfrom 203.0.113.10 lookup 8"], {0: leaving}) == set()
+
+
 def test_a_pair_that_could_not_be_pinged() -> None:
     state = State((Link(1, "lo", 65536),), Tables(), Tables(), {})
     asked = Survey(cluster(2), {"worker-0": facts(0), "worker-1": facts(1)}, {})
