@@ -53,18 +53,18 @@ def run(clusters: int, first: int, at_once: int) -> Result:
     """Compare so many clusters, in processes of their own, because signals need a main thread."""
     result = Result()
     begun = time.monotonic()
-    with ProcessPoolExecutor(at_once) as pool:
-        chunks = [pool.submit(compare, first + n, CHUNK) for n in range(-(-clusters // CHUNK))]
-        try:
-            for done in as_completed(chunks):
-                result.add(done.result())
-                took = round(time.monotonic() - begun)
-                print(
-                    f"{result.clusters} clusters, {result.pairs} pairs, {took} s", file=sys.stderr
-                )
-                print(*done.result().wrong, sep="\n", file=sys.stderr, flush=True)
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
+    pool = ProcessPoolExecutor(at_once)
+    chunks = [pool.submit(compare, first + n, CHUNK) for n in range(-(-clusters // CHUNK))]
+    try:
+        for done in as_completed(chunks):
+            result.add(done.result())
+            took = round(time.monotonic() - begun)
+            print(f"{result.clusters} clusters, {result.pairs} pairs, {took} s", file=sys.stderr)
+            print(*done.result().wrong, sep="\n", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return result
 
 
