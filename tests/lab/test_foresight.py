@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from .conftest import Lab
-from .foresights import compare
 from .kit import ok, on, routing
 
 pytestmark = pytest.mark.timeout(300)  # silent pairs are waited for, on two copies and by trials
@@ -142,10 +141,3 @@ def test_ctrl_c_ends_it_and_leaves_nothing(lab: Lab) -> None:
         while Path(f"/proc/{child}").exists():
             os.sched_yield()  # the test's own time limit ends this
     assert lab.tables() == before
-
-
-def test_random_clusters_answer_as_foreseen() -> None:
-    """The short form of `make foresight`."""
-    result = compare(first=7, clusters=3)
-    assert result.wrong == []
-    assert result.pairs
