@@ -20,12 +20,13 @@ MOVES = 100
 KILLS = 200
 RESTARTS = 20
 JOIN = 200
+CLUSTERS = 1000
 SEED = 1
 SECONDS = 30
 AT_ONCE = 5
 
 .NOTPARALLEL:  # a virtual environment can only be made once its system packages are there
-.PHONY: python help demo check test bench bgp copies soak fuzz canary releases lock setup setup-test system clean
+.PHONY: python help demo check test bench bgp copies foresight soak fuzz canary releases lock setup setup-test system clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1	\2/p' Makefile | while IFS='	' read -r target what; do \
@@ -60,6 +61,10 @@ bgp: setup-test  ## MOVES, KILLS and RESTARTS under traffic, JOIN workers: docs/
 
 copies: setup-test  ## faults and random machines on twins and on their copies: docs/rehearse.md
 	$(AS_ROOT) $(BIN)/python -m tests.lab.prove_copies --faults --random 200 --cost 50 200 \
+		--write docs/rehearse.md
+
+foresight: setup-test  ## CLUSTERS=1000 random ones, foreseen and then pinged: docs/rehearse.md
+	$(AS_ROOT) $(BIN)/python -m tests.lab.prove_foresight --clusters $(CLUSTERS) --seed $(SEED) \
 		--write docs/rehearse.md
 
 bench: setup-test .venv-bench/made  ## time and memory next to other tools: docs/benchmarks.md

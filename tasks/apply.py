@@ -12,6 +12,7 @@ from tasks.common.errors import Status, Stop
 from tasks.common.text import counted
 
 if TYPE_CHECKING:
+    from tasks.foresight.model import Foresight
     from tasks.inventory.model import Persist
     from tasks.planning.model import Plan
 
@@ -44,6 +45,15 @@ def question(plan: "Plan") -> str:
     return "Replace and delete as shown?"
 
 
+def _check_lost(seen: "Foresight") -> None:
+    """Report what was foreseen. Raise Stop where pairs that answer now would not."""
+    from tasks.reports.foresight import foresight_report
+
+    session.report(foresight_report(seen))
+    if seen.lost:
+        raise Stop("refused, for what was foreseen: nothing was changed anywhere")
+
+
 @task(klass=Command)
 def apply_routes(
     c: Context,
@@ -63,12 +73,17 @@ def apply_routes(
     hold: bool = False,
     persist: str = "",
     parallel: int = 0,
+    foresee: bool = False,
 ) -> None:
     """Give every machine its routes to the other workers' pod CIDRs."""
     from tasks.cli.change import ChangeOptions, carry_out, plan_cluster
     from tasks.planning.model import Allowed
 
+    if foresee:
+        from tasks.cli.copies import check_foresight, foreseen
     machines = session.fleet(c, inventory, parallel)
+    if foresee:
+        check_foresight(machines.cluster)
     plan, found = plan_cluster(
         machines,
         Allowed(adopt, replace, prune, force, install),
@@ -78,6 +93,8 @@ def apply_routes(
         persist=persist,
         pings=not (no_ping or dry_run),
     )
+    if foresee and not (plan.blocked or plan.empty):
+        _check_lost(foreseen(machines, plan, found, skip_unreachable=skip_unreachable))
     silent = carry_out(
         machines,
         plan,

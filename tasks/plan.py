@@ -23,6 +23,7 @@ def plan(
     skip_unreachable: bool = False,
     persist: str = "",
     parallel: int = 0,
+    foresee: bool = False,
 ) -> None:
     """Show what apply-routes would change on each machine; change nothing."""
     from tasks.cli.change import plan_cluster
@@ -30,10 +31,17 @@ def plan(
     from tasks.planning.model import Allowed
     from tasks.reports.plan import plan_json, plan_report
 
+    if foresee:
+        from tasks.cli.copies import check_foresight, foreseen
+        from tasks.reports.foresight import foresight_json, foresight_report
+
     if format not in ("table", "json"):
         raise Stop(f"--format {format}: choose table or json")
+    fleet = session.fleet(c, inventory, parallel)
+    if foresee:
+        check_foresight(fleet.cluster)
     planned, found = plan_cluster(
-        session.fleet(c, inventory, parallel),
+        fleet,
         Allowed(adopt, replace, prune, force, install),
         only=only,
         limit=limit,
@@ -41,12 +49,22 @@ def plan(
         persist=persist,
     )
     notes = machine_notes(found.facts, found.cluster.pod_networks) if not found.network else []
-    if format == "json":
-        session.report(plan_json(planned, found.cluster, notes))
-    else:
+    seen = None
+    if format == "table":
         session.report(plan_report(planned, notes))
+    if foresee and not planned.blocked:
+        seen = foreseen(fleet, planned, found, skip_unreachable=skip_unreachable)
+    if format == "json":
+        foresight = foresight_json(seen) if seen else None
+        session.report(plan_json(planned, found.cluster, notes, foresight))
+    elif seen:
+        session.report(foresight_report(seen))
     if planned.refused:
         raise Stop(status=Status.ERROR)
+    if foresee and not seen:
+        raise Stop("--foresee: with conflicts this plan is not carried out: settle them first")
+    if seen and not seen.ok:
+        raise Stop(status=Status.SILENT)
     if planned.skipped:
         raise Stop(status=Status.NOT_WHOLE)
     if check and (planned.blocked or not planned.empty):

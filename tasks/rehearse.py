@@ -43,6 +43,7 @@ def rehearse(c: Context, inventory: str = "", live: bool = False, snapshot: str 
 
 def _copy(c: Context, inventory: str, file: str) -> "tuple[Twin, Cluster]":
     """A copy of the machines as they are, or as they are in a file."""
+    from tasks.cli.copies import tell_not_copied
     from tasks.snapshots.file import read_snapshot
     from tasks.snapshots.model import cluster_of
     from tasks.snapshots.take import take
@@ -64,10 +65,7 @@ def _copy(c: Context, inventory: str, file: str) -> "tuple[Twin, Cluster]":
         cluster, taken = fleet.cluster, take(fleet)
         session.forget(cluster.path)
     up = lifecycle.copy(taken, cluster.path, cluster.ssh.user)
-    print("not copied: the network between the machines; a switch is in its place", file=sys.stderr)
     if cluster.bgp:
         print("not copied: BIRD; routes that came by BGP are there without it", file=sys.stderr)
-    for name, lines in lifecycle.not_copied(taken, up).items():
-        for line in lines:
-            print(f"not copied of {name}: {line}", file=sys.stderr)
+    tell_not_copied(lifecycle.not_copied(taken, up))
     return up, cluster

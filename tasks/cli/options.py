@@ -67,6 +67,7 @@ OPTIONS = {
         "leave the change armed: `fab confirm` keeps it, `fab rollback --last` drops it"
     ),
     "last": Option("only the last run that changed something, or what waits for confirmation"),
+    "foresee": Option("first try it on a copy of the machines, and say which pods will answer"),
     # plan, history, watch
     "check": Option("exit with 2 if there is something to do"),
     "number": Option("how many runs of each machine", Numbers(1, default=RUNS_SHOWN)),

@@ -13,7 +13,7 @@ class Status(IntEnum):
     TO_DO = 2  # `plan --check`: the plan has changes
     UNDONE = 3  # changes were made and then rolled back
     NOT_WHOLE = 4  # a machine was skipped, unreachable, not confirmed or not fully rolled back
-    SILENT = 5  # some pairs of machines do not answer, or some pods are known to be unreachable
+    SILENT = 5  # some pairs do not answer, or will not; or some pods are known to be unreachable
     INTERRUPTED = 130  # interrupted before the task started, or its changes were rolled back
 
 

@@ -1,7 +1,7 @@
 """A plan for people as tables, for programs as JSON, and as the commands of a dry run."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tasks.common.text import MAX_LINES, MAX_ROWS, counted, few, first, listed, table, wrapped
 from tasks.inventory.model import Cluster
@@ -177,8 +177,16 @@ def totals(plan: Plan) -> str:
     return f"{network}{counted(len(plan.machines), 'machine')}{skipped}: {', '.join(numbers)}"
 
 
-def plan_json(plan: Plan, cluster: Cluster, notes: Sequence[str] = ()) -> str:
-    """A plan as one JSON object; `version` changes when the meaning of a field changes."""
+def plan_json(
+    plan: Plan,
+    cluster: Cluster,
+    notes: Sequence[str] = (),
+    foresight: Mapping[str, object] | None = None,
+) -> str:
+    """A plan as one JSON object; `version` changes when the meaning of a field changes.
+
+    `foresight`: what it would do to the pairs, where that was tried.
+    """
     machines = [
         {
             "name": m.name,
@@ -226,6 +234,7 @@ def plan_json(plan: Plan, cluster: Cluster, notes: Sequence[str] = ()) -> str:
         "skipped": dict(plan.skipped),
         "notes": list(notes),
         "totals": totals,
+        **({"foresight": foresight} if foresight else {}),
     }
     return json.dumps(document, indent=2)
 

@@ -35,7 +35,7 @@ def verify_report(run: Verification) -> str:
         _legend(run.pairs),
         "\n".join(wrapped(how(run))),
         _pods(run.real_pods),
-        "\n".join(map(_cause, run.causes)),
+        "\n".join(map(cause_text, run.causes)),
         totals(run.pairs, run.skipped),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -141,9 +141,9 @@ def _pods(pods: Sequence[RealPod]) -> str:
     return shown
 
 
-def _cause(cause: Cause) -> str:
-    """A cause, how many pairs it explains, and its remedy below."""
-    words = cause.words
+def cause_text(cause: Cause, before: str = "") -> str:
+    """A cause, how many pairs it explains, and its remedy below. `before`: words in front."""
+    words = f"{before}{cause.words}"
     if cause.pairs:
         words += f" ({counted(len(cause.pairs), 'pair')})"
     if not cause.loses:

@@ -18,6 +18,8 @@ from tasks.inventory.model import Cluster, Machine, Persist, Role
 from tasks.iproute.printed import neighbour_words, route_words, rule_words
 from tasks.undo.records import LOG, STATE
 
+from .gap import Gap
+
 FORMAT = "pod-routes snapshot"
 VERSION = 1
 MAX_LINKS = 4096  # of a machine
@@ -222,7 +224,7 @@ class State:
     client: AddressOrNone = ""  # where the operator's ssh comes from
     server: AddressOrNone = ""  # the machine's own address that it goes to
     port: Annotated[int, Field(ge=1, le=65535)] = 22
-    missing: Annotated[tuple[Shown, ...], Field(max_length=100)] = ()
+    missing: Annotated[tuple[Gap, ...], Field(max_length=100)] = ()
 
     def tables(self, family: int) -> Tables:
         """The routes and rules of IP version 4 or 6."""

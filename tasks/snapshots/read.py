@@ -4,17 +4,18 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
 from tasks.common import values
 from tasks.common.script import script
-from tasks.common.text import first
 from tasks.iproute.printed import neighbour_words, route_words, rule_words
 from tasks.ssh.answer import sections
 from tasks.undo.records import STATE
 
+from .gap import EVERY, Gap, few, of_route, of_rule
 from .model import (
     CNI,
     FAMILIES,
@@ -72,38 +73,56 @@ def _read(answer: str) -> State:
     found = sections(answer)
     if ("end", "") not in found:
         raise ValueError("the answer breaks off")
-    missing: list[str] = []
+    missing: list[Gap] = []
 
-    def listed(name: str, detail: str = "", called: str = "") -> list[str]:
+    def listed(
+        name: str, detail: str = "", called: str = "", prefix: str = "", packets: bool = True
+    ) -> list[str]:
         """The lines of a section. It is missing where its last line is."""
         lines = [line.removeprefix("|") for line in found.get((name, detail), [])]
         if lines[-1:] == [COMPLETE]:
             return lines[:-2] if lines[-2:-1] == [""] else lines[:-1]
-        missing.append(f"{called}: not read in full")
+        missing.append(Gap(f"{called}: not read in full", prefix, packets=packets))
         return lines[:-1]
 
-    def read(lines: Iterable[str], parse: Callable[[str], object], most: int) -> tuple[str, ...]:
-        """The lines that a parser takes. Those that it refuses are missing."""
+    def read(
+        lines: Iterable[str],
+        parse: Callable[[str], object],
+        most: int,
+        gap: Callable[[str, str], Gap] = lambda _, words: Gap(words),
+    ) -> tuple[str, ...]:
+        """The lines that a parser takes. Those that it refuses are missing: `gap` makes each."""
         taken = []
         for line in lines:
             try:
                 parse(line)
                 taken.append(line)
             except ValueError as error:
-                missing.append(str(error))
+                missing.append(gap(line, str(error)))
         if len(taken) > most:
-            missing.append(f"{len(taken) - most} lines such as {values.quoted(taken[-1])}")
+            words = f"{len(taken) - most} lines such as {values.quoted(taken[-1])}"
+            missing.append(gap("", words))
         return tuple(taken[:most])
 
     tables = {
         f: Tables(
-            routes=read(_whole(listed("route", str(f), f"IPv{f} routes")), route_words, MAX_ROUTES),
-            rules=read(listed("rule", str(f), f"IPv{f} policy rules"), rule_words, MAX_RULES),
+            routes=read(
+                _whole(listed("route", str(f), f"IPv{f} routes", EVERY[f])),
+                route_words,
+                MAX_ROUTES,
+                partial(of_route, f),
+            ),
+            rules=read(
+                listed("rule", str(f), f"IPv{f} policy rules", EVERY[f]),
+                rule_words,
+                MAX_RULES,
+                partial(of_rule, f),
+            ),
         )
         for f in FAMILIES
     }
     links = listed("link", "", "links")
-    if missing and missing[-1].startswith("links"):
+    if missing and missing[-1].words.startswith("links"):
         raise ValueError("its links cannot be read in full")
     client, server, port = _connection(found.get(("client", ""), []))
     firewalls = [
@@ -114,11 +133,11 @@ def _read(answer: str) -> State:
     files = []
     for path in [path for name, path in found if name == "file"]:
         with suppress(ValueError):
-            files.append(File(path, _file(path, listed("file", path, path))))
+            files.append(File(path, _file(path, listed("file", path, path, packets=False))))
             continue
-        missing.append(f"the file {values.quoted(path)}")
+        missing.append(Gap(f"the file {values.quoted(path)}", packets=False))
     if ("armed", "") in found:
-        missing.append("a change of this tool that waits to be confirmed")
+        missing.append(Gap("a change of this tool that waits to be confirmed", packets=False))
     return State(
         links=tuple(read_links("\n".join(links))),
         ipv4=tables[4],
@@ -135,7 +154,7 @@ def _read(answer: str) -> State:
         client=client,
         server=server,
         port=port,
-        missing=tuple(first(missing, MAX_MISSING)),
+        missing=few(missing, MAX_MISSING),
     )
 
 

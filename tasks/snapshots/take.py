@@ -13,10 +13,11 @@ from .read import QUESTION, read_state
 MOST_TOLD = 10
 
 
-def take(fleet: Fleet) -> Snapshot:
+def take(fleet: Fleet, *, skip_unreachable: bool = False) -> Snapshot:
     """What the machines hold now. Nothing is changed.
 
-    Raises Stop where a machine cannot be asked: without it the others would not be its copy's.
+    Raises Stop where a machine cannot be asked, because without it the others would not be as they
+    are; with `skip_unreachable`, only where none can.
     """
     cluster = fleet.cluster
     states: dict[str, State] = {}
@@ -29,7 +30,7 @@ def take(fleet: Fleet) -> Snapshot:
             states[name] = read_state(answer)
         except (MachineError, ValueError) as error:
             troubles.append(f"  {name}: {error}")
-    if troubles:
+    if troubles and not (skip_unreachable and states):
         head = f"{len(troubles)} of {len(names)} machines cannot be asked; nothing was changed:"
         raise Stop("\n".join([head, *first(troubles, MOST_TOLD)]))
     return Snapshot(
@@ -49,5 +50,6 @@ def take(fleet: Fleet) -> Snapshot:
                 state=states[m.name],
             )
             for m in cluster.machines
+            if m.name in states
         ),
     )

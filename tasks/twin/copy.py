@@ -12,6 +12,7 @@ from itertools import chain
 
 from tasks.common import values
 from tasks.common.values import Address, Interface, Network
+from tasks.snapshots.gap import Gap
 from tasks.snapshots.model import Link, Member, Snapshot, State
 
 from .design import Host, Spec, Way, free_address
@@ -62,14 +63,17 @@ def design_copy(snapshot: Snapshot, user: str | None = None) -> Spec:
     )
 
 
-def kinds_not_copied(state: State) -> Iterator[str]:
-    """What cannot be copied of a machine, a line each."""
-    yield from state.missing
+def stand_ins(state: State) -> Iterator[Gap]:
+    """The links in whose place others stand, because their kind is not copied.
+
+    A plain link on the same network does what one of another kind there does.
+    """
     for link in state.links:
         if link.kind not in COPIED and link.name != "lo":
             there = link.kind in ON_THE_WIRE
             instead = "a plain link" if there else "one that leads nowhere"
-            yield f"{link.name} is of the kind {link.kind}: {instead} stands in for it"
+            words = f"{link.name} is of the kind {link.kind}: {instead} stands in for it"
+            yield Gap(words, device=link.master or link.name, packets=not there)
 
 
 class Wiring:

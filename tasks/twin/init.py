@@ -20,6 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from tasks.common import values
+from tasks.snapshots.gap import Gap
 
 from . import root_files, router
 from .design import Spec
@@ -84,7 +85,7 @@ def build(spec: Spec) -> None:
     )
     (HOME / "known_hosts").write_text("".join(_known_hosts(spec)))
     (HOME / "processes").write_text(json.dumps([(pid, machine.pod) for pid, machine in made]))
-    (HOME / "differs").write_text(json.dumps([machine.differs for _, machine in made]))
+    (HOME / "differs").write_text(json.dumps([asdict(machine)["differs"] for _, machine in made]))
     hosts = tuple(replace(host, state=None) for host in spec.hosts)
     (HOME / "spec").write_text(replace(spec, hosts=hosts).to_text())
 
@@ -196,7 +197,10 @@ def _all_machines(spec: Spec, plugins: Path) -> list[tuple[int, Made]]:
                 answer = json.loads(pipe.read() or '{"failed": "its builder died"}')
             if "failed" in answer:
                 raise BrokenError(f"{spec.hosts[index].name}: {answer['failed']}")
-            processes[index] = pid, Made(answer["pod"], tuple(answer["differs"]))
+            processes[index] = (
+                pid,
+                Made(answer["pod"], tuple(Gap(**gap) for gap in answer["differs"])),
+            )
     return [processes[index] for index in range(len(spec.hosts))]
 
 

@@ -17,10 +17,11 @@ from tasks.common import files, values
 from tasks.common.errors import Stop
 from tasks.common.terminal import is_interactive
 from tasks.inventory.model import Cluster
+from tasks.snapshots.gap import Gap
 from tasks.snapshots.model import Snapshot
 
 from . import registry
-from .copy import design_copy, kinds_not_copied
+from .copy import design_copy, stand_ins
 from .design import Spec, design
 from .kernel import ENVIRONMENT
 from .machine import HOME, KEEP, PLUGINS, POD, machine_home
@@ -45,7 +46,7 @@ class Twin:
     init: Process
     spec: Spec
     processes: tuple[tuple[int, int | None], ...]  # pids: a machine's first process, its pod
-    differs: tuple[tuple[str, ...], ...] = ()  # by machine: in what it is no copy, a line each
+    differs: tuple[tuple[Gap, ...], ...] = ()  # by machine: in what it is no copy
     # A twin that dies with this process ends when `lifeline` is closed. A plain descriptor and
     # no file object: the twin must not end because a Twin is garbage-collected.
     lifeline: int | None = field(default=None, repr=False)
@@ -199,13 +200,13 @@ def copy(snapshot: Snapshot, path: Path, user: str | None = None) -> Twin:
     return _start(design_copy(snapshot, user), path, keep=False)
 
 
-def not_copied(snapshot: Snapshot, twin: Twin) -> dict[str, list[str]]:
-    """What the copy of each machine lacks, a line each; only of machines of which something is."""
-    lines = {
-        member.name: [*kinds_not_copied(member.state), *differs]
+def not_copied(snapshot: Snapshot, twin: Twin) -> dict[str, list[Gap]]:
+    """What the copy of each machine lacks; only of machines of which something is."""
+    gaps = {
+        member.name: [*member.state.missing, *stand_ins(member.state), *differs]
         for member, differs in zip(snapshot.machines, twin.differs, strict=True)
     }
-    return {name: found for name, found in lines.items() if found}
+    return {name: found for name, found in gaps.items() if found}
 
 
 def _start(spec: Spec, path: Path, *, keep: bool) -> Twin:
@@ -286,7 +287,7 @@ def _read(init: Process) -> Twin:
     spec = Spec.from_text(files.content(home / "spec").decode())
     pids = TypeAdapter(tuple[tuple[int, int | None], ...])
     processes = pids.validate_json(files.content(home / "processes"))
-    differs = TypeAdapter(tuple[tuple[str, ...], ...]).validate_json(
+    differs = TypeAdapter(tuple[tuple[Gap, ...], ...]).validate_json(
         files.content(home / "differs")
     )
     if not len(processes) == len(differs) == len(spec.hosts):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.common import values
+from tasks.snapshots.gap import Gap
 
 from . import root_files
 from .design import Host, Spec
@@ -38,7 +39,7 @@ class Made:
     """A machine that is made. `pod`: the pid of its pod. `differs`: where it is no copy."""
 
     pod: int | None
-    differs: tuple[str, ...] = ()
+    differs: tuple[Gap, ...] = ()
 
 
 def machine_home(index: int) -> Path:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks.common import values
-from tasks.common.text import first
 from tasks.iproute.printed import neighbour_words, route_words, rule_words, same_route
+from tasks.snapshots.gap import EVERY, Gap, few, of_route, of_rule
 from tasks.snapshots.model import FAMILIES, Link, LinkAddress, State
 from tasks.snapshots.read import read_links
 
@@ -24,9 +24,8 @@ from .wiring import port
 
 OPERATOR = 1  # the process in whose network the other ends of links are
 PATIENCE = 3.0  # seconds for links to see that their other ends are up
-EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 MOST_ALONE = 50  # commands that are run by themselves
-MOST_TOLD = 20  # differences of a machine
+MOST_KEPT = 200  # differences of a machine
 LOCAL = "lo"
 SPARE_METRIC = 4294967214
 
@@ -36,7 +35,7 @@ class Copy:
     """A machine that is restored. `pod`: the pid of its pod. `differs`: where it is no copy."""
 
     pod: int | None
-    differs: tuple[str, ...]
+    differs: tuple[Gap, ...]
 
 
 def restore(index: int, host: Host, state: State) -> Copy:
@@ -52,9 +51,9 @@ def restore(index: int, host: Host, state: State) -> Copy:
     _wait_for(state.links)
     differs = [
         *_unlike(state),
-        *load(state.firewalls),
-        *(line for family in FAMILIES for line in _routes(state, family)),
-        *(line for family in FAMILIES for line in _rules(state, family)),
+        *map(Gap, load(state.firewalls)),
+        *(gap for family in FAMILIES for gap in _routes(state, family)),
+        *(gap for family in FAMILIES for gap in _rules(state, family)),
     ]
     differs += _neighbours(state)
     for nic in host.nics:
@@ -62,7 +61,7 @@ def restore(index: int, host: Host, state: State) -> Copy:
         ip_best(*(f"neigh add {a} dev {nic.name} nud none extern_learn" for a in nic.neighbours))
     differs += _settings(state.sysctls, lambda device: device not in ("all", "default"))
     _files(state)
-    return Copy(far, tuple(first(differs, MOST_TOLD)))
+    return Copy(far, few(differs, MOST_KEPT))
 
 
 def _files(state: State) -> None:
@@ -86,7 +85,7 @@ def _device(setting: str) -> str:
     return words[2] if words[1] == "conf" else ""
 
 
-def _settings(sysctls: Mapping[str, str], of: Callable[[str], bool]) -> list[str]:
+def _settings(sysctls: Mapping[str, str], of: Callable[[str], bool]) -> list[Gap]:
     """Write settings of some devices, those of all devices first. Returns those that differ."""
     order = {"": 0, "all": 1, "default": 2}
     chosen = [(name, value) for name, value in sysctls.items() if of(_device(name))]
@@ -97,7 +96,10 @@ def _settings(sysctls: Mapping[str, str], of: Callable[[str], bool]) -> list[str
             if path.read_text().strip() != value:
                 set_value(name, value)
         except OSError:
-            differs.append(f"net.{name.replace('/', '.')} = {value}")
+            device = _device(name)
+            of_all = device in ("all", "default")
+            words = f"net.{name.replace('/', '.')} = {value}"
+            differs.append(Gap(words, device="" if of_all else device))
     return differs
 
 
@@ -222,7 +224,7 @@ def _text(path: str) -> str:
         return ""
 
 
-def _routes(state: State, family: int) -> list[str]:
+def _routes(state: State, family: int) -> list[Gap]:
     """Make the routes those of the original, in every table. Returns those that differ."""
     wanted = Counter(same_route(line) for line in state.tables(family).routes)
     # IPv4 may have several routes of one prefix and metric, and IPv6 would make one of them.
@@ -239,7 +241,10 @@ def _routes(state: State, family: int) -> list[str]:
     lacking, _ = _difference(wanted, _routes_now(family))
     _one_by_one(family, [f"route {add} {route_words(line)}" for line in lacking])
     lacking, extra = _difference(wanted, _routes_now(family))
-    return [*(f"without the route {r}" for r in lacking), *(f"has the route {r}" for r in extra)]
+    return [
+        *(of_route(family, r, f"without the route {r}") for r in lacking),
+        *(of_route(family, r, f"has the route {r}") for r in extra),
+    ]
 
 
 def _one_by_one(family: int, lines: Sequence[str]) -> None:
@@ -264,11 +269,11 @@ def _has_gateway(line: str) -> bool:
 
 
 def _routes_now(family: int) -> Iterable[str]:
-    listing = ("route", "show", "table", "all", "root", EVERYWHERE[family])
+    listing = ("route", "show", "table", "all", "root", EVERY[family])
     return map(same_route, _shown(family, listing))
 
 
-def _rules(state: State, family: int) -> list[str]:
+def _rules(state: State, family: int) -> list[Gap]:
     """Make the policy rules those of the original. Returns those that differ."""
     wanted = Counter(map(rule_words, state.tables(family).rules))
     lacking, extra = _difference(wanted, map(rule_words, _shown(family, ("rule", "show"))))
@@ -280,10 +285,11 @@ def _rules(state: State, family: int) -> list[str]:
     lacking, _ = _difference(wanted, map(rule_words, _shown(family, ("rule", "show"))))
     _one_by_one(family, [f"rule add {words}" for words in lacking])
     lacking, extra = _difference(wanted, map(rule_words, _shown(family, ("rule", "show"))))
-    return [*(f"without the rule {r}" for r in lacking), *(f"has the rule {r}" for r in extra)]
+    words = [*(f"without the rule {r}" for r in lacking), *(f"has the rule {r}" for r in extra)]
+    return [of_rule(family, "", said) for said in words]
 
 
-def _neighbours(state: State) -> list[str]:
+def _neighbours(state: State) -> list[Gap]:
     """Make the permanent and the proxy entries. Returns those that differ."""
     wanted = Counter(map(neighbour_words, state.neighbours))
     for words in wanted:
@@ -291,25 +297,26 @@ def _neighbours(state: State) -> list[str]:
     now = run(["ip", "neigh", "show", "nud", "permanent"]) + run(["ip", "neigh", "show", "proxy"])
     lines = [line for line in now.splitlines() if "PERMANENT" in line or line.endswith("proxy ")]
     lacking, _ = _difference(wanted, map(neighbour_words, lines))
-    return [f"without the neighbour {words}" for words in lacking]
+    return [Gap(f"without the neighbour {words}") for words in lacking]
 
 
-def _unlike(state: State) -> Iterator[str]:
+def _unlike(state: State) -> Iterator[Gap]:
     """What differs of links and addresses. A link that stands in for another kind may."""
     now = {link.name: link for link in read_links(run(["ip", "-json", "-d", "address", "show"]))}
     for link in state.links:
         made = now.get(link.name)
         if made is None:
-            yield f"without the link {link.name}"
+            yield Gap(f"without the link {link.name}")
             continue
         for what in ("mtu", "up", "master"):
             was, is_now = getattr(link, what), getattr(made, what)
             if was != is_now:
-                yield f"{link.name} has {what} {is_now or 'none'}, not {was or 'none'}"
+                words = f"{link.name} has {what} {is_now or 'none'}, not {was or 'none'}"
+                yield Gap(words, device=link.master or link.name)
         addresses = {address.local for address in made.addresses}
         for address in link.addresses:
             if address.local not in addresses:
-                yield f"without the address {address.local} of {link.name}"
+                yield Gap(f"without the address {address.local} of {link.name}")
 
 
 def _shown(family: int, listing: Sequence[str]) -> list[str]:

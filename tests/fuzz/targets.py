@@ -78,7 +78,7 @@ from tasks.snapshots.model import Snapshot, State
 from tasks.snapshots.read import read_state
 from tasks.ssh.answer import sections
 from tasks.ssh.known_hosts import KnownHosts, read_lines
-from tasks.twin.copy import design_copy, kinds_not_copied
+from tasks.twin.copy import design_copy, stand_ins
 from tasks.twin.design import Spec, design
 from tasks.undo.run import new_run
 from tests.hostile.stories import A
@@ -455,7 +455,7 @@ def _with_snapshot(taken: Snapshot) -> Iterator[Out]:
     yield from _with_spec(design_copy(taken))
     yield "written", to_text(anonymous(taken))
     for member in taken.machines:
-        yield from _printed(*kinds_not_copied(member.state))
+        yield from _printed(*(g.words for g in (*member.state.missing, *stand_ins(member.state))))
         for tables in (member.state.ipv4, member.state.ipv6):
             for words in (*map(route_words, tables.routes), *map(rule_words, tables.rules)):
                 yield "written", words  # into a batch of the copy's own ip

@@ -45,7 +45,7 @@ def copied(lab: Lab, make_directory: MakeDirectory) -> Iterator[tuple[Lab, list[
         shutil.copy(lab.cluster.path, directory / "hosts.toml")
         shutil.copy(twin.home / "key", directory / KEY)
         told = [
-            f"{n}: {x}" for n, lines in lifecycle.not_copied(taken, twin).items() for x in lines
+            f"{n}: {x.words}" for n, gaps in lifecycle.not_copied(taken, twin).items() for x in gaps
         ]
         yield Lab(twin, lab.cluster, directory, make_directory.mktemp("home")), told
     finally:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.snapshots.gap import Gap
 from tasks.snapshots.model import State
 from tasks.snapshots.read import QUESTION, read_state
 from tests.scripts import answer, stub
@@ -67,15 +68,17 @@ def test_what_is_too_long_or_fails_is_said(tmp_path: Path) -> None:
     assert short != QUESTION
     many = "for n in $(seq 250); do echo route add blackhole 10.8.$n.0/24; done | ip -batch -"
     found = read_state(answer(short, tmp_path, before=f"ip link set lo up; {many}"))
-    assert "IPv4 routes: not read in full" in found.missing
+    assert Gap("IPv4 routes: not read in full", "0.0.0.0/0") in found.missing
     stub(tmp_path, "nft", "exit 1")
-    assert "nft: not read in full" in read_state(answer(QUESTION, tmp_path)).missing
+    assert Gap("nft: not read in full") in read_state(answer(QUESTION, tmp_path)).missing
 
 
 def test_a_change_that_waits_is_said_and_not_copied(tmp_path: Path) -> None:
     before = "mount -t tmpfs none /run; mkdir -p /run/pod-routes/pending"
     found = read_state(answer(QUESTION, tmp_path, before=before))
-    assert found.missing == ("a change of this tool that waits to be confirmed",)
+    assert found.missing == (
+        Gap("a change of this tool that waits to be confirmed", packets=False),
+    )
 
 
 def honest(tmp_path: Path) -> str:
@@ -95,5 +98,5 @@ def test_a_machine_that_lies_is_refused_or_what_it_says_is_left_out(tmp_path: Pa
             read_state(said.replace(right, wrong))
     for right, wrong in (("10.9.0.0/16", "10.9.0.0/16;id"), ("lookup 7", "lookup 7;id")):
         found: State = read_state(said.replace(right, wrong))
-        assert any("not" in line for line in found.missing)
+        assert any("not" in gap.words for gap in found.missing)
         assert ";id" not in repr((found.ipv4, found.ipv6))

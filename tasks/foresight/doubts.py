@@ -1,0 +1,199 @@
+"""The pairs of which a copy cannot tell whether they answer: a gap is on their way. Pure.
+
+A packet meets the machines at both ends of its pair. It may meet any other machine where one of
+them may send it to another next hop than the planned one.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+
+from tasks.common.text import listed
+from tasks.common.values import Address, Network, prefix
+from tasks.connectivity.probe import probes
+from tasks.connectivity.verdict import Pair
+from tasks.facts.survey import Survey
+from tasks.iproute.names import table_name
+from tasks.iproute.route import Hop, Route
+from tasks.iproute.table import Lookup
+from tasks.snapshots.gap import Gap
+from tasks.snapshots.model import FAMILIES, State
+
+NO_PROBE = "no address to ping could be set up"
+
+
+def doubts(
+    survey: Survey,
+    pairs: Iterable[Pair],
+    states: Mapping[str, State],
+    gaps: Mapping[str, Sequence[Gap]],
+) -> dict[Pair, str]:
+    """The pairs of which nobody can say whether they answer, and why, in words.
+
+    `survey`: of the copy. `states`: what it is a copy of, by machine. `gaps`: what was not copied.
+    """
+    ways = _Ways(survey, states)
+    deciding = {name: [gap for gap in found if gap.packets] for name, found in gaps.items()}
+    return {pair: why for pair in pairs if (why := _doubt(ways, deciding, pair))}
+
+
+def _doubt(ways: "_Ways", gaps: Mapping[str, Sequence[Gap]], pair: Pair) -> str:
+    """Why nobody can say whether a pair answers; empty if the copy shows it."""
+    if pair.verdict == "no probe":
+        return NO_PROBE
+    for name in (pair.source, pair.target):
+        if ways.between(name, pair).forks:
+            return f"{name} has a route with several next hops: each kernel chooses in its own way"
+        if pair.ok and (gateway := ways.between(name, pair).gateway):
+            return f"{name} may send packets by {gateway}, which is no machine's and not copied"
+    names = ways.machines(pair)
+    shared = (ways.shared[name] for name in names if name in ways.shared)
+    concerned = (
+        f"not copied of {name}: {gap.words}"
+        for name in names
+        for gap in gaps.get(name, ())
+        if ways.meets(pair, name, gap)
+    )
+    return next(chain(shared, concerned), "")
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a machine may send on the packets for another, and those that come back.
+
+    `strays`: whether a next hop may be a third machine. `forks`: whether a route has several.
+    `gateway`: a next hop that no machine is; empty if there is none.
+    """
+
+    devices: frozenset[str]
+    strays: bool
+    forks: bool
+    gateway: str
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A policy rule that looks up a table for packets from or to these addresses, or for all.
+
+    What else it asks of a packet, such as a mark, is not known here: it may match.
+    """
+
+    table: Lookup
+    source: Network | None
+    target: Network | None
+
+    def may_match(self, sources: Collection[Address], target: Address) -> bool:
+        """Whether packets to an address may be looked up in its table."""
+        if self.target is not None and target not in self.target:
+            return False
+        return self.source is None or any(ip in self.source for ip in sources)
+
+
+class _Ways:
+    """The ways between machines, by the routes in every table that a rule may look up for them."""
+
+    def __init__(self, survey: Survey, states: Mapping[str, State]) -> None:
+        self._cluster = survey.cluster
+        self._facts = survey.facts
+        self._rules = {
+            (name, family): _rules(states[name], facts.routes, family)
+            for name, facts in survey.facts.items()
+            for family in FAMILIES
+        }
+        self._machines = {i.ip for facts in survey.facts.values() for _, i in facts.addresses}
+        self._all = list(survey.facts)
+        self.shared = _shared(survey)
+        self._known: dict[tuple[str, str, int], _Way] = {}
+
+    def machines(self, pair: Pair) -> Sequence[str]:
+        """The machines that packets of a pair may meet."""
+        ends = (pair.source, pair.target)
+        return self._all if any(self.between(end, pair).strays for end in ends) else ends
+
+    def meets(self, pair: Pair, name: str, gap: Gap) -> bool:
+        """Whether packets of a pair that meet a machine may meet what is not copied of it."""
+        if gap.prefix and not self._within(pair, gap.prefix):
+            return False
+        others = [end for end in (pair.source, pair.target) if end != name]
+        ways = [self._way(name, other, pair.family) for other in others]
+        return not gap.device or any(gap.device in way.devices for way in ways)
+
+    def between(self, end: str, pair: Pair) -> _Way:
+        """The way from one end of a pair to the other."""
+        return self._way(end, pair.target if end == pair.source else pair.source, pair.family)
+
+    def _within(self, pair: Pair, inside: str) -> bool:
+        """Whether an address that packets of a pair have, or are sent to, is inside a prefix."""
+        network = prefix(inside)
+        return network.version == pair.family and any(
+            address in network
+            for end in (pair.source, pair.target)
+            for address in self._addresses(end, pair.family)
+        )
+
+    def _addresses(self, name: str, family: int) -> Iterator[Address]:
+        machine, facts = self._cluster.machine(name), self._facts[name]
+        own = (*(probe.address for probe in probes(machine, facts)), *machine.internal_ips)
+        return (address for address in own if address.version == family)
+
+    def _way(self, here: str, there: str, family: int) -> _Way:
+        key = (here, there, family)
+        if key not in self._known:
+            self._known[key] = self._new_way(here, there, family)
+        return self._known[key]
+
+    def _new_way(self, here: str, there: str, family: int) -> _Way:
+        facts = self._facts[here]
+        own = self._cluster.machine(here).internal_ip(family)
+        devices = {facts.pod_bridge, *(dev for dev, i in facts.addresses if i.ip == own)}
+        hops: list[Hop] = []
+        forks = False
+        sources = list(self._addresses(here, family))
+        for address in self._addresses(there, family):
+            for rule in self._rules[here, family]:
+                route = rule.table.route_to(address)
+                matches = rule.may_match(sources, address)
+                if matches and route is not None and route.type == "unicast":
+                    hops += route.hops
+                    forks = forks or len(route.hops) != 1
+        planned = (None, self._cluster.machine(there).internal_ip(family))
+        return _Way(
+            frozenset({*devices, *(hop.dev for hop in hops)}),
+            forks or any(hop.via not in planned for hop in hops),
+            forks,
+            next((str(hop.via) for hop in hops if hop.via and hop.via not in self._machines), ""),
+        )
+
+
+def _shared(survey: Survey) -> dict[str, str]:
+    """The machines whose internal IP another machine has too: which of them answers is chance."""
+    holders: dict[Address, list[str]] = defaultdict(list)
+    for name, facts in survey.facts.items():
+        for ip in dict.fromkeys(i.ip for _, i in facts.addresses):
+            holders[ip].append(name)
+    return {
+        machine.name: f"{listed(holders[ip])} have the same address, {ip}"
+        for machine in survey.cluster.machines
+        for ip in machine.internal_ips
+        if len(holders[ip]) > 1
+    }
+
+
+def _rules(state: State, routes: Iterable[Route], family: int) -> list[_Rule]:
+    """The policy rules of a machine that look up a table."""
+    tables: dict[str, list[Route]] = defaultdict(list)
+    for route in routes:
+        tables[route.table].append(route)
+    found = []
+    for line in state.tables(family).rules:
+        words = line.partition(":")[2].split()
+        said = dict(pairwise(words))
+        if "lookup" in said:
+            name = table_name(said["lookup"])
+            source, target = (
+                None if "not" in words or said.get(key, "all") == "all" else prefix(said[key])
+                for key in ("from", "to")
+            )
+            found.append(_Rule(Lookup(tables[name], name), source, target))
+    return found

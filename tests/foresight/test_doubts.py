@@ -1,0 +1,110 @@
+"""The pairs of which nobody can say whether they answer."""
+
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_interface
+
+from tasks.connectivity.verdict import Pair, Verdict
+from tasks.facts.model import Facts
+from tasks.facts.survey import Survey
+from tasks.foresight.doubts import doubts
+from tasks.snapshots.gap import Gap, of_route
+from tasks.snapshots.model import Link, State, Tables
+from tests.builders import DEV, cluster, facts, node, pods, wanted
+
+MAIN = "32766:\tfrom all lookup 254 proto kernel"
+BOTH = {("worker-1", "worker-0"), ("worker-0", "worker-1")}
+WITH_0 = {*BOTH, ("worker-0", "worker-2"), ("worker-2", "worker-0")}
+ALL = {*WITH_0, ("worker-1", "worker-2"), ("worker-2", "worker-1")}
+
+
+def pair(source: int, target: int, verdict: Verdict = "ok", family: int = 4) -> Pair:
+    return Pair(f"worker-{source}", f"worker-{target}", family, from_pod=True, verdict=verdict)
+
+
+PAIRS = [pair(a, b) for a in range(3) for b in range(3) if a != b]
+
+
+def unsure(
+    gaps: Mapping[str, Sequence[Gap]],
+    rules: Sequence[str] = (MAIN,),
+    instead: Mapping[int, Facts] | None = None,
+) -> set[tuple[str, str]]:
+    """The ends of the pairs of three workers that are in doubt."""
+    found = {
+        f"worker-{n}": facts(n, *(wanted(to) for to in range(3) if to != n)) for n in range(3)
+    } | {f"worker-{n}": other for n, other in (instead or {}).items()}
+    state = State((Link(1, "lo", 65536),), Tables(rules=tuple(rules)), Tables(), {})
+    asked = Survey(cluster(3), found, {})
+    return {(p.source, p.target) for p in doubts(asked, PAIRS, dict.fromkeys(found, state), gaps)}
+
+
+def test_a_gap_concerns_the_pairs_of_its_machine() -> None:
+    assert unsure({}) == set()
+    assert unsure({"worker-0": [Gap("a rule of its firewall")]}) == WITH_0
+    assert unsure({"worker-0": [Gap("a file", packets=False)]}) == set()
+
+
+def test_a_link_concerns_the_pairs_whose_routes_lead_over_it() -> None:
+    assert unsure({"worker-0": [Gap("a tunnel", device="wg0")]}) == set()
+    assert unsure({"worker-0": [Gap("a tunnel", device=DEV)]}) == WITH_0
+    over = facts(0, wanted(2), f"{pods(1)} dev wg0 proto static")
+    assert unsure({"worker-0": [Gap("a tunnel", device="wg0")]}, instead={0: over}) == BOTH
+
+
+def test_a_table_counts_if_a_policy_rule_looks_it_up() -> None:
+    over = facts(0, wanted(1), wanted(2), "10.200.0.0/16 dev wg0 table 7")
+    gaps = {"worker-0": [Gap("a tunnel", device="wg0")]}
+    assert unsure(gaps, instead={0: over}) == set()
+    assert unsure(gaps, [MAIN, "99:\tfrom all fwmark 0x7 lookup 7"], {0: over}) == WITH_0
+
+
+def test_a_route_concerns_the_pairs_with_an_address_in_it() -> None:
+    def of(line: str, family: int = 4) -> dict[str, list[Gap]]:
+        return {"worker-0": [of_route(family, line, "without it")]}
+
+    assert unsure(of("10.96.0.0/12 via 10.240.0.9")) == set()
+    assert unsure(of(f"blackhole {pods(1)}")) == BOTH
+    assert unsure(of("default via 10.240.0.1")) == WITH_0
+    assert unsure(of("default via fd00::1", 6)) == set()
+    assert unsure(of("nonsense")) == WITH_0
+
+
+def test_where_a_third_machine_is_on_the_way_its_gaps_concern_the_pair() -> None:
+    """It may lead elsewhere by a policy rule only, or not at all."""
+    gaps = {"worker-2": [Gap("a rule of its firewall")]}
+    with_2 = ALL - BOTH
+    assert unsure(gaps) == with_2
+    around = facts(0, wanted(2), f"{pods(1)} via {node(2)} dev {DEV} proto static")
+    assert unsure(gaps, instead={0: around}) == ALL
+    assert unsure({"worker-2": [Gap("a tunnel", device="wg0")]}, instead={0: around}) == set()
+    assert unsure({"worker-2": [Gap("a link", device=DEV)]}, instead={0: around}) == ALL
+
+
+def test_what_kernels_choose_in_their_own_way() -> None:
+    forks = (
+        f"{pods(1)} proto static nexthop via {node(1)} dev {DEV} nexthop via {node(2)} dev {DEV}"
+    )
+    assert unsure({}, instead={0: facts(0, wanted(2), forks)}) == BOTH
+    twice = tuple((DEV, ip_interface(f"{node(n)}/24")) for n in (0, 1))
+    both = facts(0, wanted(1), wanted(2), addresses=twice)
+    assert unsure({}, instead={0: both}) == BOTH | {
+        ("worker-1", "worker-2"),
+        ("worker-2", "worker-1"),
+    }
+
+
+def test_who_answers_by_a_gateway_that_is_no_machine() -> None:
+    """The copy has somebody at each gateway's address, who may not be there or lead elsewhere."""
+    leaving = facts(0, wanted(1), wanted(2), "default via 10.240.0.99 dev enp6s0 table 8")
+    assert unsure({}, instead={0: leaving}) == set()
+    assert unsure({}, [MAIN, f"99:\tfrom {pods(0)} lookup 8"], {0: leaving}) == WITH_0
+    assert unsure({}, [MAIN, f"99:\tfrom all to {pods(1)} lookup 8"], {0: leaving}) == BOTH
+    assert unsure({}, [MAIN, "99:\tfrom 203.0.113.10 lookup 8"], {0: leaving}) == set()
+
+
+def test_a_pair_that_could_not_be_pinged() -> None:
+    state = State((Link(1, "lo", 65536),), Tables(), Tables(), {})
+    asked = Survey(cluster(2), {"worker-0": facts(0), "worker-1": facts(1)}, {})
+    states = dict.fromkeys(asked.facts, state)
+    silent = pair(0, 1, "no probe")
+    assert list(doubts(asked, [silent, pair(1, 0)], states, {})) == [silent]
