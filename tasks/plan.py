@@ -29,7 +29,8 @@ def plan(
     from tasks.cli.change import plan_cluster
     from tasks.facts.providers import machine_notes
     from tasks.planning.model import Allowed
-    from tasks.reports.plan import plan_json, plan_report
+    from tasks.reports.plan import plan_report
+    from tasks.reports.plan_json import plan_json
 
     if foresee:
         from tasks.cli.copies import check_foresight, foreseen

@@ -35,7 +35,8 @@ from tasks.facts.run_order import last_run
 from tasks.planning.model import Allowed
 from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
-from tasks.reports.plan import dry_run_report, plan_json, plan_report
+from tasks.reports.plan import dry_run_report, plan_report
+from tasks.reports.plan_json import plan_json
 from tasks.reports.status import history_report
 from tasks.rollout.history import histories
 from tasks.ssh.answer import sections

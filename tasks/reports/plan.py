@@ -1,16 +1,13 @@
-"""A plan for people as tables, for programs as JSON, and as the commands of a dry run."""
+"""A plan for people: as tables, and as the commands of a dry run."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from tasks.common.text import MAX_LINES, MAX_ROWS, counted, few, first, listed, table, wrapped
-from tasks.inventory.model import Cluster
-from tasks.iproute.route import Route
 from tasks.planning.conflicts import Conflict
 from tasks.planning.model import Change, MachinePlan, Plan, TableChange, TablePlan, Verb
 from tasks.rollout.steps import steps
 
-from .bgp import bgp_changes, bgp_json
+from .bgp import bgp_changes
 
 ALL_OF_THEM = ": `fab plan --format json` lists them"
 
@@ -38,7 +35,7 @@ def _counts(plan: Plan) -> str:
         return ""
     headers = ["machine", *Verb, "in sync", "conflict"]
     parts: list[MachinePlan | TablePlan] = [*([plan.network] if plan.network else []), *shown]
-    rows = [[m.name, *map(m.count, Verb), len(m.in_sync), _blocking(m)] for m in parts]
+    rows = [[m.name, *map(m.count, Verb), len(m.in_sync), blocking(m)] for m in parts]
     rest = len(plan.machines) - len(shown)
     more = f"\n({counted(rest, 'other machine')} with nothing to do)" if rest else ""
     return table(headers, rows) + more
@@ -50,7 +47,7 @@ def _quiet(machine: MachinePlan) -> bool:
     return machine.empty and not reported
 
 
-def _blocking(machine: MachinePlan | TablePlan) -> int:
+def blocking(machine: MachinePlan | TablePlan) -> int:
     """How many conflicts and refusals a machine or table has: each forbids to apply the plan."""
     return len(machine.conflicts) + len(machine.refusals)
 
@@ -170,107 +167,11 @@ def totals(plan: Plan) -> str:
         *([f"{restores} to restore"] if restores else []),
         *(f"{counted(number, 'file')} to {verb}" for number, verb, _ in file_counts(plan)),
         f"{sum(len(part.in_sync) for part in plan.parts)} in sync",
-        counted(sum(map(_blocking, plan.parts)), "conflict"),
+        counted(sum(map(blocking, plan.parts)), "conflict"),
     ]
     skipped = f", {len(plan.skipped)} skipped" if plan.skipped else ""
     network = "1 network, " if plan.network else ""
     return f"{network}{counted(len(plan.machines), 'machine')}{skipped}: {', '.join(numbers)}"
-
-
-def plan_json(
-    plan: Plan,
-    cluster: Cluster,
-    notes: Sequence[str] = (),
-    foresight: Mapping[str, object] | None = None,
-) -> str:
-    """A plan as one JSON object; `version` changes when the meaning of a field changes.
-
-    `foresight`: what it would do to the pairs, where that was tried.
-    """
-    machines = [
-        {
-            "name": m.name,
-            "changes": [
-                {
-                    "change": change.verb,
-                    "prefix": str(change.prefix),
-                    "put": _route_json(change.put) if change.put else None,
-                    "take": [_route_json(r) for r in change.take],
-                }
-                for change in m.changes
-            ],
-            "right": [_route_json(r) for r in m.in_sync],
-            "in_the_way": [
-                {"prefix": str(c.prefix), "what": c.what, "remedy": c.remedy} for c in m.conflicts
-            ],
-            "left": [_route_json(r) for r in (*m.stale, *m.outside_networks)],
-            "files": [
-                *({"change": "write", "path": f.path} for f in m.files.write),
-                *({"change": "remove", "path": path} for path in m.files.remove),
-            ],
-            "drift": [
-                {
-                    "kind": d.kind.json,
-                    "prefix": str(d.prefix) if d.prefix else None,
-                    "what": d.what,
-                }
-                for d in m.drift
-            ],
-            "refused": list(m.refusals),
-            "bgp": bgp_json(m),
-        }
-        for m in plan.machines
-    ]
-    totals = {
-        **{verb.value: plan.count(verb) for verb in Verb},
-        "right": sum(len(m.in_sync) for m in plan.machines),
-        "in_the_way": sum(map(_blocking, plan.machines)),
-    }
-    document = {
-        "version": 1,
-        "inventory": str(cluster.path),
-        **({"network": _table_json(plan.network)} if plan.network else {}),
-        "machines": machines,
-        "skipped": dict(plan.skipped),
-        "notes": list(notes),
-        "totals": totals,
-        **({"foresight": foresight} if foresight else {}),
-    }
-    return json.dumps(document, indent=2)
-
-
-def _table_json(table: TablePlan) -> dict[str, object]:
-    return {
-        "name": table.name,
-        "changes": [
-            {
-                "change": change.verb,
-                "put": str(change.put) if change.put else None,
-                "take": [*map(str, change.take)],
-            }
-            for change in table.changes
-        ],
-        "right": [*map(str, table.in_sync)],
-        "in_the_way": [
-            {"prefix": str(c.prefix), "what": c.what, "remedy": c.remedy} for c in table.conflicts
-        ],
-        "left": list(table.stale),
-        "unfinished": [*map(str, table.unfinished)],
-        "source_checks_off": [str(member.address) for member in table.unchecked],
-        "source_checks_on": [str(member.address) for member in table.checked],
-        "notes": list(table.notes),
-        "refused": list(table.refusals),
-    }
-
-
-def _route_json(route: Route) -> dict[str, object]:
-    return {
-        "prefix": str(route.prefix),
-        "type": route.type,
-        "hops": [{"via": str(h.via) if h.via else None, "dev": h.dev} for h in route.hops],
-        "protocol": route.protocol,
-        "metric": route.metric,
-    }
 
 
 def restored(plan: Plan) -> int:

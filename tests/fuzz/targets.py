@@ -60,7 +60,8 @@ from tasks.planning.reconcile import plan_routes
 from tasks.planning.rollback import plan_last, plan_rollback
 from tasks.planning.table_rollback import last_record, plan_table_last, plan_table_rollback
 from tasks.reports.page import verify_page
-from tasks.reports.plan import dry_run_report, plan_json, plan_report
+from tasks.reports.plan import dry_run_report, plan_report
+from tasks.reports.plan_json import plan_json
 from tasks.reports.rollout import rollout_report
 from tasks.reports.status import history_report, network_report, status_report
 from tasks.reports.verify_formats import verify_json, verify_junit

@@ -6,7 +6,8 @@ from dataclasses import replace
 from tasks.planning.model import Allowed, Plan
 from tasks.planning.provider_table import plan_table
 from tasks.planning.reconcile import plan_routes
-from tasks.reports.plan import dry_run_report, plan_json, plan_report
+from tasks.reports.plan import dry_run_report, plan_report
+from tasks.reports.plan_json import plan_json
 from tasks.reports.rollout import rollout_report
 from tasks.reports.status import network_report
 from tasks.rollout.result import MachineResult, MachineState, Rollout

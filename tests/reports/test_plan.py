@@ -5,7 +5,8 @@ import pytest
 from tasks.common.text import table
 from tasks.planning.model import Allowed, Plan
 from tasks.planning.reconcile import plan_routes
-from tasks.reports.plan import dry_run_report, plan_json, plan_report
+from tasks.reports.plan import dry_run_report, plan_report
+from tasks.reports.plan_json import plan_json
 from tests.builders import DEV, cluster, facts, node, pods, wanted
 
 ALL = Allowed(replace=True, prune=True)
