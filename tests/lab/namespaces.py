@@ -15,7 +15,7 @@ def wait_for(condition: Callable[[], bool], what: str, patience: float = 30) -> 
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, what
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 @contextmanager

@@ -189,7 +189,7 @@ def wait_for_sessions(lab: Lab) -> None:
     others = len(lab.cluster.workers) - 1
     while any(n < others for n in sessions(lab).values()):
         assert time.monotonic() < deadline, sessions(lab)
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def wait_for_faults(lab: Lab, faults: tuple[Fault, ...]) -> None:
@@ -200,7 +200,7 @@ def wait_for_faults(lab: Lab, faults: tuple[Fault, ...]) -> None:
     deadline = time.monotonic() + 60
     while any(n > most * least[name] for name, n in sessions(lab).items()):
         assert time.monotonic() < deadline, sessions(lab)
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def make(lab: Lab, where: str, what: str) -> None:
