@@ -1,6 +1,15 @@
 """Pages of docs/ that several programs write, a section each."""
 
 import re
+from pathlib import Path
+
+from tasks.common.atomic import replacing
+
+
+def write_section(path: Path, title: str, text: str) -> None:
+    """Write a section of a page; the page is whole whenever the program is interrupted."""
+    with replacing(path, with_section(path.read_text(), title, text)):
+        pass
 
 
 def with_section(page: str, title: str, text: str) -> str:

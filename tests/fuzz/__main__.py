@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.pages import with_section
+from tests.pages import write_section
 
 from .mutation import lengthened, mutated
 
@@ -68,8 +68,7 @@ def main() -> int:
     for find in said["finds"]:
         print(f"  {find}")
     if given.write:
-        page = given.write.read_text()
-        given.write.write_text(with_section(page, TITLE, _section(said, how, given.seed)))
+        write_section(given.write, TITLE, _section(said, how, given.seed))
     return 1 if done.returncode or said["finds"] else 0
 
 

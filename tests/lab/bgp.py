@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.bgp.bird_conf import HOLD_TIME, RESTART_TIME, STALE_TIME
-from tests.pages import with_section
+from tests.pages import write_section
 
 from .bgp_kills import KILLS, WAYS, WORKERS, kills
 from .bgp_measures import Died, Joined, Measured, deaths, joining, moves, restarts
@@ -161,8 +161,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as place, labs(Directories(Path(place))) as make:
             section = part(make, given)
         if given.write:
-            page = with_section(given.write.read_text(), section.title, section.text)
-            given.write.write_text(page)
+            write_section(given.write, section.title, section.text)
         else:
             print(f"## {section.title}\n\n{section.text}\n")
         good &= section.good

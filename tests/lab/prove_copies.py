@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.pages import with_section
+from tests.pages import write_section
 
 from .conftest import Directories, MakeDirectory, MakeLab, labs, tutorial
 from .copies import Row, copied, row
@@ -142,7 +142,7 @@ def main() -> int:
             sections["What it costs"] = cost(given.cost, directories)
     for title, text in sections.items():
         if given.write:
-            given.write.write_text(with_section(given.write.read_text(), title, text))
+            write_section(given.write, title, text)
         else:
             print(f"## {title}\n\n{text}\n")
     print("\n".join(wrong), file=sys.stderr)

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from textwrap import fill
 
-from tests.pages import with_section
+from tests.pages import write_section
 
 from .foresights import Result, compare
 
@@ -81,7 +81,7 @@ def main() -> int:
     result = run(given.clusters, given.seed * SEEDS, given.at_once)
     text = section(result)
     if given.write:
-        given.write.write_text(with_section(given.write.read_text(), TITLE, text))
+        write_section(given.write, TITLE, text)
     else:
         print(f"## {TITLE}\n\n{text}\n")
     return 1 if result.wrong else 0
