@@ -13,7 +13,7 @@ from tasks.facts.model import Facts
 from tasks.inventory.model import Cluster
 from tasks.planning.model import Plan
 from tasks.ssh.answer import sections
-from tasks.ssh.errors import MachineError
+from tasks.ssh.errors import MachineError, said
 from tasks.ssh.fleet import Fleet
 
 
@@ -67,11 +67,9 @@ def install_bird(fleet: Fleet, plan: Plan) -> None:
 
 def _not_installed(answer: str | MachineError) -> str:
     """Why BIRD is not installed, from the answer of a machine; empty if it is."""
-    if isinstance(answer, MachineError):
-        return str(answer)
     try:
-        found = sections(answer)
-    except ValueError as error:
+        found = sections(said(answer))
+    except (MachineError, ValueError) as error:
         return str(error)
-    said = listed(line for lines in found.values() for line in lines)
-    return "" if INSTALLED in found else shown(said) or "it does not say why"
+    words = listed(line for lines in found.values() for line in lines)
+    return "" if INSTALLED in found else shown(words) or "it does not say why"

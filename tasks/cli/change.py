@@ -175,8 +175,8 @@ def _table_run(fleet: Fleet, plan: Plan, run: Run, facts: Mapping[str, Facts]) -
     where = fleet.cluster.network
     if where is None or plan.network is None:
         return None
-    alone = all(machine.empty for machine in plan.machines)
-    seen = frozenset(last_runs(facts)) if alone else None
+    only_table = all(machine.empty for machine in plan.machines)
+    seen = frozenset(last_runs(facts)) if only_table else None
     return TableRun(where, partial(provider_of, where, fleet.patience), plan.network, run.id, seen)
 
 

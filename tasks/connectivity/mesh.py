@@ -11,7 +11,7 @@ from tasks.common.values import Network
 from tasks.facts.survey import Survey
 from tasks.inventory.model import Cluster, Machine
 from tasks.ssh.answer import sections
-from tasks.ssh.errors import MachineError
+from tasks.ssh.errors import MachineError, said
 from tasks.ssh.fleet import Fleet
 
 from .ping import SENT, Report, Target, ping_script, read_report
@@ -75,9 +75,7 @@ def ping_all(machines: Fleet, found: Survey, request: PingRequest) -> dict[str, 
     troubles = []
     for name, answer in machines.in_step(scripts, READY, [(SENT, own)], "pinging").items():
         try:
-            if isinstance(answer, MachineError):
-                raise answer
-            report = read_report(answer, targets[name])
+            report = read_report(said(answer), targets[name])
             full = _full(found.cluster.machine(name), own[name])
             reports[name] = replace(report, why=report.why or full)
         except (MachineError, ValueError) as error:

@@ -9,7 +9,7 @@ from tasks.common.script import Script
 from tasks.common.text import listed
 from tasks.inventory.model import Cluster, Machine
 from tasks.networks.state import NetworkState
-from tasks.ssh.errors import MachineError
+from tasks.ssh.errors import MachineError, said
 from tasks.ssh.fleet import Fleet
 from tasks.undo import recovery
 from tasks.undo.run import new_run
@@ -87,9 +87,7 @@ def ask(
     troubles: dict[str, str] = {}
     for name, answer in fleet.ask(dict.fromkeys(names, script)).items():
         try:
-            if isinstance(answer, MachineError):
-                raise answer
-            facts[name] = read_facts(answer, fleet.cluster, name)
+            facts[name] = read_facts(said(answer), fleet.cluster, name)
         except MachineError as error:
             troubles[name] = str(error)
     if troubles and not (skip_unreachable and facts):

@@ -15,7 +15,7 @@ from tasks.facts.model import Facts
 from tasks.facts.run_order import earlier, last_runs
 from tasks.planning.model import Plan
 from tasks.ssh.answer import sections
-from tasks.ssh.errors import MachineError
+from tasks.ssh.errors import MachineError, said
 from tasks.ssh.fleet import Fleet
 from tasks.ssh.shell import RunningScript
 from tasks.undo import recovery
@@ -230,11 +230,9 @@ class RunInProgress:
 
 def lacks(answer: str | MachineError) -> str:
     """The routes that a machine waits for, and why, or why it does not say; empty if it has all."""
-    if isinstance(answer, MachineError):
-        return str(answer)
     try:
-        found = sections(answer)
-    except ValueError as error:
+        found = sections(said(answer))
+    except (MachineError, ValueError) as error:
         return str(error)
     routes = found.get(("lacks", ""))
     if routes is None:

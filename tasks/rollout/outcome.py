@@ -7,7 +7,7 @@ from enum import Enum
 from tasks.common.values import Address, shown
 from tasks.iproute.route import Route, parse, parse_all
 from tasks.ssh.answer import sections
-from tasks.ssh.errors import MachineError
+from tasks.ssh.errors import MachineError, said
 
 from .steps import Steps
 
@@ -68,11 +68,9 @@ class Outcome:
 
 def outcome_of(answer: str | MachineError, steps: Steps = NO_STEPS) -> Outcome:
     """The outcome in an answer; NO_ANSWER with the reason if it cannot be read."""
-    if isinstance(answer, MachineError):
-        return Outcome(ScriptState.NO_ANSWER, words=str(answer))
     try:
-        return read_outcome(answer, steps)
-    except ValueError as error:
+        return read_outcome(said(answer), steps)
+    except (MachineError, ValueError) as error:
         return Outcome(ScriptState.NO_ANSWER, words=str(error))
 
 
@@ -81,17 +79,17 @@ def read_outcome(answer: str, steps: Steps) -> Outcome:
     found = sections(answer)
     for state in ScriptState:
         if (state.value, "") in found:
-            said = shown(" ".join(found[state.value, ""]), most=MAX_CHARS)
+            words = shown(" ".join(found[state.value, ""]), most=MAX_CHARS)
             break
     else:
         raise ValueError("the answer breaks off")
-    failed = re.search(r" ?Command failed -:([0-9]{1,9})", said)
+    failed = re.search(r" ?Command failed -:([0-9]{1,9})", words)
     number = int(failed[1]) if failed else 0
     line = f"ip {steps.do[number - 1]}" if 0 < number <= len(steps.do) else ""
     return Outcome(
         state,
         line,
-        said.replace(failed[0], "") if failed else said,
+        words.replace(failed[0], "") if failed else words,
         tuple(parse_all(found.get(("route", ""), []), 4)),  # 4 matters for `default` only
         tuple(map(_way, found.get(("get", ""), []))),
     )

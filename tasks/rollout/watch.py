@@ -176,9 +176,8 @@ class _Watch:
             self._losses[name].put_back(c.prefix for c in made.changes)
             for line in lines:
                 self._teller.say(name, line)
-        self._teller.tell(
-            name, stays if ended.whole else stays | set(lines)
-        )  # each look tries again
+        # What could not be put back is tried again at each look.
+        self._teller.tell(name, stays if ended.whole else stays | set(lines))
         return ended.interrupted
 
 

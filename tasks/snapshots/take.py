@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 
 from tasks.common.errors import Stop
 from tasks.common.text import first
-from tasks.ssh.errors import MachineError
+from tasks.ssh.errors import MachineError, said
 from tasks.ssh.fleet import Fleet
 
 from .model import Member, Snapshot, State
@@ -25,9 +25,7 @@ def take(fleet: Fleet, *, skip_unreachable: bool = False) -> Snapshot:
     names = [machine.name for machine in cluster.machines]
     for name, answer in fleet.ask(dict.fromkeys(names, QUESTION)).items():
         try:
-            if isinstance(answer, MachineError):
-                raise answer
-            states[name] = read_state(answer)
+            states[name] = read_state(said(answer))
         except (MachineError, ValueError) as error:
             troubles.append(f"  {name}: {error}")
     if troubles and not (skip_unreachable and states):

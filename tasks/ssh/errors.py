@@ -45,6 +45,13 @@ class MachineError(Exception):
         super().__init__(shown(message, MAX_MESSAGE))
 
 
+def said(answer: str | MachineError) -> str:
+    """What a machine said. Raises the error that came instead of an answer."""
+    if isinstance(answer, MachineError):
+        raise answer
+    return answer
+
+
 def machine_error(connection: Connection, error: Exception) -> MachineError:
     """The exception as a MachineError: one that explains what failed and what to do."""
     return error if isinstance(error, MachineError) else MachineError(_explain(connection, error))
