@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 
 from tasks.common.text import listed
-from tasks.common.values import Address, Network, prefix
+from tasks.common.values import Address, Network, network, prefix
 from tasks.connectivity.probe import probes
 from tasks.connectivity.verdict import Pair
 from tasks.facts.survey import Survey
@@ -125,9 +125,9 @@ class _Ways:
 
     def _within(self, pair: Pair, inside: str) -> bool:
         """Whether an address that packets of a pair have, or are sent to, is inside a prefix."""
-        network = prefix(inside)
-        return network.version == pair.family and any(
-            address in network
+        around = prefix(inside)
+        return around.version == pair.family and any(
+            address in around
             for end in (pair.source, pair.target)
             for address in self._addresses(end, pair.family)
         )
@@ -192,7 +192,7 @@ def _rules(state: State, routes: Iterable[Route], family: int) -> list[_Rule]:
         if "lookup" in said:
             name = table_name(said["lookup"])
             source, target = (
-                None if "not" in words or said.get(key, "all") == "all" else prefix(said[key])
+                None if "not" in words or said.get(key, "all") == "all" else network(said[key])
                 for key in ("from", "to")
             )
             found.append(_Rule(Lookup(tables[name], name), source, target))

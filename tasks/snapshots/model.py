@@ -91,6 +91,18 @@ def _as(parse: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _line(parse: Callable[[str], object]) -> AfterValidator:
+    """A line of `ip` as it is, if a parser takes it and it cannot control a terminal."""
+
+    def check(text: str) -> str:
+        if values.lines(text) != [text]:
+            raise ValueError(f"not a line of printable characters: {values.quoted(text)}")
+        parse(text)
+        return text
+
+    return AfterValidator(check)
+
+
 def _or_empty(parse: Callable[[str], object]) -> AfterValidator:
     return _as(lambda text: parse(text) if text else text)
 
@@ -128,9 +140,9 @@ AddressOrNone = Annotated[str, _or_empty(values.address)]
 Interface = Annotated[str, _as(values.interface)]
 Network = Annotated[str, _as(values.prefix)]
 Listing = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_listing)]
-RouteLine = Annotated[str, _as(route_words)]
-RuleLine = Annotated[str, _as(rule_words)]
-NeighbourLine = Annotated[str, _as(neighbour_words)]
+RouteLine = Annotated[str, _line(route_words)]
+RuleLine = Annotated[str, _line(rule_words)]
+NeighbourLine = Annotated[str, _line(neighbour_words)]
 Setting = Annotated[str, _matches(_SETTING, "a setting that decides about packets")]
 
 _STRICT = ConfigDict(extra="forbid")

@@ -56,6 +56,8 @@ def test_a_table_counts_if_a_policy_rule_looks_it_up() -> None:
     gaps = {"worker-0": [Gap("a tunnel", device="wg0")]}
     assert unsure(gaps, instead={0: over}) == set()
     assert unsure(gaps, [MAIN, "99:\tfrom all fwmark 0x7 lookup 7"], {0: over}) == WITH_0
+    within = "99:\tfrom 10.200.0.9/16 lookup 7"  # a kernel takes and shows host bits
+    assert unsure(gaps, [MAIN, within], {0: over}) == WITH_0
 
 
 def test_a_route_concerns_the_pairs_with_an_address_in_it() -> None:

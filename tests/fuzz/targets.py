@@ -47,6 +47,7 @@ from tasks.facts.complete import complete
 from tasks.facts.model import Facts
 from tasks.facts.run_order import last_run
 from tasks.facts.survey import Survey
+from tasks.foresight.doubts import doubts
 from tasks.inventory.model import Cluster, ProviderNetwork
 from tasks.inventory.read import read as read_inventory
 from tasks.iproute.printed import route_words, rule_words
@@ -142,7 +143,7 @@ class World:
         """All of them."""
         return (
             _said("facts", self.read_facts, self.with_facts, answers("facts")),
-            _said("snapshot", read_state, _with_state, answers("snapshot")),
+            _said("snapshot", read_state, self.with_state, answers("snapshot")),
             Target("snapshot file", _read_snapshot, _with_snapshot, (to_text(snapshot()),)),
             _said("evidence", read_evidence, self.with_evidence, answers("evidence")),
             _said("pings", self.read_pings, self.with_pings, answers("pings")),
@@ -220,6 +221,12 @@ class World:
             found = list(sources.ask("ssh", request))
         yield "shown", told.getvalue()
         yield from _with_found(found)
+
+    def with_state(self, state: State) -> Iterator[Out]:
+        yield from _with_snapshot(snapshot(state))
+        states = dict.fromkeys(self.survey.facts, snapshot().machines[0].state) | {A: state}
+        pairs = [*self._pairs(silent=True), *self._pairs(silent=False)]
+        yield from _printed(*doubts(self.survey, pairs, states, {A: state.missing}).values())
 
     # What they say where pings fail.
 
@@ -446,10 +453,6 @@ def _with_found(found: list[Found]) -> Iterator[Out]:
 
 def _read_snapshot(text: str) -> Snapshot:
     return from_text(text, "snapshot.json")
-
-
-def _with_state(state: State) -> Iterator[Out]:
-    yield from _with_snapshot(snapshot(state))
 
 
 def _with_snapshot(taken: Snapshot) -> Iterator[Out]:

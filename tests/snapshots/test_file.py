@@ -96,6 +96,7 @@ def test_the_schema_is_in_the_docs() -> None:
         ('"eth0"', '"a\\nroute flush"', "not the name of a network link"),
         ("via 88.198.7.1", "via $(id)", "not an address"),
         ("from all", "exec all", "is not known here"),
+        ("proto 3", "proto 3\\u0085", "not a line of printable characters"),
         ("ipv4/ip_forward", "../kernel/core_pattern", "not a setting that decides"),
         ("ipv4/ip_forward", "ipv4/conf/../rp_filter", "not a setting that decides"),
         ("/var/lib/pod-routes/runs", "/etc/cron.d/x", "not the path of a file that is copied"),
