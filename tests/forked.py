@@ -1,9 +1,10 @@
-"""fab, forked from a process that has imported what it needs.
+"""fab, and PID 1 of a twin, forked from a process that has imported what they need.
 
 Most of the processor time of a run is the import of modules, which are the same in each. All else
 a run makes anew, from fabfile.py on. How Python itself starts is for tests of the program `fab`.
 """
 
+import ctypes
 import gc
 import importlib
 import json
@@ -16,16 +17,51 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import tasks
-from tasks.twin.namespaces import NEWNET, enter
+from tasks.twin.kernel import ENVIRONMENT
+from tasks.twin.namespaces import NEWNET, NEWNS, NEWUTS, enter, mount, unshare
 
 from .paths import FAB, PROJECT
 
 PATIENCE = 300  # seconds for a run; its status is then that of SIGALRM
+INIT = "tasks.twin.init"
 _LONGEST = 100_000  # bytes of a request
+_PRIVATE = 0x4000 | 0x40000  # mounts: MS_REC, MS_PRIVATE
+_NEWIPC = 0x0800_0000
+_NEWPID = 0x2000_0000
+_PDEATHSIG = 1  # prctl(2)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A process to fork. `module`: what it runs; empty for fab. `network`: a file to enter."""
+
+    module: str
+    argv: Sequence[str]
+    cwd: str
+    env: Mapping[str, str]
+    network: str = ""
+
+
+class Started:
+    """PID 1 of a twin, for the one who has started it: what it needs of subprocess.Popen."""
+
+    def __init__(self, stdout: IO[bytes], status: IO[str]) -> None:
+        self.stdout = stdout
+        self.returncode: int | None = None
+        self._status = status
+
+    def wait(self) -> int:
+        """Return its status when it has ended."""
+        if self.returncode is None:
+            with self._status as status:
+                self.returncode = int(status.read())
+        return self.returncode
 
 
 def fab(
@@ -35,29 +71,45 @@ def fab(
 
     `network`: the file of the network namespace to run it in, such as /proc/PID/ns/net.
     """
-    return _run("", [*FAB, *arguments], cwd, env, network)
+    return _run(_Request("", [*FAB, *arguments], str(cwd), dict(env), network))
 
 
 def module(
     name: str, *arguments: str, cwd: Path, env: Mapping[str, str], network: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """The same for a module of the tests, as `python -m` runs it."""
-    return _run(name, [name, *arguments], cwd, env, network)
+    return _run(_Request(name, [name, *arguments], str(cwd), dict(env), network))
 
 
-def _run(
-    name: str, argv: list[str], cwd: Path, env: Mapping[str, str], network: str
-) -> subprocess.CompletedProcess[str]:
-    request = json.dumps([name, argv, str(cwd), dict(env), network]).encode()
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        ended, ending = os.pipe()
-        with os.fdopen(ended) as status:
-            with os.fdopen(ending, "w"):
-                socket.send_fds(_parent(), [request], [out.fileno(), errors.fileno(), ending])
+def start_init(path: Path, stdin: int) -> Started:
+    """The same for PID 1 of a twin, as tasks/twin/lifecycle.py starts it."""
+    argv = [INIT, str(path.resolve())]
+    out, its = os.pipe()
+    with os.fdopen(its, "wb"):
+        status = _fork(_Request(INIT, argv, str(PROJECT), ENVIRONMENT), (stdin, its, its))
+    return Started(os.fdopen(out, "rb"), status)
+
+
+def _run(request: _Request) -> subprocess.CompletedProcess[str]:
+    with (
+        Path(os.devnull).open() as nothing,
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as errors,
+    ):
+        with _fork(request, (nothing.fileno(), out.fileno(), errors.fileno())) as status:
             code = int(status.read())
         out.seek(0)
         errors.seek(0)
-        return subprocess.CompletedProcess(argv, code, out.read(), errors.read())
+        return subprocess.CompletedProcess(request.argv, code, out.read(), errors.read())
+
+
+def _fork(request: _Request, descriptors: Sequence[int]) -> IO[str]:
+    """Fork a process with these for 0, 1 and 2; its status can be read when it has ended."""
+    ended, ending = os.pipe()
+    with os.fdopen(ending, "w"):
+        text = json.dumps(asdict(request)).encode()
+        socket.send_fds(_parent(), [text], [*descriptors, ending])
+    return os.fdopen(ended)
 
 
 @cache
@@ -71,39 +123,52 @@ def _parent() -> socket.socket:
 
 
 def _serve(requests: socket.socket) -> str:
-    """Fork for each request. Returns in the process that is to be that run: of a module, or fab."""
+    """Fork for each request. Returns the module to run in the process that is to run it."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a process that waits
     while True:
-        request, descriptors, _, _ = socket.recv_fds(requests, _LONGEST, 3)
-        if not request:
+        text, descriptors, _, _ = socket.recv_fds(requests, _LONGEST, 4)
+        if not text:
             sys.exit()
         if os.fork() == 0:
             requests.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            request = _Request(**json.loads(text))
+            if request.module == INIT:
+                _apart()
             run = os.fork()
             if run == 0:
                 return _become(request, descriptors)
             _, status = os.waitpid(run, 0)
-            os.write(descriptors[2], str(os.waitstatus_to_exitcode(status)).encode())
+            os.write(descriptors[3], str(os.waitstatus_to_exitcode(status)).encode())
             os._exit(0)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _become(request: bytes, descriptors: Sequence[int]) -> str:
+def _apart() -> None:
+    """What `unshare` does for PID 1 of a twin: a session and namespaces for its child."""
+    os.setsid()
+    unshare(_NEWPID | NEWNS | NEWNET | NEWUTS | _NEWIPC)
+    mount("none", Path("/"), flags=_PRIVATE)
+
+
+def _become(request: _Request, descriptors: Sequence[int]) -> str:
     """Take what a new process is given; the name of the module that it runs, if any."""
-    signal.alarm(PATIENCE)
-    for descriptor, number in zip(descriptors, (1, 2), strict=False):
+    for descriptor, number in zip(descriptors, (0, 1, 2), strict=False):
         os.dup2(descriptor, number)
     for descriptor in descriptors:
         os.close(descriptor)
-    name, sys.argv, directory, environment, network = json.loads(request)
+    sys.argv = list(request.argv)
     os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(directory)
-    if network:
-        enter(Path(network), NEWNET)
-    return str(name)
+    os.environ.update(request.env)
+    os.chdir(request.cwd)
+    if request.network:
+        enter(Path(request.network), NEWNET)
+    if request.module == INIT:
+        ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+    else:
+        signal.alarm(PATIENCE)
+    return request.module
 
 
 if __name__ == "__main__":
@@ -111,8 +176,13 @@ if __name__ == "__main__":
         importlib.import_module(found.name)
     from fabric.main import program
 
+    from tasks.twin import init
+
     gc.freeze()  # else each run would copy what it only looks at
-    if to_run := _serve(socket.socket(fileno=int(sys.argv[1]))):
+    to_run = _serve(socket.socket(fileno=int(sys.argv[1])))
+    if to_run == INIT:
+        init.main()
+    elif to_run:
         runpy.run_module(to_run, run_name="__main__", alter_sys=True)
     else:
         program.run()

@@ -210,20 +210,8 @@ def not_copied(snapshot: Snapshot, twin: Twin) -> dict[str, list[Gap]]:
 
 
 def _start(spec: Spec, path: Path, *, keep: bool) -> Twin:
-    flags = ["-B"] if sys.dont_write_bytecode else []
     reading, lifeline = os.pipe()
-    process = subprocess.Popen(
-        [
-            *("unshare", "--pid", "--mount", "--net", "--uts", "--ipc", "--fork", "--kill-child"),
-            *(sys.executable, *flags, "-m", "tasks.twin.init", str(path.resolve())),
-        ],
-        stdin=reading,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=ENVIRONMENT,
-        cwd=Path(__file__).parents[2],
-        start_new_session=True,  # Ctrl-C spares the twin: the caller may have a change to revert
-    )
+    process = start_init(path, reading)
     os.close(reading)
     try:
         init = registry.hold(_ask(process, lifeline, spec))
@@ -238,6 +226,23 @@ def _start(spec: Spec, path: Path, *, keep: bool) -> Twin:
     if keep:
         os.close(lifeline)
     return replace(twin, lifeline=None if keep else lifeline, starter=process)
+
+
+def start_init(path: Path, stdin: int) -> subprocess.Popen[bytes]:
+    """Start PID 1 of a twin in new namespaces. It answers on its stdout."""
+    flags = ["-B"] if sys.dont_write_bytecode else []
+    return subprocess.Popen(
+        [
+            *("unshare", "--pid", "--mount", "--net", "--uts", "--ipc", "--fork", "--kill-child"),
+            *(sys.executable, *flags, "-m", "tasks.twin.init", str(path.resolve())),
+        ],
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=ENVIRONMENT,
+        cwd=Path(__file__).parents[2],
+        start_new_session=True,  # Ctrl-C spares the twin: the caller may have a change to revert
+    )
 
 
 def _run(
