@@ -15,6 +15,13 @@ from tasks.common.signals import SIGNALS
 AT_START = {number: signal.getsignal(number) for number in SIGNALS}
 HELPERS = {"tests.scripts", "tests.browser"}  # run scripts under unshare, and Chromium
 SHELLS = {"dash", "busybox"}
+# What takes longest, longest first. The files are begun in this order, so that at the end none of
+# them runs alone.
+LONGEST = """tests.test_linear tests.ssh.test_answer tests.lab.test_armed tests.lab.test_canary
+tests.lab.test_apply tests.lab.test_verify tests.lab.test_machines tests.lab.test_diagnosis
+tests.lab.test_foreign tests.lab.test_bgp tests.lab.test_bgp_diagnosis tests.lab.test_networks
+tests.lab.test_bgp_systemd tests.lab.test_bgp_proof tests.lab.test_foresight
+tests.lab.test_random_clusters tests.lab.test_twin tests.ssh.test_hostile_sshd""".split()
 
 # A busy machine is slow, and no test asserts a time.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -22,10 +29,20 @@ hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is known to need the system; other tests are marked where they stand."""
+    """Mark what is known to need the system, and put the longest files first.
+
+    Other tests are marked where they stand.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and _needs_the_system(item):
             item.add_marker(pytest.mark.system)
+    items.sort(key=_when)
+
+
+def _when(item: pytest.Item) -> int:
+    """When the file of a test is begun."""
+    name = item.module.__name__ if isinstance(item, pytest.Function) else ""
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 def _needs_the_system(test: pytest.Function) -> bool:
