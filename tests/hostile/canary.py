@@ -52,7 +52,7 @@ class Lie:
 
 def lies(steps: Sequence[Step]) -> Iterator[Lie]:
     """All of them."""
-    for number, place in _places(steps):
+    for number, place in places(steps):
         for payload in PAYLOADS:
             yield Lie(number, place, payload)
 
@@ -60,16 +60,16 @@ def lies(steps: Sequence[Step]) -> Iterator[Lie]:
 def sample(steps: Sequence[Step], number: int, seed: int) -> list[Lie]:
     """So many of them, as many of each step; a third are scope IDs for what looks like a value."""
     chance = random.Random(seed)  # noqa: S311  # the same each time
-    places: dict[int, list[Place]] = {}
-    for step, place in _places(steps):
-        places.setdefault(step, []).append(place)
+    by_step: dict[int, list[Place]] = {}
+    for step, place in places(steps):
+        by_step.setdefault(step, []).append(place)
     values = {
         step: [place for place in every if _VALUE.fullmatch(said_at(steps[step], place))] or every
-        for step, every in places.items()
+        for step, every in by_step.items()
     }
     chosen: dict[tuple[str, str], Lie] = {}
     while len(chosen) < number:
-        for step, every in places.items():
+        for step, every in by_step.items():
             for among, names in ((every, PAYLOADS), (every, PAYLOADS), (values[step], SCOPES)):
                 lie = Lie(step, chance.choice(among), chance.choice(list(names)))
                 chosen.setdefault((lie.place.field.shape, lie.payload), lie)
@@ -82,7 +82,8 @@ def said_at(step: Step, place: Place) -> str:
     return said[place.field.start : place.field.end]
 
 
-def _places(steps: Sequence[Step]) -> Iterator[tuple[int, Place]]:
+def places(steps: Sequence[Step]) -> Iterator[tuple[int, Place]]:
+    """Where A can lie, with the number of the step."""
     host = _host(steps)
     for number, step in enumerate(steps):
         for at, conversation in enumerate(step.said):

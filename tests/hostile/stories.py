@@ -94,7 +94,6 @@ def record(make: MakeLab, key: Path) -> list[Step]:
     shutil.copy(lab.dir / KEY, key)
     told = hosts_toml(lab.cluster)
     claimed = re.sub(r"^(pod_cidr|internal_ip) = .*\n", "", told, flags=re.MULTILINE)
-    workers = [machine.name for machine in lab.cluster.workers]
     tape = _Recorder(lab)
     on(lab, A, FOREIGN)
     on(lab, A, MANAGED)
@@ -123,6 +122,7 @@ def record(make: MakeLab, key: Path) -> list[Step]:
     on(lab, A, LOST)
     tape.watch("watch")
     tape.do("plan --check", "plan", "--check", expect="4 machines: ")
+    tape.do("snapshot", "snapshot", "cluster.json", expect="cluster.json")
     tape.do("drain", "drain", "worker-2", "--yes", "--force", "--no-ping", expect="done: ")
     tape.do("apply again", *persist, "--hold", expect="fab confirm")
     tape.do("drop", "rollback", "--last", expect="dropped")
@@ -135,14 +135,19 @@ def record(make: MakeLab, key: Path) -> list[Step]:
     tape.do("rollback --dry-run", "rollback", "--dry-run", expect="route del")
     tape.do("rollback what is told", "rollback", expect="done: ")
 
-    for name in workers:
-        on(lab, name, FOUR)
-    tape.write(re.sub(r", \"fd00:[^]]*", "", claimed))
+    _record_ipv4(lab, tape, re.sub(r", \"fd00:[^]]*", "", claimed))
+    return tape.steps
+
+
+def _record_ipv4(lab: Lab, tape: _Recorder, inventory: str) -> None:
+    """Record an operator's steps on machines whose pods have no IPv6."""
+    for machine in lab.cluster.workers:
+        on(lab, machine.name, FOUR)
+    tape.write(inventory)
     tape.do("plan IPv4", "plan", expect="4 machines: ")
     tape.do("apply IPv4", "apply-routes", "--replace", "--yes", "--no-ping", expect="done: ")
     tape.do("verify --pods IPv4", "verify", "--pods", expect="6 of 6 pairs")
     tape.do("verify --tcp IPv4", "verify", "--tcp", "80", expect="6 of 6 pairs")
-    return tape.steps
 
 
 def save(steps: list[Step], file: Path) -> None:

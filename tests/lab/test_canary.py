@@ -42,11 +42,11 @@ def harm(file: Path, steps: Sequence[Step], chosen: Sequence[canary.Lie]) -> str
 
 def about(steps: Sequence[Step], step: str, section: str, value: str) -> Iterator[canary.Lie]:
     """Every lie about a value in a section, in one step."""
-    for lie in canary.lies(steps):
-        told = steps[lie.step]
-        there = (told.name, lie.place.field.section, canary.said_at(told, lie.place))
-        if there == (step, section, value):
-            yield lie
+    for number, place in canary.places(steps):
+        told = steps[number]
+        if (told.name, place.field.section, canary.said_at(told, place)) == (step, section, value):
+            for payload in canary.PAYLOADS:
+                yield canary.Lie(number, place, payload)
 
 
 COMMANDS = (  # step, section, value
