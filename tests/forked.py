@@ -49,7 +49,7 @@ class _Request:
 
 
 class Started:
-    """PID 1 of a twin, for the one who has started it: what it needs of subprocess.Popen."""
+    """A process that its caller waits for, as for a subprocess.Popen."""
 
     def __init__(self, stdout: IO[bytes], status: IO[str]) -> None:
         self.stdout = stdout
@@ -82,7 +82,7 @@ def module(
 
 
 def start_init(path: Path, stdin: int) -> Started:
-    """The same for PID 1 of a twin, as tasks/twin/lifecycle.py starts it."""
+    """The same for PID 1 of a twin, as tasks/twin/start.py starts it."""
     argv = [INIT, str(path.resolve())]
     out, its = os.pipe()
     with os.fdopen(its, "wb"):

@@ -1,11 +1,9 @@
 """The twin: a copy of the cluster in hosts.toml, made of network namespaces on this machine."""
 
 import contextlib
-import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +26,7 @@ from .machine import HOME, KEEP, PLUGINS, POD, machine_home
 from .namespaces import NEWNET, enter
 from .registry import Process
 from .router import PROGRAMS
+from .start import Start, Started, ask, start_init
 
 PACKAGES = {
     "unshare": "util-linux",
@@ -50,7 +49,7 @@ class Twin:
     # A twin that dies with this process ends when `lifeline` is closed. A plain descriptor and
     # no file object: the twin must not end because a Twin is garbage-collected.
     lifeline: int | None = field(default=None, repr=False)
-    starter: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
+    starter: Started | None = field(default=None, repr=False, compare=False)
 
     @property
     def pid(self) -> int:
@@ -179,15 +178,21 @@ class Twin:
             os.close(self.lifeline)
 
 
-def build(cluster: Cluster, *, keep: bool, pods: Collection[str] | None = None) -> Twin:
+def build(
+    cluster: Cluster,
+    *,
+    keep: bool,
+    pods: Collection[str] | None = None,
+    start: Start = start_init,
+) -> Twin:
     """Start the twin of a cluster. Returns when every sshd listens.
 
     With `keep`, the twin stays up until `stop`, and `find` finds it. Without, it ends with this
-    process, even if that is killed. `pods`: the workers with a pod, None for all workers.
-    Raises Stop where this machine cannot run a twin.
+    process, even if that is killed. `pods`: the workers with a pod, None for all workers. `start`
+    starts its PID 1. Raises Stop where this machine cannot run a twin.
     """
     check_machine()
-    return _start(design(cluster, pods), cluster.path, keep=keep)
+    return _start(design(cluster, pods), cluster.path, start, keep=keep)
 
 
 def copy(snapshot: Snapshot, path: Path, user: str | None = None) -> Twin:
@@ -197,7 +202,7 @@ def copy(snapshot: Snapshot, path: Path, user: str | None = None) -> Twin:
     this machine cannot run a twin.
     """
     check_machine()
-    return _start(design_copy(snapshot, user), path, keep=False)
+    return _start(design_copy(snapshot, user), path, start_init, keep=False)
 
 
 def not_copied(snapshot: Snapshot, twin: Twin) -> dict[str, list[Gap]]:
@@ -209,12 +214,12 @@ def not_copied(snapshot: Snapshot, twin: Twin) -> dict[str, list[Gap]]:
     return {name: found for name, found in gaps.items() if found}
 
 
-def _start(spec: Spec, path: Path, *, keep: bool) -> Twin:
+def _start(spec: Spec, path: Path, start: Start, *, keep: bool) -> Twin:
     reading, lifeline = os.pipe()
-    process = start_init(path, reading)
+    process = start(path, reading)
     os.close(reading)
     try:
-        init = registry.hold(_ask(process, lifeline, spec))
+        init = registry.hold(ask(process, lifeline, spec))
         twin = _read(init)
         if keep:
             registry.record(path, init)
@@ -228,23 +233,6 @@ def _start(spec: Spec, path: Path, *, keep: bool) -> Twin:
     return replace(twin, lifeline=None if keep else lifeline, starter=process)
 
 
-def start_init(path: Path, stdin: int) -> subprocess.Popen[bytes]:
-    """Start PID 1 of a twin in new namespaces. It answers on its stdout."""
-    flags = ["-B"] if sys.dont_write_bytecode else []
-    return subprocess.Popen(
-        [
-            *("unshare", "--pid", "--mount", "--net", "--uts", "--ipc", "--fork", "--kill-child"),
-            *(sys.executable, *flags, "-m", "tasks.twin.init", str(path.resolve())),
-        ],
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=ENVIRONMENT,
-        cwd=Path(__file__).parents[2],
-        start_new_session=True,  # Ctrl-C spares the twin: the caller may have a change to revert
-    )
-
-
 def _run(
     argv: Sequence[str], check: bool, options: Mapping[str, Any]
 ) -> subprocess.CompletedProcess[str]:
@@ -252,25 +240,6 @@ def _run(
     if "input" not in options:
         defaults["stdin"] = subprocess.DEVNULL
     return subprocess.run(argv, check=check, **{**defaults, **options})
-
-
-def _ask(process: subprocess.Popen[bytes], lifeline: int, spec: Spec) -> int:
-    """Send the spec, and wait for the answer: the pid of the twin's PID 1."""
-    with contextlib.suppress(BrokenPipeError), open(lifeline, "wb", closefd=False) as pipe:
-        pipe.write(spec.to_text().encode() + b"\n")
-    assert process.stdout is not None
-    words = ["it ended without a message"]
-    with process.stdout as answers:
-        for line in answers:
-            try:
-                answer = json.loads(line)
-            except ValueError:  # a message of unshare
-                words.append(line.decode(errors="replace").strip())
-                continue
-            if answer["error"]:
-                raise Stop(answer["error"])
-            return int(answer["pid"])
-    raise Stop(f"the twin cannot be built here: {words[-1]} (a container has to be privileged)")
 
 
 def find(inventory: Path) -> Twin | None:

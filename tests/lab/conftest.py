@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Protocol
-from unittest.mock import patch
 
 import pytest
 
 from tasks.common.errors import Stop
 from tasks.inventory.model import Cluster, Machine
-from tasks.twin import lifecycle
-from tasks.twin.lifecycle import Twin
+from tasks.twin.lifecycle import Twin, build
 from tests import forked
 from tests.forked import PATIENCE
 from tests.paths import FAB
@@ -200,8 +198,7 @@ def labs(tmp_path_factory: MakeDirectory) -> Iterator[MakeLab]:
         ssh = replace(cluster.ssh, key_file=Path(KEY))
         here = replace(cluster, path=directory / "hosts.toml", ssh=ssh)
         try:
-            with patch.object(lifecycle, "start_init", forked.start_init):
-                twin = lifecycle.build(here, keep=False, pods=pods)
+            twin = build(here, keep=False, pods=pods, start=forked.start_init)
         except Stop as stop:
             pytest.fail(f"no twin: {stop.message}")
         here.path.write_text(hosts_toml(here))
