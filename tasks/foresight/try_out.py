@@ -99,7 +99,7 @@ def operated(up: Twin, cluster: Cluster) -> Iterator[Fleet]:
     with coming_back():
         up.enter()
         # The operator's own configuration of ssh does not apply to a copy.
-        fleet = Fleet(up.cluster(cluster), Config(ssh_config=SSHConfig()))
+        fleet = Fleet(up.cluster(cluster), Config(ssh_config=SSHConfig()), place="on a copy")
         try:
             yield fleet
         finally:

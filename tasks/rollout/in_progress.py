@@ -8,7 +8,6 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 from tasks.bgp.bird import read_sessions
-from tasks.common.progress import progress
 from tasks.common.signals import Interrupts
 from tasks.common.text import listed
 from tasks.facts.model import Facts
@@ -92,7 +91,7 @@ class RunInProgress:
     def forward(self, interrupts: Interrupts, check: Check, at_once: int) -> None:
         """Change `at_once` machines at a time, until one fails, a signal arrives or trouble."""
         names = [self._fleet.name_of(connection) for connection in self._fleet.group(self._running)]
-        with progress("changing", len(names)) as step:
+        with self._fleet.progress("changing", len(names)) as step:
             for at in range(0, len(names), at_once):
                 if any(r.state != MachineState.DONE for r in self.results) or not self._in_time():
                     return

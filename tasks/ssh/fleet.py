@@ -4,6 +4,7 @@ import logging
 import resource
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from queue import SimpleQueue
 from random import uniform
 from threading import Thread
@@ -56,10 +57,11 @@ class Fleet:
 
     parallel = 32  # machines that are asked at the same time
 
-    def __init__(self, cluster: Cluster, config: Config) -> None:
-        """`config`: Fabric's, with its flags."""
+    def __init__(self, cluster: Cluster, config: Config, place: str = "") -> None:
+        """`config`: Fabric's, with its flags. `place`: where its machines are, if no real ones."""
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks by itself
         self.cluster = cluster
+        self._place = place
         self.patience: int | None = config.timeouts.command  # seconds for one command, if given
         self._login = Login(cluster, config)
         given = config.connect_kwargs
@@ -157,7 +159,7 @@ class Fleet:
 
         shells = {name: self.shell(name) for name in jobs}
         answers: dict[str, T | MachineError] = {}
-        with progress(doing, len(jobs)) as step:
+        with self.progress(doing, len(jobs)) as step:
             try:
                 answers.update(self._unreachable_jump_hosts(connections))
                 able = {name: job(name) for name in jobs if name not in answers}
@@ -168,6 +170,10 @@ class Fleet:
                 self.close()  # ends the commands that are under way
                 raise
         return {name: answers[name] for name in jobs}
+
+    def progress(self, doing: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+        """A progress line about its machines (tasks/common/progress.py)."""
+        return progress(f"{self._place}, {doing}" if self._place and doing else doing, total)
 
     def group(self, names: Iterable[str]) -> SerialGroup:
         """The connections of some machines as a Fabric group, in the cluster's order."""

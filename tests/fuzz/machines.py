@@ -1,6 +1,7 @@
 """Machines that are asked nothing: what they would be sent is kept, to be judged."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -38,6 +39,10 @@ class Deaf:
     def fleet(self) -> Fleet:
         """This, as those take it who ask a fleet."""
         return cast(Fleet, self)
+
+    def progress(self, _doing: str, _total: int) -> AbstractContextManager[Callable[[], None]]:
+        """Nobody looks."""
+        return nullcontext(lambda: None)
 
     def ask(self, scripts: Mapping[str, str], _doing: str = "") -> dict[str, str]:
         """Keep the scripts."""

@@ -1,10 +1,18 @@
-"""Room for connections: so many open files as they take, or a plain word before anything starts."""
+"""Room for connections: so many open files as they take, or a plain word before anything starts.
+
+And what a progress line says of machines on a copy.
+"""
 
 import subprocess
 import sys
 
 import pytest
+from fabric import Config
 
+from tasks.common import progress
+from tasks.ssh.fleet import Fleet
+from tests.builders import cluster
+from tests.common.test_progress import Terminal
 from tests.paths import PROJECT
 
 SCRIPT = """import resource, sys
@@ -39,3 +47,11 @@ def test_where_there_is_none_it_says_what_to_raise() -> None:
     said, after = room(256, 256, 500)
     assert "ulimit -n 564" in said
     assert after == "256"
+
+
+def test_a_progress_line_says_that_machines_are_on_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "DELAY", 0.01)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with Fleet(cluster(1), Config(), place="on a copy").progress("changing", 3):
+        assert terminal.written.wait(10)
+    assert "on a copy, changing: 0 of 3 machines" in terminal.getvalue()
