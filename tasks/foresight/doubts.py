@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 
 from tasks.common.text import listed
-from tasks.common.values import Address, Network, network, prefix
+from tasks.common.values import Address, Network, address, network, prefix
 from tasks.connectivity.probe import probes
 from tasks.connectivity.verdict import Pair
 from tasks.facts.survey import Survey
 from tasks.iproute.names import table_name
-from tasks.iproute.route import Hop, Route
+from tasks.iproute.route import Route
 from tasks.iproute.table import Lookup
 from tasks.snapshots.gap import Gap
 from tasks.snapshots.model import FAMILIES, State
@@ -45,7 +45,7 @@ def _doubt(ways: "_Ways", gaps: Mapping[str, Sequence[Gap]], pair: Pair) -> str:
     for name in (pair.source, pair.target):
         if ways.between(name, pair).forks:
             return f"{name} has a route with several next hops: each kernel chooses in its own way"
-        if pair.ok and (gateway := ways.between(name, pair).gateway):
+        if pair.ok and (gateway := ways.gateway(name, pair)):
             return f"{name} may send packets by {gateway}, which is no machine's and not copied"
     names = ways.machines(pair)
     shared = (ways.shared[name] for name in names if name in ways.shared)
@@ -63,13 +63,11 @@ class _Way:
     """How a machine may send on the packets for another, and those that come back.
 
     `strays`: whether a next hop may be a third machine. `forks`: whether a route has several.
-    `gateway`: a next hop that no machine is; empty if there is none.
     """
 
     devices: frozenset[str]
     strays: bool
     forks: bool
-    gateway: str
 
 
 @dataclass(frozen=True)
@@ -102,6 +100,10 @@ class _Ways:
             for family in FAMILIES
         }
         self._machines = {i.ip for facts in survey.facts.values() for _, i in facts.addresses}
+        self._probes = {
+            name: [probe.address for probe in probes(self._cluster.machine(name), facts)]
+            for name, facts in survey.facts.items()
+        }
         self._all = list(survey.facts)
         self.shared = _shared(survey)
         self._known: dict[tuple[str, str, int], _Way] = {}
@@ -123,19 +125,62 @@ class _Ways:
         """The way from one end of a pair to the other."""
         return self._way(end, pair.target if end == pair.source else pair.source, pair.family)
 
+    def gateway(self, end: str, pair: Pair) -> str:
+        """A next hop that is no machine, by which one end of a pair may send to the other.
+
+        Empty if there is none. What a machine sends itself comes back to its own address.
+        """
+        back = end == pair.target
+        to = pair.source if back else pair.target
+        own = back and not pair.from_pod
+        addresses = self._senders(pair) if own else self._probed(to, pair.family)
+        hops = chain.from_iterable(r.hops for r in self._routes(end, addresses, pair.family))
+        return next((str(hop.via) for hop in hops if hop.via and hop.via not in self._machines), "")
+
     def _within(self, pair: Pair, inside: str) -> bool:
         """Whether an address that packets of a pair have, or are sent to, is inside a prefix."""
         around = prefix(inside)
         return around.version == pair.family and any(
-            address in around
+            ip in around
             for end in (pair.source, pair.target)
-            for address in self._addresses(end, pair.family)
+            for ip in self._addresses(end, pair.family)
         )
 
     def _addresses(self, name: str, family: int) -> Iterator[Address]:
-        machine, facts = self._cluster.machine(name), self._facts[name]
-        own = (*(probe.address for probe in probes(machine, facts)), *machine.internal_ips)
-        return (address for address in own if address.version == family)
+        """The addresses of a machine and of its pods that the packets of pairs have."""
+        yield from self._probed(name, family)
+        internal = self._cluster.machine(name).internal_ip(family)
+        if internal is not None:
+            yield internal
+
+    def _probed(self, name: str, family: int) -> Iterator[Address]:
+        """The addresses that stand for the pods of a machine."""
+        return (ip for ip in self._probes[name] if ip.version == family)
+
+    def _senders(self, pair: Pair) -> Iterator[Address]:
+        """The addresses that what a machine itself sends to the target may come from.
+
+        A route says which, or else it is one of the link that the route leads over.
+        """
+        for route in self._routes(pair.source, self._probed(pair.target, pair.family), pair.family):
+            said = dict(pairwise(route.text.split()))
+            if "src" in said:
+                yield address(said["src"])
+                continue
+            devices = {hop.dev for hop in route.hops}
+            for dev, i in self._facts[pair.source].addresses:
+                if dev in devices and i.version == pair.family:
+                    yield i.ip
+
+    def _routes(self, name: str, to: Iterable[Address], family: int) -> Iterator[Route]:
+        """The routes by which a machine may send to these addresses."""
+        sources = list(self._addresses(name, family))
+        for target in to:
+            for rule in self._rules[name, family]:
+                route = rule.table.route_to(target)
+                matches = rule.may_match(sources, target)
+                if matches and route is not None and route.type == "unicast":
+                    yield route
 
     def _way(self, here: str, there: str, family: int) -> _Way:
         key = (here, there, family)
@@ -147,22 +192,14 @@ class _Ways:
         facts = self._facts[here]
         own = self._cluster.machine(here).internal_ip(family)
         devices = {facts.pod_bridge, *(dev for dev, i in facts.addresses if i.ip == own)}
-        hops: list[Hop] = []
-        forks = False
-        sources = list(self._addresses(here, family))
-        for address in self._addresses(there, family):
-            for rule in self._rules[here, family]:
-                route = rule.table.route_to(address)
-                matches = rule.may_match(sources, address)
-                if matches and route is not None and route.type == "unicast":
-                    hops += route.hops
-                    forks = forks or len(route.hops) != 1
+        routes = list(self._routes(here, self._addresses(there, family), family))
+        forks = any(len(route.hops) != 1 for route in routes)
+        hops = [hop for route in routes for hop in route.hops]
         planned = (None, self._cluster.machine(there).internal_ip(family))
         return _Way(
             frozenset({*devices, *(hop.dev for hop in hops)}),
             forks or any(hop.via not in planned for hop in hops),
             forks,
-            next((str(hop.via) for hop in hops if hop.via and hop.via not in self._machines), ""),
         )
 
 

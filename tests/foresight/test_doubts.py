@@ -1,6 +1,7 @@
 """The pairs of which nobody can say whether they answer."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import ip_interface
 
 from tasks.connectivity.verdict import Pair, Verdict
@@ -30,12 +31,23 @@ def unsure(
     instead: Mapping[int, Facts] | None = None,
 ) -> set[tuple[str, str]]:
     """The ends of the pairs of three workers that are in doubt."""
+    found = in_doubt(PAIRS, instead or {}, gaps, rules)
+    return {(p.source, p.target) for p in found}
+
+
+def in_doubt(
+    pairs: Sequence[Pair],
+    instead: Mapping[int, Facts],
+    gaps: Mapping[str, Sequence[Gap]] | None = None,
+    rules: Sequence[str] = (MAIN,),
+) -> Mapping[Pair, str]:
+    """The pairs of three workers that are in doubt, and why. `instead`: other facts of some."""
     found = {
         f"worker-{n}": facts(n, *(wanted(to) for to in range(3) if to != n)) for n in range(3)
-    } | {f"worker-{n}": other for n, other in (instead or {}).items()}
+    } | {f"worker-{n}": other for n, other in instead.items()}
     state = State((Link(1, "lo", 65536),), Tables(rules=tuple(rules)), Tables(), {})
     asked = Survey(cluster(3), found, {})
-    return {(p.source, p.target) for p in doubts(asked, PAIRS, dict.fromkeys(found, state), gaps)}
+    return doubts(asked, pairs, dict.fromkeys(found, state), gaps or {})
 
 
 def test_a_gap_concerns_the_pairs_of_its_machine() -> None:
@@ -102,6 +114,15 @@ def test_who_answers_by_a_gateway_that_is_no_machine() -> None:
     assert unsure({}, [MAIN, f"99:\tfrom {pods(0)} lookup 8"], {0: leaving}) == WITH_0
     assert unsure({}, [MAIN, f"99:\tfrom all to {pods(1)} lookup 8"], {0: leaving}) == BOTH
     assert unsure({}, [MAIN, "99:\tfrom 203.0.113.10 lookup 8"], {0: leaving}) == set()
+
+
+def test_what_a_machine_sends_itself_comes_back_to_its_own_address() -> None:
+    """Worker 1 sends to worker 0's pods by a gateway, and to worker 0 itself directly."""
+    away = facts(1, wanted(2), "default via 10.240.0.99 dev enp6s0")
+    machine = replace(pair(0, 1), from_pod=False)
+    assert set(in_doubt([pair(0, 1), machine], {1: away})) == {pair(0, 1)}
+    of_a_pod = facts(0, wanted(2), f"{pods(1)} via {node(1)} dev {DEV} src 10.200.0.1")
+    assert set(in_doubt([machine], {0: of_a_pod, 1: away})) == {machine}
 
 
 def test_a_pair_that_could_not_be_pinged() -> None:
