@@ -28,9 +28,10 @@ def test_the_five_commands_in_the_order_of_the_readme(lab: Lab) -> None:
         run(lab, command)
 
 
-def test_the_rehearsals(lab: Lab) -> None:
+def test_what_runs_on_copies(lab: Lab) -> None:
     lines = [line.split()[2:] for line in FAB if line.startswith("sudo ")]
-    assert [words[:2] for words in lines] == [["rehearse", "apply-routes"], ["rehearse", "--live"]]
+    starts = ["rehearse apply-routes", "rehearse --live", "plan --foresee"]
+    assert [" ".join(words[:2]) for words in lines] == starts
     for words in lines:
         run(lab, words)
 
