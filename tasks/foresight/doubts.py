@@ -160,17 +160,17 @@ class _Ways:
     def _senders(self, pair: Pair) -> Iterator[Address]:
         """The addresses that what a machine itself sends to the target may come from.
 
-        A route says which, or else it is one of the link that the route leads over.
+        A route says which, or else it is one of the link that the route leads over, if it has any.
         """
+        own = [i for i in self._facts[pair.source].addresses if i[1].version == pair.family]
         for route in self._routes(pair.source, self._probed(pair.target, pair.family), pair.family):
             said = dict(pairwise(route.text.split()))
             if "src" in said:
                 yield address(said["src"])
                 continue
             devices = {hop.dev for hop in route.hops}
-            for dev, i in self._facts[pair.source].addresses:
-                if dev in devices and i.version == pair.family:
-                    yield i.ip
+            of_link = [i.ip for dev, i in own if dev in devices]
+            yield from of_link or [i.ip for _, i in own]
 
     def _routes(self, name: str, to: Iterable[Address], family: int) -> Iterator[Route]:
         """The routes by which a machine may send to these addresses."""

@@ -123,6 +123,9 @@ def test_what_a_machine_sends_itself_comes_back_to_its_own_address() -> None:
     assert set(in_doubt([pair(0, 1), machine], {1: away})) == {pair(0, 1)}
     of_a_pod = facts(0, wanted(2), f"{pods(1)} via {node(1)} dev {DEV} src 10.200.0.1")
     assert set(in_doubt([machine], {0: of_a_pod, 1: away})) == {machine}
+    own = (("cnio0", ip_interface("10.200.0.1/24")), (DEV, ip_interface(f"{node(0)}/24")))
+    unnumbered = facts(0, wanted(2), f"{pods(1)} dev wg0", addresses=own)
+    assert set(in_doubt([machine], {0: unnumbered, 1: away})) == {machine}
 
 
 def test_a_pair_that_could_not_be_pinged() -> None:
