@@ -4,23 +4,28 @@ A packet meets the machines at both ends of its pair. It may meet any other mach
 them may send it to another next hop than the planned one.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 
 from tasks.common.text import listed
-from tasks.common.values import Address, Network, address, network, prefix
+from tasks.common.values import Address, Network, network, prefix
 from tasks.connectivity.probe import probes
 from tasks.connectivity.verdict import Pair
 from tasks.facts.survey import Survey
 from tasks.iproute.names import table_name
 from tasks.iproute.route import Route
+from tasks.iproute.rule import keyed
 from tasks.iproute.table import Lookup
 from tasks.snapshots.gap import Gap
 from tasks.snapshots.model import FAMILIES, State
 
 NO_PROBE = "no address to ping could be set up"
+
+# What may give packets another source address than that of a link: iptables, nft.
+_TRANSLATION = re.compile(r"\b(SNAT|NETMAP|snat)\b")
 
 
 def doubts(
@@ -43,11 +48,15 @@ def _doubt(ways: "_Ways", gaps: Mapping[str, Sequence[Gap]], pair: Pair) -> str:
     if pair.verdict == "no probe":
         return NO_PROBE
     for name in (pair.source, pair.target):
-        if ways.between(name, pair).forks:
+        if any(way.forks for way in ways.of(name, pair)):
             return f"{name} has a route with several next hops: each kernel chooses in its own way"
-        if pair.ok and (gateway := ways.gateway(name, pair)):
-            return f"{name} may send packets by {gateway}, which is no machine's and not copied"
     names = ways.machines(pair)
+    gateways = (
+        f"{name} may send packets by {way.gateway}, which is no machine's and not copied"
+        for name in names
+        for way in ways.of(name, pair)
+        if pair.ok and way.gateway
+    )
     shared = (ways.shared[name] for name in names if name in ways.shared)
     concerned = (
         f"not copied of {name}: {gap.words}"
@@ -55,19 +64,21 @@ def _doubt(ways: "_Ways", gaps: Mapping[str, Sequence[Gap]], pair: Pair) -> str:
         for gap in gaps.get(name, ())
         if ways.meets(pair, name, gap)
     )
-    return next(chain(shared, concerned), "")
+    return next(chain(gateways, shared, concerned), "")
 
 
 @dataclass(frozen=True)
 class _Way:
-    """How a machine may send on the packets for another, and those that come back.
+    """How a machine may send on packets to some addresses of another.
 
     `strays`: whether a next hop may be a third machine. `forks`: whether a route has several.
+    `gateway`: a next hop that no machine is; empty if there is none.
     """
 
     devices: frozenset[str]
     strays: bool
     forks: bool
+    gateway: str
 
 
 @dataclass(frozen=True)
@@ -99,43 +110,47 @@ class _Ways:
             for name, facts in survey.facts.items()
             for family in FAMILIES
         }
-        self._machines = {i.ip for facts in survey.facts.values() for _, i in facts.addresses}
+        self._translating = {
+            name
+            for name, state in states.items()
+            if any(_TRANSLATION.search(firewall.listing) for firewall in state.firewalls)
+        }
+        self._own = {  # those that no other machine may have for itself
+            name: [
+                (dev, i.ip) for dev, i in facts.addresses if not (i.is_link_local or i.is_loopback)
+            ]
+            for name, facts in survey.facts.items()
+        }
+        self._machines = {ip for own in self._own.values() for _, ip in own}
         self._probes = {
             name: [probe.address for probe in probes(self._cluster.machine(name), facts)]
             for name, facts in survey.facts.items()
         }
         self._all = list(survey.facts)
         self.shared = _shared(survey)
-        self._known: dict[tuple[str, str, int], _Way] = {}
+        self._known: dict[tuple[str, str, frozenset[Address]], _Way] = {}
 
     def machines(self, pair: Pair) -> Sequence[str]:
         """The machines that packets of a pair may meet."""
         ends = (pair.source, pair.target)
-        return self._all if any(self.between(end, pair).strays for end in ends) else ends
+        strays = any(way.strays for end in ends for way in self.of(end, pair))
+        return self._all if strays else ends
 
     def meets(self, pair: Pair, name: str, gap: Gap) -> bool:
         """Whether packets of a pair that meet a machine may meet what is not copied of it."""
         if gap.prefix and not self._within(pair, gap.prefix):
             return False
-        others = [end for end in (pair.source, pair.target) if end != name]
-        ways = [self._way(name, other, pair.family) for other in others]
-        return not gap.device or any(gap.device in way.devices for way in ways)
+        return not gap.device or any(gap.device in way.devices for way in self.of(name, pair))
 
-    def between(self, end: str, pair: Pair) -> _Way:
-        """The way from one end of a pair to the other."""
-        return self._way(end, pair.target if end == pair.source else pair.source, pair.family)
-
-    def gateway(self, end: str, pair: Pair) -> str:
-        """A next hop that is no machine, by which one end of a pair may send to the other.
-
-        Empty if there is none. What a machine sends itself comes back to its own address.
-        """
-        back = end == pair.target
-        to = pair.source if back else pair.target
-        own = back and not pair.from_pod
-        addresses = self._senders(pair) if own else self._probed(to, pair.family)
-        hops = chain.from_iterable(r.hops for r in self._routes(end, addresses, pair.family))
-        return next((str(hop.via) for hop in hops if hop.via and hop.via not in self._machines), "")
+    def of(self, name: str, pair: Pair) -> list[_Way]:
+        """How a machine may send on the requests of a pair, and how the answers."""
+        found = []
+        if name != pair.target:
+            requests = frozenset(self._addresses(pair.target, pair.family))
+            found.append(self._way(name, pair.target, pair.family, requests))
+        if name != pair.source:
+            found.append(self._way(name, pair.source, pair.family, self._senders(pair)))
+        return found
 
     def _within(self, pair: Pair, inside: str) -> bool:
         """Whether an address that packets of a pair have, or are sent to, is inside a prefix."""
@@ -147,34 +162,33 @@ class _Ways:
         )
 
     def _addresses(self, name: str, family: int) -> Iterator[Address]:
-        """The addresses of a machine and of its pods that the packets of pairs have."""
-        yield from self._probed(name, family)
+        """The internal IP of a machine, and the addresses that stand for its pods."""
         internal = self._cluster.machine(name).internal_ip(family)
-        if internal is not None:
-            yield internal
+        for ip in (internal, *self._probes[name]):
+            if ip is not None and ip.version == family:
+                yield ip
 
-    def _probed(self, name: str, family: int) -> Iterator[Address]:
-        """The addresses that stand for the pods of a machine."""
-        return (ip for ip in self._probes[name] if ip.version == family)
+    def _senders(self, pair: Pair) -> frozenset[Address]:
+        """The source addresses that the requests of a pair may have, to which the answers go.
 
-    def _senders(self, pair: Pair) -> Iterator[Address]:
-        """The addresses that what a machine itself sends to the target may come from.
-
-        A route says which, or else it is one of the link that the route leads over, if it has any.
+        Those of pods may be masqueraded. A machine's own have the address that the route names, or
+        one of the link that the route leads over, or any if that link has none.
         """
-        own = [i for i in self._facts[pair.source].addresses if i[1].version == pair.family]
-        for route in self._routes(pair.source, self._probed(pair.target, pair.family), pair.family):
-            said = dict(pairwise(route.text.split()))
-            if "src" in said:
-                yield address(said["src"])
-                continue
+        found = set(self._addresses(pair.source, pair.family)) if pair.from_pod else set()
+        own = [(dev, ip) for dev, ip in self._own[pair.source] if ip.version == pair.family]
+        requests = (ip for ip in self._probes[pair.target] if ip.version == pair.family)
+        routes = list(self._routes(pair.source, requests, pair.family))
+        for route in routes:
             devices = {hop.dev for hop in route.hops}
-            of_link = [i.ip for dev, i in own if dev in devices]
-            yield from of_link or [i.ip for _, i in own]
+            found.update([ip for dev, ip in own if dev in devices] or [ip for _, ip in own])
+            found.update([route.source] if route.source else [])
+        if not routes or pair.source in self._translating:
+            found.update(self._addresses(pair.source, pair.family), (ip for _, ip in own))
+        return frozenset(found)
 
     def _routes(self, name: str, to: Iterable[Address], family: int) -> Iterator[Route]:
         """The routes by which a machine may send to these addresses."""
-        sources = list(self._addresses(name, family))
+        sources = {*(ip for _, ip in self._own[name]), *self._addresses(name, family)}
         for target in to:
             for rule in self._rules[name, family]:
                 route = rule.table.route_to(target)
@@ -182,24 +196,24 @@ class _Ways:
                 if matches and route is not None and route.type == "unicast":
                     yield route
 
-    def _way(self, here: str, there: str, family: int) -> _Way:
-        key = (here, there, family)
+    def _way(self, here: str, there: str, family: int, to: frozenset[Address]) -> _Way:
+        key = (here, there, to)
         if key not in self._known:
-            self._known[key] = self._new_way(here, there, family)
+            self._known[key] = self._new_way(here, there, family, to)
         return self._known[key]
 
-    def _new_way(self, here: str, there: str, family: int) -> _Way:
-        facts = self._facts[here]
+    def _new_way(self, here: str, there: str, family: int, to: frozenset[Address]) -> _Way:
         own = self._cluster.machine(here).internal_ip(family)
-        devices = {facts.pod_bridge, *(dev for dev, i in facts.addresses if i.ip == own)}
-        routes = list(self._routes(here, self._addresses(there, family), family))
-        forks = any(len(route.hops) != 1 for route in routes)
+        devices = {self._facts[here].pod_bridge, *(dev for dev, ip in self._own[here] if ip == own)}
+        routes = list(self._routes(here, to, family))
         hops = [hop for route in routes for hop in route.hops]
+        forks = any(len(route.hops) != 1 for route in routes)
         planned = (None, self._cluster.machine(there).internal_ip(family))
         return _Way(
             frozenset({*devices, *(hop.dev for hop in hops)}),
             forks or any(hop.via not in planned for hop in hops),
             forks,
+            next((str(hop.via) for hop in hops if hop.via and hop.via not in self._machines), ""),
         )
 
 
@@ -224,12 +238,12 @@ def _rules(state: State, routes: Iterable[Route], family: int) -> list[_Rule]:
         tables[route.table].append(route)
     found = []
     for line in state.tables(family).rules:
-        words = line.partition(":")[2].split()
-        said = dict(pairwise(words))
+        said = keyed(line)
         if "lookup" in said:
             name = table_name(said["lookup"])
+            negated = "not" in line.split()
             source, target = (
-                None if "not" in words or said.get(key, "all") == "all" else network(said[key])
+                None if negated or said.get(key, "all") == "all" else network(said[key])
                 for key in ("from", "to")
             )
             found.append(_Rule(Lookup(tables[name], name), source, target))

@@ -28,7 +28,7 @@ _ROUTE_STATES = frozenset(
 )
 _ROUTE_NUMBERS = frozenset(("error", "nhid"))
 # ip-rule(8)
-_RULE_PAIRS = frozenset(
+RULE_PAIRS = frozenset(
     "from to fwmark iif oif lookup proto tos dsfield uidrange ipproto sport dport goto realms"
     " suppress_prefixlength suppress_ifgroup tun_id".split()
 )
@@ -78,10 +78,10 @@ def rule_words(line: str) -> str:
     # `ip` shows the number of a protocol as "ipproto-6", and takes "6".
     words = [word.removeprefix("ipproto-") if "-" in word else word for word in words]
     words = [
-        _RULE_TYPES.get(word, word) if before not in _RULE_PAIRS else word
+        _RULE_TYPES.get(word, word) if before not in RULE_PAIRS else word
         for before, word in zip(["", *words], words, strict=False)
     ]
-    _check(words, _RULE_PAIRS, _RULE_FLAGS, line)
+    _check(words, RULE_PAIRS, _RULE_FLAGS, line)
     return " ".join(["pref", preference, *words])
 
 

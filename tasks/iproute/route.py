@@ -76,6 +76,7 @@ class Route:
     text: str = ""
     # Why `ip route restore` cannot bring it back unchanged; empty if it can.
     unsaved: str = field(default="", compare=False)
+    source: Address | None = field(default=None, compare=False)  # what it says that packets have
 
     @property
     def key(self) -> tuple[Network, int, str, str]:
@@ -241,6 +242,7 @@ def _parse(line: str, family: int) -> Route:
         tos=word(values.get("tos", "0")),
         text=without_volatile(line.strip()),
         unsaved=next((why for key, why in UNSAVED[family].items() if key in words), ""),
+        source=address(values["src"]) if "src" in values else None,
     )
 
 

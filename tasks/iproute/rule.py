@@ -1,11 +1,11 @@
 """Policy rules (ip-rule(8)) that can divert pod traffic from the main routing table."""
 
-import itertools
 from dataclasses import dataclass
 
 from tasks.common.values import Network, device, network, number, shown, word
 
 from .names import table_name, type_name
+from .printed import RULE_PAIRS
 
 SHORTEST = 8  # bits; no pod CIDR has a shorter prefix
 
@@ -37,6 +37,12 @@ class Rule:
         return self.table == "main"
 
 
+def keyed(line: str) -> dict[str, str]:
+    """The keywords of a line of `ip rule` that have a value, and their values."""
+    words = iter(line.partition(":")[2].split())
+    return {word: next(words, "") for word in words if word in RULE_PAIRS}
+
+
 def read_rules(lines: list[str], family: int) -> list[Rule]:
     """The rules for whole prefixes, up to the rule that looks up the main table for all packets.
 
@@ -46,7 +52,7 @@ def read_rules(lines: list[str], family: int) -> list[Rule]:
     rules = []
     for line in lines:
         words = line.partition(":")[2].split()
-        values = dict(itertools.pairwise(words))
+        values = keyed(line)
         table = table_name(word(values["lookup"])) if "lookup" in values else ""
         negated = "not" in words
         partial = bool(_PARTIAL & set(words))

@@ -40,13 +40,18 @@ def in_doubt(
     instead: Mapping[int, Facts],
     gaps: Mapping[str, Sequence[Gap]] | None = None,
     rules: Sequence[str] = (MAIN,),
+    families: Sequence[int] = (4,),
 ) -> Mapping[Pair, str]:
     """The pairs of three workers that are in doubt, and why. `instead`: other facts of some."""
     found = {
-        f"worker-{n}": facts(n, *(wanted(to) for to in range(3) if to != n)) for n in range(3)
+        f"worker-{n}": facts(
+            n, *(wanted(to, f) for f in families for to in range(3) if to != n), families=families
+        )
+        for n in range(3)
     } | {f"worker-{n}": other for n, other in instead.items()}
-    state = State((Link(1, "lo", 65536),), Tables(rules=tuple(rules)), Tables(), {})
-    asked = Survey(cluster(3), found, {})
+    tables = Tables(rules=tuple(rules))
+    state = State((Link(1, "lo", 65536),), tables, tables, {})
+    asked = Survey(cluster(3, families=families), found, {})
     return doubts(asked, pairs, dict.fromkeys(found, state), gaps or {})
 
 
@@ -126,6 +131,33 @@ def test_what_a_machine_sends_itself_comes_back_to_its_own_address() -> None:
     own = (("cnio0", ip_interface("10.200.0.1/24")), (DEV, ip_interface(f"{node(0)}/24")))
     unnumbered = facts(0, wanted(2), f"{pods(1)} dev wg0", addresses=own)
     assert set(in_doubt([machine], {0: unnumbered, 1: away})) == {machine}
+    local = (*own, ("wg0", ip_interface("169.254.7.6/16")))
+    unnumbered = facts(0, wanted(2), f"{pods(1)} via 169.254.7.7 dev wg0", addresses=local)
+    assert set(in_doubt([machine], {0: unnumbered, 1: away})) == {machine}
+
+
+def test_pods_whose_packets_are_masqueraded_get_answers_at_the_machines_address() -> None:
+    away = facts(1, wanted(0), wanted(2), f"{node(0)} via 10.240.0.99 dev {DEV}")
+    assert set(in_doubt([pair(0, 1), pair(2, 1)], {1: away})) == {pair(0, 1)}
+
+
+def test_where_a_third_machine_may_send_by_a_gateway() -> None:
+    around = facts(0, wanted(2), f"{pods(1)} via {node(2)} dev {DEV} proto static")
+    away = facts(2, wanted(0), f"{pods(1)} via 10.240.0.99 dev {DEV}")
+    assert set(in_doubt([pair(0, 1)], {2: away})) == set()
+    assert set(in_doubt([pair(0, 1)], {0: around, 2: away})) == {pair(0, 1)}
+
+
+def test_a_gateway_whose_link_local_address_a_machine_has_on_another_link() -> None:
+    docker = (("docker0", ip_interface("fe80::1/64")), (DEV, ip_interface(f"{node(2, 6)}/64")))
+    away = facts(0, f"{pods(1, 6)} via fe80::1 dev {DEV}", families=(6,))
+    others = {2: facts(2, families=(6,), addresses=docker)}
+    assert set(in_doubt([pair(0, 1, family=6)], {0: away, **others}, families=(6,)))
+
+
+def test_links_that_are_named_as_keywords() -> None:
+    over = facts(0, wanted(2), f"{pods(1)} dev src proto static")
+    assert in_doubt(PAIRS, {0: over}, rules=[MAIN, "99:\tfrom all iif to lookup 7"]) == {}
 
 
 def test_a_pair_that_could_not_be_pinged() -> None:
