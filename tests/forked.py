@@ -17,9 +17,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import IO
 
 import tasks
@@ -35,6 +37,7 @@ _PRIVATE = 0x4000 | 0x40000  # mounts: MS_REC, MS_PRIVATE
 _NEWIPC = 0x0800_0000
 _NEWPID = 0x2000_0000
 _PDEATHSIG = 1  # prctl(2)
+_LOCK = Lock()
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,18 @@ class _Request:
     network: str = ""
 
 
-class Started:
-    """A process that its caller waits for, as for a subprocess.Popen."""
+class Starter:
+    """The parent of PID 1 of a twin, which its caller waits for as for a subprocess.Popen."""
 
-    def __init__(self, stdout: IO[bytes], status: IO[str]) -> None:
+    def __init__(self, stdout: IO[bytes], ended: IO[str]) -> None:
         self.stdout = stdout
         self.returncode: int | None = None
-        self._status = status
+        self._ended = ended
 
     def wait(self) -> int:
         """Return its status when it has ended."""
         if self.returncode is None:
-            with self._status as status:
-                self.returncode = int(status.read())
+            self.returncode = _status(self._ended)
         return self.returncode
 
 
@@ -81,13 +83,13 @@ def module(
     return _run(_Request(name, [name, *arguments], str(cwd), dict(env), network))
 
 
-def start_init(path: Path, stdin: int) -> Started:
-    """The same for PID 1 of a twin, as tasks/twin/start.py starts it."""
+def start_init(path: Path, stdin: int) -> Starter:
+    """Fork PID 1 of a twin, in the namespaces that tasks/twin/start.py gives it."""
     argv = [INIT, str(path.resolve())]
     out, its = os.pipe()
     with os.fdopen(its, "wb"):
-        status = _fork(_Request(INIT, argv, str(PROJECT), ENVIRONMENT), (stdin, its, its))
-    return Started(os.fdopen(out, "rb"), status)
+        ended = _fork(_Request(INIT, argv, str(PROJECT), ENVIRONMENT), (stdin, its, its))
+    return Starter(os.fdopen(out, "rb"), ended)
 
 
 def _run(request: _Request) -> subprocess.CompletedProcess[str]:
@@ -96,15 +98,14 @@ def _run(request: _Request) -> subprocess.CompletedProcess[str]:
         tempfile.TemporaryFile("w+") as out,
         tempfile.TemporaryFile("w+") as errors,
     ):
-        with _fork(request, (nothing.fileno(), out.fileno(), errors.fileno())) as status:
-            code = int(status.read())
+        code = _status(_fork(request, (nothing.fileno(), out.fileno(), errors.fileno())))
         out.seek(0)
         errors.seek(0)
         return subprocess.CompletedProcess(request.argv, code, out.read(), errors.read())
 
 
 def _fork(request: _Request, descriptors: Sequence[int]) -> IO[str]:
-    """Fork a process with these for 0, 1 and 2; its status can be read when it has ended."""
+    """Fork a process with these for 0, 1 and 2. When it has ended, its status can be read."""
     ended, ending = os.pipe()
     with os.fdopen(ending, "w"):
         text = json.dumps(asdict(request)).encode()
@@ -112,9 +113,20 @@ def _fork(request: _Request, descriptors: Sequence[int]) -> IO[str]:
     return os.fdopen(ended)
 
 
-@cache
+def _status(ended: IO[str]) -> int:
+    """Wait for the status of a process; 1 if nobody is left to tell it."""
+    with ended:
+        return int(ended.read() or 1)
+
+
 def _parent() -> socket.socket:
-    """Where to ask the process that forks; that process ends with this one."""
+    """Where to ask the process that forks. That process ends with this one."""
+    with _LOCK:
+        return _start_parent()
+
+
+@cache
+def _start_parent() -> socket.socket:
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its:
         argv = [sys.executable, "-m", "tests.forked", str(its.fileno())]
@@ -134,19 +146,21 @@ def _serve(requests: socket.socket) -> str:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             request = _Request(**json.loads(text))
             if request.module == INIT:
+                os.dup2(descriptors[2], 2)  # says why there can be no namespaces
                 _apart()
             run = os.fork()
             if run == 0:
                 return _become(request, descriptors)
             _, status = os.waitpid(run, 0)
-            os.write(descriptors[3], str(os.waitstatus_to_exitcode(status)).encode())
+            with suppress(BrokenPipeError):
+                os.write(descriptors[3], str(os.waitstatus_to_exitcode(status)).encode())
             os._exit(0)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
 def _apart() -> None:
-    """What `unshare` does for PID 1 of a twin: a session and namespaces for its child."""
+    """Give this process a new session, and its child new namespaces, as start.py does."""
     os.setsid()
     unshare(_NEWPID | NEWNS | NEWNET | NEWUTS | _NEWIPC)
     mount("none", Path("/"), flags=_PRIVATE)

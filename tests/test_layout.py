@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.conftest import LONGEST
 from tests.paths import PROJECT
 
 TASKS = PROJECT / "tasks"
@@ -49,3 +50,8 @@ def test_the_verbs_are_imported_by_fabfile_alone() -> None:
     verbs = {path.stem for path in TASKS.glob("*.py")} - {"__init__"}
     for file in TASKS.glob("*/**/*.py"):
         assert not verbs & set(imported(file)), file
+
+
+def test_the_test_files_that_are_to_be_begun_first_are_there() -> None:
+    files = [(PROJECT / name.replace(".", "/")).with_suffix(".py") for name in LONGEST]
+    assert [file for file in files if not file.is_file()] == []

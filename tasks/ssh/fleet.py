@@ -58,7 +58,7 @@ class Fleet:
     parallel = 32  # machines that are asked at the same time
 
     def __init__(self, cluster: Cluster, config: Config, place: str = "") -> None:
-        """`config`: Fabric's, with its flags. `place`: where its machines are, if no real ones."""
+        """`config`: Fabric's, with its flags. `place`: where machines are that are no real ones."""
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # it prints tracebacks by itself
         self.cluster = cluster
         self._place = place

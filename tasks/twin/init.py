@@ -1,6 +1,6 @@
 """PID 1 of a twin: makes the machines, reports when their sshd listen, and holds them.
 
-`lifecycle.build` starts it in new process, mount, network, UTS and IPC namespaces, and writes the
+`start_init` starts it in new process, mount, network, UTS and IPC namespaces, and `ask` writes the
 spec to its stdin. Everything it makes is in these namespaces or on a tmpfs inside them. So the
 kernel removes all of it when this process ends, even if it is killed.
 

@@ -26,7 +26,7 @@ from .machine import HOME, KEEP, PLUGINS, POD, machine_home
 from .namespaces import NEWNET, enter
 from .registry import Process
 from .router import PROGRAMS
-from .start import Start, Started, ask, start_init
+from .start import Start, Starter, ask, start_init
 
 PACKAGES = {
     "unshare": "util-linux",
@@ -49,7 +49,7 @@ class Twin:
     # A twin that dies with this process ends when `lifeline` is closed. A plain descriptor and
     # no file object: the twin must not end because a Twin is garbage-collected.
     lifeline: int | None = field(default=None, repr=False)
-    starter: Started | None = field(default=None, repr=False, compare=False)
+    starter: Starter | None = field(default=None, repr=False, compare=False)
 
     @property
     def pid(self) -> int:
@@ -192,7 +192,7 @@ def build(
     starts its PID 1. Raises Stop where this machine cannot run a twin.
     """
     check_machine()
-    return _start(design(cluster, pods), cluster.path, start, keep=keep)
+    return _bring_up(design(cluster, pods), cluster.path, start, keep=keep)
 
 
 def copy(snapshot: Snapshot, path: Path, user: str | None = None) -> Twin:
@@ -202,7 +202,7 @@ def copy(snapshot: Snapshot, path: Path, user: str | None = None) -> Twin:
     this machine cannot run a twin.
     """
     check_machine()
-    return _start(design_copy(snapshot, user), path, start_init, keep=False)
+    return _bring_up(design_copy(snapshot, user), path, start_init, keep=False)
 
 
 def not_copied(snapshot: Snapshot, twin: Twin) -> dict[str, list[Gap]]:
@@ -214,7 +214,7 @@ def not_copied(snapshot: Snapshot, twin: Twin) -> dict[str, list[Gap]]:
     return {name: found for name, found in gaps.items() if found}
 
 
-def _start(spec: Spec, path: Path, start: Start, *, keep: bool) -> Twin:
+def _bring_up(spec: Spec, path: Path, start: Start, *, keep: bool) -> Twin:
     reading, lifeline = os.pipe()
     process = start(path, reading)
     os.close(reading)

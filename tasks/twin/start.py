@@ -14,8 +14,8 @@ from .design import Spec
 from .kernel import ENVIRONMENT
 
 
-class Started(Protocol):
-    """A process that this one waits for; a subprocess.Popen is one."""
+class Starter(Protocol):
+    """The parent of PID 1 of a twin, which this process waits for; a subprocess.Popen is one."""
 
     returncode: int | None
 
@@ -27,10 +27,10 @@ class Started(Protocol):
         """Return its status when it has ended."""
 
 
-Start = Callable[[Path, int], Started]  # given the path of hosts.toml and a stdin
+Start = Callable[[Path, int], Starter]  # given the path to show for the twin, and a stdin
 
 
-def start_init(path: Path, stdin: int) -> Started:
+def start_init(path: Path, stdin: int) -> Starter:
     """Start PID 1 of a twin in new namespaces. It answers on its stdout."""
     flags = ["-B"] if sys.dont_write_bytecode else []
     return subprocess.Popen(
@@ -47,7 +47,7 @@ def start_init(path: Path, stdin: int) -> Started:
     )
 
 
-def ask(process: Started, lifeline: int, spec: Spec) -> int:
+def ask(process: Starter, lifeline: int, spec: Spec) -> int:
     """Send the spec, and wait for the answer: the pid of the twin's PID 1.
 
     Raises Stop where the twin cannot be built.
