@@ -116,12 +116,10 @@ class _Ways:
             if any(_TRANSLATION.search(firewall.listing) for firewall in state.firewalls)
         }
         self._own = {  # those that no other machine may have for itself
-            name: [
-                (dev, i.ip) for dev, i in facts.addresses if not (i.is_link_local or i.is_loopback)
-            ]
+            name: [(dev, i) for dev, i in facts.addresses if not (i.is_link_local or i.is_loopback)]
             for name, facts in survey.facts.items()
         }
-        self._machines = {ip for own in self._own.values() for _, ip in own}
+        self._machines = {i.ip for own in self._own.values() for _, i in own}
         self._probes = {
             name: [probe.address for probe in probes(self._cluster.machine(name), facts)]
             for name, facts in survey.facts.items()
@@ -172,23 +170,26 @@ class _Ways:
         """The source addresses that the requests of a pair may have, to which the answers go.
 
         Those of pods may be masqueraded. A machine's own have the address that the route names, or
-        one of the link that the route leads over, or any if that link has none.
+        one of the link that the route leads over, or any if that link has none. Of a link's, IPv4
+        takes one that has the next hop in its network (inet_select_addr in net/ipv4/devinet.c).
         """
         found = set(self._addresses(pair.source, pair.family)) if pair.from_pod else set()
-        own = [(dev, ip) for dev, ip in self._own[pair.source] if ip.version == pair.family]
+        own = [(dev, i) for dev, i in self._own[pair.source] if i.version == pair.family]
         requests = (ip for ip in self._probes[pair.target] if ip.version == pair.family)
         routes = list(self._routes(pair.source, requests, pair.family))
         for route in routes:
-            devices = {hop.dev for hop in route.hops}
-            found.update([ip for dev, ip in own if dev in devices] or [ip for _, ip in own])
+            for hop in route.hops:
+                of_link = [i for dev, i in own if dev == hop.dev]
+                near = [i for i in of_link if i.version == 4 and hop.via and hop.via in i.network]
+                found.update(i.ip for i in near or of_link or (i for _, i in own))
             found.update([route.source] if route.source else [])
         if not routes or pair.source in self._translating:
-            found.update(self._addresses(pair.source, pair.family), (ip for _, ip in own))
+            found.update(self._addresses(pair.source, pair.family), (i.ip for _, i in own))
         return frozenset(found)
 
     def _routes(self, name: str, to: Iterable[Address], family: int) -> Iterator[Route]:
         """The routes by which a machine may send to these addresses."""
-        sources = {*(ip for _, ip in self._own[name]), *self._addresses(name, family)}
+        sources = {*(i.ip for _, i in self._own[name]), *self._addresses(name, family)}
         for target in to:
             for rule in self._rules[name, family]:
                 route = rule.table.route_to(target)
@@ -204,7 +205,10 @@ class _Ways:
 
     def _new_way(self, here: str, there: str, family: int, to: frozenset[Address]) -> _Way:
         own = self._cluster.machine(here).internal_ip(family)
-        devices = {self._facts[here].pod_bridge, *(dev for dev, ip in self._own[here] if ip == own)}
+        devices = {
+            self._facts[here].pod_bridge,
+            *(dev for dev, i in self._own[here] if i.ip == own),
+        }
         routes = list(self._routes(here, to, family))
         hops = [hop for route in routes for hop in route.hops]
         forks = any(len(route.hops) != 1 for route in routes)

@@ -131,6 +131,9 @@ def test_what_a_machine_sends_itself_comes_back_to_its_own_address() -> None:
     own = (("cnio0", ip_interface("10.200.0.1/24")), (DEV, ip_interface(f"{node(0)}/24")))
     unnumbered = facts(0, wanted(2), f"{pods(1)} dev wg0", addresses=own)
     assert set(in_doubt([machine], {0: unnumbered, 1: away})) == {machine}
+    other = (*own, (DEV, ip_interface("192.168.195.1/24")))
+    two_networks = facts(0, wanted(1), wanted(2), addresses=other)
+    assert set(in_doubt([machine], {0: two_networks, 1: away})) == set()
     local = (*own, ("wg0", ip_interface("169.254.7.6/16")))
     unnumbered = facts(0, wanted(2), f"{pods(1)} via 169.254.7.7 dev wg0", addresses=local)
     assert set(in_doubt([machine], {0: unnumbered, 1: away})) == {machine}
