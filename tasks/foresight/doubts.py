@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from itertools import chain
 
 from tasks.common.text import listed
-from tasks.common.values import Address, Network, network, prefix
+from tasks.common.values import Address, Network, prefix
 from tasks.connectivity.probe import probes
 from tasks.connectivity.verdict import Pair
 from tasks.facts.survey import Survey
 from tasks.iproute.names import table_name
 from tasks.iproute.route import Route
-from tasks.iproute.rule import keyed
+from tasks.iproute.rule import keyed, selector
 from tasks.iproute.table import Lookup
 from tasks.snapshots.gap import Gap
 from tasks.snapshots.model import FAMILIES, State
@@ -47,14 +47,15 @@ def _doubt(ways: "_Ways", gaps: Mapping[str, Sequence[Gap]], pair: Pair) -> str:
     """Why nobody can say whether a pair answers; empty if the copy shows it."""
     if pair.verdict == "no probe":
         return NO_PROBE
+    packets = ways.packets(pair)
     for name in (pair.source, pair.target):
-        if any(way.forks for way in ways.of(name, pair)):
+        if any(way.forks for way in ways.of(name, packets)):
             return f"{name} has a route with several next hops: each kernel chooses in its own way"
-    names = ways.machines(pair)
+    names = ways.machines(packets)
     gateways = (
         f"{name} may send packets by {way.gateway}, which is no machine's and not copied"
         for name in names
-        for way in ways.of(name, pair)
+        for way in ways.of(name, packets)
         if pair.ok and way.gateway
     )
     shared = (ways.shared[name] for name in names if name in ways.shared)
@@ -62,9 +63,18 @@ def _doubt(ways: "_Ways", gaps: Mapping[str, Sequence[Gap]], pair: Pair) -> str:
         f"not copied of {name}: {gap.words}"
         for name in names
         for gap in gaps.get(name, ())
-        if ways.meets(pair, name, gap)
+        if ways.meets(packets, name, gap)
     )
     return next(chain(gateways, shared, concerned), "")
+
+
+@dataclass(frozen=True)
+class _Packets:
+    """The packets of a pair: the addresses that its requests and its answers may go to."""
+
+    pair: Pair
+    requests: frozenset[Address]
+    answers: frozenset[Address]
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,7 @@ class _Ways:
             for name, state in states.items()
             if any(_TRANSLATION.search(firewall.listing) for firewall in state.firewalls)
         }
-        self._own = {  # those that no other machine may have for itself
+        self._own = {  # any machine may have the others, on links of its own
             name: [(dev, i) for dev, i in facts.addresses if not (i.is_link_local or i.is_loopback)]
             for name, facts in survey.facts.items()
         }
@@ -128,26 +138,30 @@ class _Ways:
         self.shared = _shared(survey)
         self._known: dict[tuple[str, str, frozenset[Address]], _Way] = {}
 
-    def machines(self, pair: Pair) -> Sequence[str]:
+    def packets(self, pair: Pair) -> _Packets:
+        """The packets of a pair."""
+        requests = frozenset(self._addresses(pair.target, pair.family))
+        return _Packets(pair, requests, self._senders(pair))
+
+    def machines(self, packets: _Packets) -> Sequence[str]:
         """The machines that packets of a pair may meet."""
-        ends = (pair.source, pair.target)
-        strays = any(way.strays for end in ends for way in self.of(end, pair))
+        ends = (packets.pair.source, packets.pair.target)
+        strays = any(way.strays for end in ends for way in self.of(end, packets))
         return self._all if strays else ends
 
-    def meets(self, pair: Pair, name: str, gap: Gap) -> bool:
+    def meets(self, packets: _Packets, name: str, gap: Gap) -> bool:
         """Whether packets of a pair that meet a machine may meet what is not copied of it."""
-        if gap.prefix and not self._within(pair, gap.prefix):
+        if gap.prefix and not self._within(packets.pair, gap.prefix):
             return False
-        return not gap.device or any(gap.device in way.devices for way in self.of(name, pair))
+        return not gap.device or any(gap.device in way.devices for way in self.of(name, packets))
 
-    def of(self, name: str, pair: Pair) -> list[_Way]:
+    def of(self, name: str, packets: _Packets) -> list[_Way]:
         """How a machine may send on the requests of a pair, and how the answers."""
-        found = []
+        pair, found = packets.pair, []
         if name != pair.target:
-            requests = frozenset(self._addresses(pair.target, pair.family))
-            found.append(self._way(name, pair.target, pair.family, requests))
+            found.append(self._way(name, pair.target, pair.family, packets.requests))
         if name != pair.source:
-            found.append(self._way(name, pair.source, pair.family, self._senders(pair)))
+            found.append(self._way(name, pair.source, pair.family, packets.answers))
         return found
 
     def _within(self, pair: Pair, inside: str) -> bool:
@@ -242,13 +256,12 @@ def _rules(state: State, routes: Iterable[Route], family: int) -> list[_Rule]:
         tables[route.table].append(route)
     found = []
     for line in state.tables(family).rules:
-        said = keyed(line)
+        words = line.partition(":")[2].split()
+        said = keyed(words)
         if "lookup" in said:
             name = table_name(said["lookup"])
-            negated = "not" in line.split()
             source, target = (
-                None if negated or said.get(key, "all") == "all" else network(said[key])
-                for key in ("from", "to")
+                None if "not" in words else selector(said.get(key)) for key in ("from", "to")
             )
             found.append(_Rule(Lookup(tables[name], name), source, target))
     return found

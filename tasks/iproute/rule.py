@@ -1,5 +1,6 @@
 """Policy rules (ip-rule(8)) that can divert pod traffic from the main routing table."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tasks.common.values import Network, device, network, number, shown, word
@@ -37,10 +38,15 @@ class Rule:
         return self.table == "main"
 
 
-def keyed(line: str) -> dict[str, str]:
-    """The keywords of a line of `ip rule` that have a value, and their values."""
-    words = iter(line.partition(":")[2].split())
-    return {word: next(words, "") for word in words if word in RULE_PAIRS}
+def keyed(words: Iterable[str]) -> dict[str, str]:
+    """The keywords among the words of a rule that have a value, and their values."""
+    rest = iter(words)
+    return {word: next(rest, "") for word in rest if word in RULE_PAIRS}
+
+
+def selector(text: str | None) -> Network | None:
+    """What `from` or `to` selects; None for all."""
+    return None if text in (None, "all") else network(text)
 
 
 def read_rules(lines: list[str], family: int) -> list[Rule]:
@@ -52,7 +58,7 @@ def read_rules(lines: list[str], family: int) -> list[Rule]:
     rules = []
     for line in lines:
         words = line.partition(":")[2].split()
-        values = keyed(line)
+        values = keyed(words)
         table = table_name(word(values["lookup"])) if "lookup" in values else ""
         negated = "not" in words
         partial = bool(_PARTIAL & set(words))
@@ -68,8 +74,8 @@ def read_rules(lines: list[str], family: int) -> list[Rule]:
         rule = Rule(
             family,
             _for_people(line),
-            None if negated else _selector(values.get("from")),
-            None if negated else _selector(values.get("to")),
+            None if negated else selector(values.get("from")),
+            None if negated else selector(values.get("to")),
             table,
             "" if negated or "iif" not in values else device(values["iif"]),
         )
@@ -90,7 +96,3 @@ def _for_people(line: str) -> str:
     else:
         words[-1:] = map(type_name, words[-1:])
     return " ".join(words)
-
-
-def _selector(text: str | None) -> Network | None:
-    return None if text in (None, "all") else network(text)

@@ -94,13 +94,12 @@ def _as(parse: Callable[[str], object]) -> AfterValidator:
 def _line(parse: Callable[[str], object]) -> AfterValidator:
     """A line of `ip` as it is, if a parser takes it and it cannot control a terminal."""
 
-    def check(text: str) -> str:
+    def check(text: str) -> object:
         if values.lines(text) != [text]:
             raise ValueError(f"not a line of printable characters: {values.quoted(text)}")
-        parse(text)
-        return text
+        return parse(text)
 
-    return AfterValidator(check)
+    return _as(check)
 
 
 def _or_empty(parse: Callable[[str], object]) -> AfterValidator:
