@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from textwrap import fill
 
+from tasks.common.text import counted
 from tests.pages import write_section
 
 from .foresights import Result, compare
@@ -35,7 +36,7 @@ def section(result: Result) -> str:
         ("nobody could say", sum(result.doubts.values())),
         ("not as foreseen", len(result.wrong)),
     )
-    whys = sorted(result.doubts.items())
+    whys = [(why, counted(n, "pair")) for why, n in sorted(result.doubts.items())]
     return "\n".join(
         [
             fill(" ".join(words.split()), 100),
@@ -44,7 +45,7 @@ def section(result: Result) -> str:
             "|---|--:|--:|",
             *(f"| {what} | {n:,} | {n / max(1, result.pairs):.2%} |" for what, n in rows),
             *(["", "Nobody could say, because:", ""] if whys else []),
-            *(fill(f"- {why} ({n} pairs)", 100, subsequent_indent="  ") for why, n in whys),
+            *(fill(f"- {why} ({n})", 100, subsequent_indent="  ") for why, n in whys),
         ]
     )
 
