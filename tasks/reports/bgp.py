@@ -117,7 +117,8 @@ def bgp_status(facts: Mapping[str, Facts], cluster: Cluster) -> str:
         if not s.established
     ]
     headers = ["machine", "sessions up", "prefixes in", "out", "newest since"]
-    return "\n\n".join([table(headers, rows), *(["\n".join(wrapped(first(down, MAX_ROWS)))] * bool(down))])
+    sessions = "\n".join(wrapped(first(down, MAX_ROWS)))
+    return "\n\n".join(filter(None, [table(headers, rows), sessions]))
 
 
 def session_down(session: SessionState, cluster: Cluster) -> str:
