@@ -5,43 +5,15 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 MAX_ROWS = 40  # rows that a report shows in full; a longer list is shortened or counted
-LEAST_WIDTH = 10  # of a column that is wrapped, in characters
 MAX_LINES = 5  # lines about routes of one machine; more are counted instead
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A plain-text table: text aligned left, numbers aligned right, no trailing blanks.
-
-    In a table that is wider than the terminal, the widest columns are wrapped between words.
-    """
+    """A plain-text table: text aligned left, numbers aligned right, no trailing blanks."""
     from tabulate import tabulate
 
-    cells = [list(map(str, row)) for row in rows]
-    text = tabulate(
-        cells,
-        headers,
-        tablefmt="simple",
-        maxcolwidths=_widest_column(headers, cells),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    text = tabulate([list(map(str, row)) for row in rows], list(headers), tablefmt="simple")
     return "\n".join(line.rstrip() for line in text.splitlines())
-
-
-def _widest_column(headers: Sequence[str], cells: Iterable[Sequence[str]]) -> int | None:
-    """How wide a column may be for a table to fit the terminal; None if it fits as it is."""
-    padded = [f"{header}  " for header in headers]  # as tabulate pads them
-    widths = [max(map(len, column)) for column in zip(padded, *cells, strict=True)]
-    room = width() - 2 * (len(widths) - 1)
-    if sum(widths) <= room:
-        return None
-    fitting = (most for most in range(width(), LEAST_WIDTH, -1) if _total(widths, most) <= room)
-    return next(fitting, LEAST_WIDTH)
-
-
-def _total(widths: Iterable[int], most: int) -> int:
-    """The sum of the widths where none is more than `most`."""
-    return sum(min(one, most) for one in widths)
 
 
 def width() -> int:

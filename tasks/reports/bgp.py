@@ -117,8 +117,7 @@ def bgp_status(facts: Mapping[str, Facts], cluster: Cluster) -> str:
         if not s.established
     ]
     headers = ["machine", "sessions up", "prefixes in", "out", "newest since"]
-    sessions = "\n".join(wrapped(first(down, MAX_ROWS)))
-    return "\n\n".join(filter(None, [table(headers, rows), sessions]))
+    return "\n\n".join([table(headers, rows), *(["\n".join(first(down, MAX_ROWS))] * bool(down))])
 
 
 def session_down(session: SessionState, cluster: Cluster) -> str:

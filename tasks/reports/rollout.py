@@ -31,7 +31,7 @@ def rollout_report(
         for r in rollout.results
         if not (many and r.state == MachineState.DONE)
     ]
-    whys = "\n".join(wrapped(f"{r.name}: {r.why}" for r in rollout.results if r.why))
+    whys = "\n".join(f"{r.name}: {r.why}" for r in rollout.results if r.why)
     quiet = [f"{one} to {other}" for one, other in sorted(silent)]
     why = f"; `fab verify` says why {counted(len(quiet), 'pair')} of workers fail" if quiet else ""
     parts = [
